@@ -1,0 +1,2 @@
+// What `import` sees: the same declarations as `require` (dist/index.mjs re-exports dist/index.js).
+export * from './index.js'

@@ -1,0 +1,152 @@
+/**
+ * Runs activities.
+ *
+ * Owns: the invocations that are running, their timeouts and their abort signals.
+ * Must never: report a run twice, or one that the core aborted.
+ * Proved by: `__test__/activities.spec.mjs`.
+ */
+
+import type { ActivityEntry, App } from './app.js'
+import { stringify } from './codec.js'
+import { ActivityInvocation } from './context.js'
+import { HubClosed, NotRegistered, TimeoutError } from './errors.js'
+import type { Surroundings } from './execution.js'
+import { failureText } from './failure.js'
+import type { ActivityStart, RawJson } from './protocol.js'
+import { Timeout } from './timer.js'
+
+/** Takes a result: `ok` 1 with what the handler gave, or 0 with a `Failure`. */
+export type Report = (run: number, ok: 0 | 1, payload: RawJson | null) => void
+
+interface Running {
+  readonly context: ActivityInvocation
+  readonly timeout: Timeout | null
+}
+
+export class Activities {
+  private readonly app: App
+  private readonly surroundings: Surroundings
+  private readonly report: Report
+  /** Those that did not end at once, by run. */
+  private readonly running: Map<number, Running> = new Map()
+  private idle: (() => void) | null = null
+
+  constructor(app: App, surroundings: Surroundings, report: Report) {
+    this.app = app
+    this.surroundings = surroundings
+    this.report = report
+  }
+
+  start(starts: ActivityStart[]): void {
+    for (const start of starts) this.startOne(start)
+  }
+
+  /** Aborts what the core no longer wants; whatever comes of it is ignored. */
+  abort(runs: number[]): void {
+    for (const run of runs) this.take(run)?.context.abort()
+  }
+
+  /** Resolves when nothing runs, at the latest after `timeoutMs`; what then still runs is aborted. */
+  drain(timeoutMs: number): Promise<void> {
+    if (this.running.size === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timeout = new Timeout(timeoutMs, () => this.abortAll())
+      this.idle = () => {
+        timeout.clear()
+        resolve()
+      }
+    })
+  }
+
+  abortAll(): void {
+    const reason = new HubClosed('The hub closes.')
+    for (const run of [...this.running.keys()]) this.take(run)?.context.abort(reason)
+  }
+
+  private startOne(start: ActivityStart): void {
+    const entry = this.app.findActivity(start.name)
+    if (entry === undefined) {
+      const message = `No activity named '${start.name}' is registered; register it before the hub is opened.`
+      this.failed(start.run, new NotRegistered(message))
+      return
+    }
+    const context = new ActivityInvocation(entry.name, start, this.surroundings.log)
+    let result: unknown
+    let isPending: boolean
+    try {
+      result = entry.handler(start.input, context)
+      isPending = isThenable(result)
+    } catch (error) {
+      this.failed(start.run, error)
+      return
+    }
+    if (isPending) this.follow(start.run, entry, context, result)
+    else this.completed(start.run, entry, result)
+  }
+
+  private follow(
+    run: number,
+    entry: ActivityEntry,
+    context: ActivityInvocation,
+    result: unknown,
+  ): void {
+    const { timeoutMs } = entry
+    const timeout =
+      timeoutMs === undefined ? null : new Timeout(timeoutMs, () => this.expire(run, entry))
+    this.running.set(run, { context, timeout })
+    Promise.resolve(result).then(
+      (value) => {
+        if (this.take(run) !== undefined) this.completed(run, entry, value)
+      },
+      (error) => {
+        if (this.take(run) !== undefined) this.failed(run, error)
+      },
+    )
+  }
+
+  private expire(run: number, entry: ActivityEntry): void {
+    const taken = this.take(run)
+    if (taken === undefined) return
+    const error = new TimeoutError(
+      `Activity '${entry.name}' did not end within ${entry.timeoutMs} ms.`,
+      { instanceId: taken.context.instanceId },
+    )
+    taken.context.abort(error)
+    this.failed(run, error)
+  }
+
+  /** Whoever takes a run is the one to settle it. */
+  private take(run: number): Running | undefined {
+    const taken = this.running.get(run)
+    if (taken === undefined) return undefined
+    this.running.delete(run)
+    taken.timeout?.clear()
+    if (this.running.size === 0 && this.idle !== null) {
+      // In a microtask of its own, so that the result is queued before the waiter goes on.
+      queueMicrotask(this.idle)
+      this.idle = null
+    }
+    return taken
+  }
+
+  private completed(run: number, entry: ActivityEntry, value: unknown): void {
+    let text: RawJson | null
+    try {
+      const field = `result of activity '${entry.name}'`
+      text = stringify(value, field, this.surroundings.payloadBytes)
+    } catch (error) {
+      this.failed(run, error)
+      return
+    }
+    this.report(run, 1, text)
+  }
+
+  private failed(run: number, error: unknown): void {
+    this.report(run, 0, failureText(error, this.surroundings.payloadBytes))
+  }
+}
+
+function isThenable(value: unknown): boolean {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
+  return typeof (value as PromiseLike<unknown>).then === 'function'
+}

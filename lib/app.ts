@@ -1,0 +1,229 @@
+/**
+ * The registry of functions.
+ *
+ * Owns: names and handlers, matched without regard to case, and who is told of late registrations.
+ * Must never: run a handler.
+ * Proved by: `__test__/api.spec.mjs`.
+ */
+
+import { invalid, optionalInteger, optionalMs, optionsOf } from './check.js'
+import { checkName } from './codec.js'
+import { callInCurrent } from './context.js'
+import { AlreadyRegistered, InvalidName } from './errors.js'
+import type { Registered } from './protocol.js'
+import type {
+  ActivityDefinition,
+  ActivityHandler,
+  ActivityOptions,
+  AsyncHandler,
+  Definition,
+  GeneratorHandler,
+  OrchestrationDefinition,
+  OrchestrationHandler,
+  OrchestrationOptions,
+} from './types.js'
+
+/** An activity as registered. */
+export interface ActivityEntry {
+  readonly name: string
+  readonly handler: ActivityHandler
+  readonly timeoutMs: number | undefined
+  readonly maxConcurrency: number | undefined
+}
+
+/** An orchestrator as registered. */
+export interface OrchestratorEntry {
+  readonly name: string
+  readonly handler: (context: never) => unknown
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: handlers of any input and result
+type AnyHandler = OrchestrationHandler<any, any>
+
+/**
+ * A registry of orchestrators and activities. `df.app` is the one that hubs use by default; tests,
+ * and processes with several hubs, make their own.
+ *
+ * @example
+ * ```ts
+ * const app = new df.App()
+ * app.activity('hello', { handler: (name: string) => `Hello ${name}!` })
+ * const hub = await df.open({ store: 'sqlite::memory:', app })
+ * ```
+ */
+export class App {
+  readonly #orchestrators: Map<string, OrchestratorEntry> = new Map()
+  readonly #activities: Map<string, ActivityEntry> = new Map()
+  readonly #listeners: Set<(added: Registered) => void> = new Set()
+
+  /**
+   * Registers an orchestrator: a generator function that yields tasks, or an async function that
+   * awaits them.
+   *
+   * @param name matched without regard to case; must not begin with `@`
+   * @returns a definition, for `context.df.call` and `client.startNew`
+   * @throws AlreadyRegistered, InvalidName, InvalidOption
+   *
+   * @example
+   * ```ts
+   * df.app.orchestration('sayHello', function* (context) {
+   *   return [yield context.df.callActivity('hello', 'Tokyo')]
+   * })
+   * ```
+   */
+  orchestration<TInput = unknown, TResult = unknown>(
+    name: string,
+    handler: GeneratorHandler<TInput, TResult>,
+  ): OrchestrationDefinition<TInput, TResult>
+  orchestration<TInput = unknown, TResult = unknown>(
+    name: string,
+    options: OrchestrationOptions<GeneratorHandler<TInput, TResult>>,
+  ): OrchestrationDefinition<TInput, TResult>
+  orchestration<TInput = unknown, TResult = unknown>(
+    name: string,
+    handler: AsyncHandler<TInput, TResult>,
+  ): OrchestrationDefinition<TInput, TResult>
+  orchestration<TInput = unknown, TResult = unknown>(
+    name: string,
+    options: OrchestrationOptions<AsyncHandler<TInput, TResult>>,
+  ): OrchestrationDefinition<TInput, TResult>
+  orchestration(
+    name: string,
+    handlerOrOptions: AnyHandler | OrchestrationOptions<AnyHandler>,
+  ): OrchestrationDefinition {
+    const handler =
+      typeof handlerOrOptions === 'function'
+        ? handlerOrOptions
+        : optionsOf(handlerOrOptions, 'options', ['handler'])['handler']
+    checkFunctionName(name, 'orchestrator name')
+    checkHandler(handler, `orchestrator '${name}'`)
+    add(this.#orchestrators, { name, handler: handler as AnyHandler }, 'orchestrator')
+    this.#tell({ orchestrators: [name], activities: [] })
+    const definition = (input?: unknown, instanceId?: string): unknown =>
+      callInCurrent(definition as unknown as Definition, input, instanceId)
+    return define(definition, 'orchestration', name, handler) as OrchestrationDefinition
+  }
+
+  /**
+   * Registers an activity: a function of a JSON value that may do anything, sync or async.
+   *
+   * @param name matched without regard to case
+   * @returns a definition, for `context.df.call`
+   * @throws AlreadyRegistered, InvalidName, InvalidOption
+   *
+   * @example
+   * ```ts
+   * const charge = df.app.activity('charge', {
+   *   handler: async (order: Order, context) => pay(order, context.idempotencyKey, context.signal),
+   *   timeoutMs: 30_000,
+   *   maxConcurrency: 10,
+   * })
+   * ```
+   */
+  activity<TInput = unknown, TResult = unknown>(
+    name: string,
+    options: ActivityOptions<TInput, TResult>,
+  ): ActivityDefinition<TInput, TResult> {
+    checkFunctionName(name, 'activity name')
+    if (typeof options === 'function') {
+      throw invalid('options', 'must be an object: { handler }', options)
+    }
+    const known = optionsOf(options, 'options', ['handler', 'timeoutMs', 'maxConcurrency'])
+    checkHandler(known['handler'], `activity '${name}'`)
+    const entry: ActivityEntry = {
+      name,
+      handler: known['handler'] as ActivityHandler,
+      timeoutMs: optionalMs(known, 'timeoutMs', 'options'),
+      maxConcurrency: optionalInteger(known, 'maxConcurrency', 'options', 1, 1_000_000),
+    }
+    add(this.#activities, entry, 'activity')
+    this.#tell({ orchestrators: [], activities: [registeredActivity(entry)] })
+    const definition = (input?: unknown): unknown =>
+      callInCurrent(definition as unknown as Definition, input)
+    return define(definition, 'activity', name, entry.handler) as ActivityDefinition<
+      TInput,
+      TResult
+    >
+  }
+
+  /** @internal The orchestrator of this name. */
+  findOrchestrator(name: string): OrchestratorEntry | undefined {
+    return find(this.#orchestrators, name)
+  }
+
+  /** @internal The activity of this name. */
+  findActivity(name: string): ActivityEntry | undefined {
+    return find(this.#activities, name)
+  }
+
+  /** @internal All that is registered now. */
+  registered(): Registered {
+    return {
+      orchestrators: [...this.#orchestrators.values()].map((entry) => entry.name),
+      activities: [...this.#activities.values()].map(registeredActivity),
+    }
+  }
+
+  /** @internal Tells of what is registered from now on, until the function given back is called. */
+  onRegister(listener: (added: Registered) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  #tell(added: Registered): void {
+    for (const listener of this.#listeners) listener(added)
+  }
+}
+
+/** The registry that hubs use unless another is given. */
+export const app: App = new App()
+
+function registeredActivity(entry: ActivityEntry): Registered['activities'][number] {
+  const { name, maxConcurrency } = entry
+  return maxConcurrency === undefined ? { name } : { name, maxConcurrency }
+}
+
+/** As spelt when the name is known by that spelling, which spares the folding of case. */
+function find<TEntry>(entries: Map<string, TEntry>, name: string): TEntry | undefined {
+  return entries.get(name) ?? entries.get(name.toLowerCase())
+}
+
+function add<TEntry extends { name: string }>(
+  entries: Map<string, TEntry>,
+  entry: TEntry,
+  what: string,
+): void {
+  const key = entry.name.toLowerCase()
+  const before = entries.get(key)
+  if (before !== undefined) {
+    const spelt = before.name === entry.name ? '' : ` as '${before.name}'`
+    throw new AlreadyRegistered(
+      `An ${what} named '${entry.name}' is registered already${spelt}. Names match without regard to case; use another name, or another App.`,
+      { field: 'name' },
+    )
+  }
+  entries.set(key, entry)
+}
+
+function checkFunctionName(name: unknown, field: string): void {
+  checkName(name, field)
+  if (name.startsWith('@')) {
+    throw new InvalidName(`The ${field} must not begin with '@', which marks entities.`, { field })
+  }
+}
+
+function checkHandler(handler: unknown, what: string): void {
+  if (typeof handler !== 'function') {
+    throw invalid('handler', `of ${what} must be a function`, handler ?? null)
+  }
+}
+
+function define(definition: object, kind: string, name: string, handler: unknown): unknown {
+  Object.defineProperties(definition, {
+    name: { value: name, configurable: true },
+    kind: { value: kind, enumerable: true },
+    functionName: { value: name, enumerable: true },
+    handler: { value: handler, enumerable: true },
+  })
+  return definition
+}

@@ -1,0 +1,405 @@
+/**
+ * The client: everything that can be asked of a task hub from outside an orchestrator.
+ *
+ * Owns: the methods, and what their callers get of the core's replies.
+ * Must never: decide an outcome; the core does, in one transaction.
+ * Proved by: `__test__/client.spec.mjs`, `__test__/events.spec.mjs`.
+ */
+
+import { optionalBoolean, optionalMs, optionsOf, quoteInstanceId } from './check.js'
+import type { Engine } from './engine.js'
+import { TimeoutError } from './errors.js'
+import type { RaiseOutcome, RawJson, StatusRow } from './protocol.js'
+import {
+  filterRequest,
+  type GetStatusOptions,
+  getOptions,
+  getRequest,
+  type ListOptions,
+  listRequest,
+  type OrchestrationFilter,
+  type RecursiveOptions,
+  raiseRequest,
+  reasonRequest,
+  type Startable,
+  type StartNewOptions,
+  type StartRequest,
+  startManyRequest,
+  startRequest,
+} from './requests.js'
+import { type OrchestrationStatus, statusFromRow } from './status.js'
+import { Timeout } from './timer.js'
+
+/** What became of an event. */
+export type RaiseEventOutcome =
+  /** The instance waited for it, and will see it. */
+  | { outcome: 'delivered' }
+  /** Kept until the instance waits for it (`unmatchedEvents: 'buffer'`). */
+  | { outcome: 'buffered' }
+  /** Lost; a warning in the log says so. */
+  | { outcome: 'discarded'; reason: 'NotFound' | 'Ended' | 'NotWaiting' }
+
+export interface WaitForCompletionOptions {
+  /** Milliseconds to wait, of any length. Default: no end. */
+  timeoutMs?: number
+}
+
+export interface RestartOptions {
+  /** Whether the new instance gets an id of its own. Default true; false needs the old one ended. */
+  withNewInstanceId?: boolean
+}
+
+/** A page of instances. */
+export interface InstancePage {
+  /** In the order in which they were scheduled. */
+  instances: OrchestrationStatus[]
+  /** Pass it to get the next page; null: this is the last. */
+  cursor: string | null
+}
+
+export interface PurgeHistoryResult {
+  readonly instancesDeleted: number
+}
+
+const PAGE_OF_ALL = 1_000
+
+/**
+ * Starts, queries, terminates and sends events to instances.
+ *
+ * A promise of a method that changes something resolves when the change is durable. Every method
+ * rejects with `HubClosed` after the hub (or this client) was closed, and with `InvalidInstanceId`
+ * or `InvalidOption` for arguments of the wrong type.
+ */
+export class DurableClient {
+  /** The hub's name. */
+  readonly taskHubName: string
+  readonly #engine: Engine
+
+  /** @internal */
+  constructor(engine: Engine, taskHubName: string) {
+    this.#engine = engine
+    this.taskHubName = taskHubName
+  }
+
+  /**
+   * Starts an orchestration.
+   *
+   * @returns the id of the instance
+   * @throws InstanceAlreadyExists if the id is in use by an instance that has not ended (see
+   * `onConflict`), NotRegistered if workers of the hub run and none registers the name, InvalidName,
+   * InvalidInstanceId, UnserializableValue, PayloadTooLarge
+   *
+   * @example
+   * ```ts
+   * const id = await client.startNew('sayHello', { input: 'Tokyo' })
+   * ```
+   */
+  startNew<TInput = unknown>(
+    orchestrator: Startable<TInput>,
+    options?: StartNewOptions<TInput>,
+  ): Promise<string>
+  /** The older form. An id of undefined, null or '' means a random one. */
+  startNew<TInput = unknown>(
+    orchestrator: Startable<TInput>,
+    instanceId: string | null | undefined,
+    input?: TInput,
+  ): Promise<string>
+  startNew(orchestrator: Startable, ...rest: unknown[]): Promise<string> {
+    return this.#send(
+      () => startRequest(orchestrator, rest, this.#engine.payloadBytes),
+      (reply: { instanceIds: string[] }) => reply.instanceIds[0] as string,
+    )
+  }
+
+  /**
+   * Starts several orchestrations in one transaction: all or, if one is refused, none. The error
+   * then has the `index` of the one.
+   *
+   * @returns the ids, in the same order
+   * @throws as `startNew`
+   */
+  startMany(starts: readonly StartRequest[]): Promise<string[]> {
+    return this.#send(
+      () => startManyRequest(starts, this.#engine.payloadBytes),
+      (reply: { instanceIds: string[] }) => reply.instanceIds,
+    )
+  }
+
+  /**
+   * The status of an instance; null when there is none, or when it has not begun to run (unless
+   * `pending` is set).
+   *
+   * @example
+   * ```ts
+   * const status = await client.getStatus(id, { showHistory: true })
+   * console.log(status?.runtimeStatus, status?.waitingFor)
+   * ```
+   */
+  getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus | null> {
+    return this.#attempt(() => {
+      const parts = getOptions(options)
+      return this.#engine.call(getRequest(instanceId, parts), (row: StatusRow | null) =>
+        row === null ? null : statusFromRow(row, parts),
+      )
+    })
+  }
+
+  /** The statuses of all instances. Prefer `list` where there may be many. */
+  getStatusAll(): Promise<OrchestrationStatus[]> {
+    return this.getStatusBy({})
+  }
+
+  /** The statuses of all instances that a filter lets pass, as one list. */
+  async getStatusBy(filter: OrchestrationFilter): Promise<OrchestrationStatus[]> {
+    const all: OrchestrationStatus[] = []
+    let cursor: string | null = null
+    do {
+      const page: InstancePage = await this.list({ ...filter, top: PAGE_OF_ALL, cursor })
+      for (const status of page.instances) all.push(status)
+      cursor = page.cursor
+    } while (cursor !== null)
+    return all
+  }
+
+  /**
+   * One page of the instances that a filter lets pass, pending ones included, in the order in which
+   * they were scheduled.
+   *
+   * @example
+   * ```ts
+   * let cursor: string | null = null
+   * do {
+   *   const page = await client.list({ runtimeStatus: 'Failed', top: 100, cursor })
+   *   for (const { instanceId } of page.instances) await client.rewind(instanceId, 'fixed')
+   *   cursor = page.cursor
+   * } while (cursor !== null)
+   * ```
+   */
+  list(options?: ListOptions): Promise<InstancePage> {
+    return this.#send(
+      () => listRequest(options),
+      (reply: { instances: StatusRow[]; cursor: string | null }) => ({
+        instances: reply.instances.map((row) => statusFromRow(row)),
+        cursor: reply.cursor,
+      }),
+    )
+  }
+
+  /** How many instances a filter lets pass. */
+  count(filter?: OrchestrationFilter): Promise<number> {
+    return this.#send(() => filterRequest('count', filter))
+  }
+
+  /**
+   * Terminates an instance: it stops at its next await point, at once if it is at one. Activities
+   * that run are not interrupted, but their `context.signal` aborts and their results are dropped.
+   *
+   * @param reason logged, and the status's `output`; any JSON value
+   * @throws InstanceNotFound, InstanceEnded
+   */
+  terminate(instanceId: string, reason?: unknown, options?: RecursiveOptions): Promise<void> {
+    return this.#reason('terminate', instanceId, reason, options)
+  }
+
+  /**
+   * Suspends an instance: messages, timers and results are kept, and none is processed until
+   * `resume`.
+   *
+   * @throws InstanceNotFound, InstanceEnded
+   */
+  suspend(instanceId: string, reason?: unknown, options?: RecursiveOptions): Promise<void> {
+    return this.#reason('suspend', instanceId, reason, options)
+  }
+
+  /**
+   * Lets a suspended instance go on, also one that is held because its code no longer matched its
+   * history.
+   *
+   * @throws InstanceNotFound, InstanceEnded
+   */
+  resume(instanceId: string, reason?: unknown, options?: RecursiveOptions): Promise<void> {
+    return this.#reason('resume', instanceId, reason, options)
+  }
+
+  /**
+   * Lets a failed instance run again from where it failed: what succeeded is kept, what failed is
+   * tried anew.
+   *
+   * @throws InstanceNotFound, NotRewindable
+   */
+  rewind(instanceId: string, reason?: unknown): Promise<void> {
+    return this.#reason('rewind', instanceId, reason, undefined)
+  }
+
+  /**
+   * Starts a new instance with the name and input of this one.
+   *
+   * @returns the id of the new one
+   * @throws InstanceNotFound; InstanceNotEnded if the id is to be the same
+   */
+  restart(instanceId: string, options?: RestartOptions | boolean): Promise<string> {
+    return this.#send(
+      () => {
+        const given = typeof options === 'boolean' ? { withNewInstanceId: options } : options
+        const known = optionsOf(given, 'options', ['withNewInstanceId'])
+        const isNew =
+          known['withNewInstanceId'] === undefined ||
+          optionalBoolean(known, 'withNewInstanceId', 'options')
+        return `{"restart":{"instanceId":${quoteInstanceId(instanceId)},"withNewInstanceId":${isNew}}}`
+      },
+      (reply: { instanceIds: string[] }) => reply.instanceIds[0] as string,
+    )
+  }
+
+  /**
+   * Deletes an instance that has ended, with its history.
+   *
+   * @returns how many were deleted: 0 if there is none of this id
+   * @throws InstanceNotEnded
+   */
+  purgeInstanceHistory(instanceId: string): Promise<PurgeHistoryResult> {
+    return this.#send(
+      () => `{"purge":{"instanceId":${quoteInstanceId(instanceId)}}}`,
+      (reply: { deleted: number }) => ({ instancesDeleted: reply.deleted }),
+    )
+  }
+
+  /** Deletes all instances that have ended and that the filter lets pass. */
+  purgeInstanceHistoryBy(filter: OrchestrationFilter): Promise<PurgeHistoryResult> {
+    return this.#send(
+      () => filterRequest('purgeBy', filter),
+      (reply: { deleted: number }) => ({ instancesDeleted: reply.deleted }),
+    )
+  }
+
+  /**
+   * Sends an event to an instance. Events that one client sends to one instance arrive in the order
+   * of the calls, awaited or not.
+   *
+   * Resolves, once it is durable, to what became of the event; it is never lost silently. What
+   * happens to one that the instance does not wait for is the hub's `unmatchedEvents`.
+   *
+   * @throws InvalidName, UnserializableValue, PayloadTooLarge
+   */
+  raiseEvent(
+    instanceId: string,
+    eventName: string,
+    eventData?: unknown,
+  ): Promise<RaiseEventOutcome> {
+    return this.#send(
+      () => raiseRequest(instanceId, eventName, eventData, this.#engine.payloadBytes),
+      (outcome: RaiseOutcome) => {
+        if (outcome.outcome === 'discarded') this.#warnOfDiscard(instanceId, eventName, outcome)
+        return outcome
+      },
+    )
+  }
+
+  /**
+   * Waits until an instance has ended, and gives its status. For one that continues as new that is
+   * when the last generation ends.
+   *
+   * @throws InstanceNotFound, TimeoutError
+   */
+  waitForCompletion(
+    instanceId: string,
+    options?: WaitForCompletionOptions,
+  ): Promise<OrchestrationStatus> {
+    return this.#attempt(() => {
+      const request = `{"wait":{"instanceId":${quoteInstanceId(instanceId)}}}`
+      const known = optionsOf(options, 'options', ['timeoutMs'])
+      const timeoutMs = optionalMs(known, 'timeoutMs', 'options')
+      if (timeoutMs === undefined) return this.#engine.call(request, statusOf)
+      return this.#waitUntil(request, instanceId, timeoutMs)
+    })
+  }
+
+  #waitUntil(
+    request: RawJson,
+    instanceId: string,
+    timeoutMs: number,
+  ): Promise<OrchestrationStatus> {
+    const call = this.#engine.callUntil(request, statusOf)
+    const timeout = new Timeout(timeoutMs, () => {
+      const message = `Instance '${instanceId}' has not ended within ${timeoutMs} ms; it goes on.`
+      call.abandon(new TimeoutError(message, { instanceId }))
+    })
+    const clear = (): void => timeout.clear()
+    call.promise.then(clear, clear)
+    return call.promise
+  }
+
+  #reason(
+    verb: 'terminate' | 'suspend' | 'resume' | 'rewind',
+    instanceId: string,
+    reason: unknown,
+    options: RecursiveOptions | undefined,
+  ): Promise<void> {
+    return this.#send(
+      () => reasonRequest(verb, instanceId, reason, options, this.#engine.payloadBytes),
+      () => undefined,
+    )
+  }
+
+  #warnOfDiscard(
+    instanceId: string,
+    eventName: string,
+    { reason }: RaiseOutcome & { outcome: 'discarded' },
+  ): void {
+    const why = {
+      NotFound: 'there is no such instance',
+      Ended: 'the instance has ended',
+      NotWaiting: 'the instance does not wait for it',
+    }[reason]
+    const remedy =
+      reason === 'NotWaiting'
+        ? "Open the hub with unmatchedEvents: 'buffer' to keep events until they are waited for."
+        : "unmatchedEvents: 'buffer' keeps only events for instances that have not ended."
+    this.#engine.log.engine(
+      'warn',
+      `Event '${eventName}' for instance '${instanceId}' was discarded: ${why}. ${remedy}`,
+    )
+  }
+
+  /** Sends what `request` makes; what that throws becomes the rejection. */
+  #send<T>(request: () => RawJson, convert: ((ok: never) => T) | null = null): Promise<T> {
+    return this.#attempt(() => this.#engine.call(request(), convert))
+  }
+
+  #attempt<T>(action: () => Promise<T>): Promise<T> {
+    try {
+      return action()
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+}
+
+function statusOf(row: StatusRow): OrchestrationStatus {
+  return statusFromRow(row)
+}
+
+/** A client with a connection of its own, from `df.connect`. */
+export class ConnectedClient extends DurableClient implements AsyncDisposable {
+  readonly #engine: Engine
+
+  /** @internal */
+  constructor(engine: Engine, taskHubName: string) {
+    super(engine, taskHubName)
+    this.#engine = engine
+  }
+
+  /** Itself, so that `{ client }` can be taken from a hub and a connection alike. */
+  get client(): this {
+    return this
+  }
+
+  /** Writes what was asked for and releases the store. May be called again. */
+  close(): Promise<void> {
+    return this.#engine.close(0)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}

@@ -1,0 +1,344 @@
+/**
+ * The pump between JavaScript and the core.
+ *
+ * Owns: the queue of what goes out with the next batch, the dispatch of what comes back, the calls
+ * that wait for a reply, and what keeps the process alive.
+ * Must never: hang. Whatever happens to the core, every call that waits is settled.
+ * Proved by: every test under `__test__/`; its ends by `__test__/close.spec.mjs`.
+ */
+
+import { Activities } from './activities.js'
+import type { App } from './app.js'
+import { PAYLOAD_BYTES_DEFAULT } from './codec.js'
+import { type DurableError, fromEngine, HubClosed, Internal } from './errors.js'
+import type { Surroundings } from './execution.js'
+import { Executor } from './executor.js'
+import { messageOf } from './failure.js'
+import type { Log } from './log.js'
+import { createEngine } from './native.js'
+import type {
+  EngineInfo,
+  EngineOptions,
+  NativeEngine,
+  Outbound,
+  RawJson,
+  Registered,
+  Reply,
+} from './protocol.js'
+
+/** After this many exchanges, or this much time, in a row, the event loop gets its turn. */
+const ROUNDS_MAX = 64
+const ROUNDS_MS_MAX = 5
+/** A due time is looked at again at least this often, as wall time may be set. */
+const RECHECK_MS_MAX = 1_000
+/** `setInterval` takes no more; it only holds the process. */
+const HOLD_MS = 2_147_483_647
+
+interface Pending {
+  readonly resolve: (value: never) => void
+  readonly reject: (error: Error) => void
+  /** Makes of a reply what the caller gets; null: the reply itself. */
+  readonly convert: ((ok: never) => unknown) | null
+}
+
+/** A call that can be given up. */
+export interface Call<T> {
+  readonly promise: Promise<T>
+  /** Rejects the promise, and tells the core that nobody waits any more. */
+  abandon(error: Error): void
+}
+
+export class Engine implements Surroundings {
+  readonly log: Log
+  payloadBytes: number
+  private readonly isWorker: boolean
+  private readonly activities: Activities
+  private readonly executor: Executor
+  private readonly stopListening: () => void
+  private readonly hold: NodeJS.Timeout
+  private native: NativeEngine | null = null
+  private closing: Promise<void> | null = null
+  /** Why calls are refused, once they are. */
+  private refusal: DurableError | null = null
+
+  private readonly pending: Map<number, Pending> = new Map()
+  private nextRid = 1
+  // The next batch, as text:
+  private requests = ''
+  private forget = ''
+  private results = ''
+  private turns = ''
+
+  private isPumping = false
+  private isScheduled = false
+  private timer: NodeJS.Timeout | undefined = undefined
+  private timerDue = Number.POSITIVE_INFINITY
+
+  private constructor(options: EngineOptions, app: App, log: Log) {
+    this.log = log
+    this.payloadBytes = options.payloadBytes ?? PAYLOAD_BYTES_DEFAULT
+    this.isWorker = options.role === 'worker'
+    this.activities = new Activities(app, this, this.queueResult)
+    this.executor = new Executor(app, this, this.queueTurn, this.pump)
+    this.hold = setInterval(() => {}, HOLD_MS)
+    this.stopListening = this.isWorker ? app.onRegister(this.register) : () => {}
+  }
+
+  /**
+   * Opens a hub.
+   *
+   * @throws what the core says, or UnsupportedPlatform
+   */
+  static async open(options: EngineOptions, app: App, log: Log): Promise<Engine> {
+    const engine = new Engine(options, app, log)
+    try {
+      const opened = new Promise<EngineInfo>((resolve, reject) => {
+        engine.pending.set(0, { resolve, reject, convert: null })
+      })
+      engine.native = createEngine(JSON.stringify(options), engine.pump)
+      const info = await opened
+      engine.payloadBytes = info.payloadBytes
+      if (!engine.isWorker && engine.pending.size === 0) engine.hold.unref()
+      return engine
+    } catch (error) {
+      engine.stop(new HubClosed('The hub could not be opened.', { cause: error }))
+      throw error
+    }
+  }
+
+  // ---------------------------------------------------------------- calls
+
+  /** Sends a request, given as its JSON text, and gives what `convert` makes of the reply. */
+  call<T>(request: RawJson, convert: ((ok: never) => T) | null = null): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.send(request, { resolve, reject, convert })
+    })
+  }
+
+  /** The same for a call that its caller may give up. */
+  callUntil<T>(request: RawJson, convert: (ok: never) => T): Call<T> {
+    let rid = 0
+    let fail: (error: Error) => void = () => {}
+    const promise = new Promise<T>((resolve, reject) => {
+      fail = reject
+      rid = this.send(request, { resolve, reject, convert })
+    })
+    const abandon = (error: Error): void => {
+      if (this.settled(rid) === undefined) return
+      this.forget += this.forget === '' ? rid : `,${rid}`
+      this.schedule()
+      fail(error)
+    }
+    return { promise, abandon }
+  }
+
+  private send(request: RawJson, pending: Pending): number {
+    if (this.refusal !== null) {
+      pending.reject(this.refusal)
+      return 0
+    }
+    const rid = this.nextRid++
+    if (!this.isWorker && this.pending.size === 0) this.hold.ref()
+    this.pending.set(rid, pending)
+    this.requests += this.requests === '' ? `[${rid},${request}]` : `,[${rid},${request}]`
+    this.schedule()
+    return rid
+  }
+
+  /** Takes a call off the list. A client holds the process only while a call of it waits. */
+  private settled(rid: number): Pending | undefined {
+    const pending = this.pending.get(rid)
+    if (pending === undefined) return undefined
+    this.pending.delete(rid)
+    if (!this.isWorker && this.pending.size === 0) this.hold.unref()
+    return pending
+  }
+
+  private readonly register = (added: Registered): void => {
+    this.call(`{"register":${JSON.stringify(added)}}`).catch((error: unknown) => {
+      if (error instanceof HubClosed) return
+      this.log.engine('error', `A function could not be registered: ${messageOf(error)}`)
+    })
+  }
+
+  // ---------------------------------------------------------------- the queue
+
+  private readonly queueResult = (run: number, ok: 0 | 1, payload: RawJson | null): void => {
+    if (this.results !== '') this.results += ','
+    this.results += `[${run},${ok},${payload}]`
+    this.schedule()
+  }
+
+  private readonly queueTurn = (outcome: RawJson): void => {
+    this.turns += this.turns === '' ? outcome : `,${outcome}`
+    this.schedule()
+  }
+
+  private get hasQueued(): boolean {
+    return this.requests !== '' || this.turns !== '' || this.results !== '' || this.forget !== ''
+  }
+
+  private take(): string {
+    let text = ''
+    if (this.requests !== '') text += `,"requests":[${this.requests}]`
+    if (this.forget !== '') text += `,"forget":[${this.forget}]`
+    if (this.results !== '') text += `,"results":[${this.results}]`
+    if (this.turns !== '') text += `,"turns":[${this.turns}]`
+    this.requests = ''
+    this.forget = ''
+    this.results = ''
+    this.turns = ''
+    return text === '' ? '{}' : `{${text.slice(1)}}`
+  }
+
+  /** Exchanges once the microtasks of this tick are done, so that one batch holds all of them. */
+  private schedule(): void {
+    if (this.isScheduled || this.isPumping) return
+    this.isScheduled = true
+    queueMicrotask(this.afterMicrotasks)
+  }
+
+  private readonly afterMicrotasks = (): void => {
+    process.nextTick(this.flush)
+  }
+
+  private readonly flush = (): void => {
+    this.isScheduled = false
+    if (this.hasQueued) this.pump()
+  }
+
+  // ---------------------------------------------------------------- the exchange
+
+  /**
+   * Exchanges, and again while the dispatch itself has queued something. Also what the core calls
+   * when it has news, from a macrotask of its own.
+   */
+  private readonly pump = (): void => {
+    if (this.isPumping || this.native === null) return
+    this.isPumping = true
+    try {
+      const until = performance.now() + ROUNDS_MS_MAX
+      let rounds = 0
+      do {
+        this.dispatch(JSON.parse(this.native.exchange(this.take())) as Outbound)
+        rounds += 1
+      } while (
+        this.hasQueued &&
+        this.native !== null &&
+        rounds < ROUNDS_MAX &&
+        performance.now() < until
+      )
+    } catch (error) {
+      this.broken(error)
+    }
+    this.isPumping = false
+    if (this.hasQueued && this.native !== null && !this.isScheduled) {
+      this.isScheduled = true
+      setImmediate(this.flush)
+    }
+  }
+
+  private dispatch(outbound: Outbound): void {
+    if (outbound.logs !== undefined) this.writeLogs(outbound.logs)
+    if (outbound.drops !== undefined) this.executor.drop(outbound.drops)
+    if (outbound.aborts !== undefined) this.activities.abort(outbound.aborts)
+    if (outbound.replies !== undefined) this.settleReplies(outbound.replies)
+    if (this.native === null) return
+    if (outbound.activities !== undefined) this.activities.start(outbound.activities)
+    if (outbound.activations !== undefined) this.executor.run(outbound.activations)
+    if (outbound.wakeInMs !== undefined) this.wakeIn(outbound.wakeInMs)
+  }
+
+  private writeLogs(logs: NonNullable<Outbound['logs']>): void {
+    for (const { level, message, instanceId } of logs) {
+      const about = instanceId === undefined ? '' : ` (instance '${instanceId}')`
+      this.log.engine(level, `${message}${about}`)
+    }
+  }
+
+  private settleReplies(replies: Reply[]): void {
+    for (const reply of replies) {
+      const pending = this.settled(reply.rid)
+      if (pending === undefined) continue
+      if ('error' in reply) {
+        pending.reject(fromEngine(reply.error))
+        continue
+      }
+      const ok = reply.ok as never
+      pending.resolve(pending.convert === null ? ok : (pending.convert(ok) as never))
+    }
+  }
+
+  /** One timer, for the earliest time asked for; one that fires too early only asks again. */
+  private wakeIn(ms: number): void {
+    const delay = Math.min(Math.max(Math.ceil(ms), 1), RECHECK_MS_MAX)
+    const due = performance.now() + delay
+    if (due >= this.timerDue) return
+    clearTimeout(this.timer)
+    this.timerDue = due
+    this.timer = setTimeout(this.timerFired, delay)
+    this.timer.unref()
+  }
+
+  private readonly timerFired = (): void => {
+    this.timerDue = Number.POSITIVE_INFINITY
+    this.pump()
+  }
+
+  // ---------------------------------------------------------------- the end
+
+  /**
+   * Closes: no activity starts from now on; those that run may end within `drainTimeoutMs` and are
+   * aborted then; what is queued is written, and the store is released.
+   */
+  close(drainTimeoutMs: number): Promise<void> {
+    this.closing ??= this.drainAndClose(drainTimeoutMs)
+    return this.closing
+  }
+
+  private async drainAndClose(drainTimeoutMs: number): Promise<void> {
+    if (this.refusal !== null) return // it broke before
+    try {
+      if (this.isWorker) {
+        await this.call('{"drain":{}}')
+        await this.activities.drain(drainTimeoutMs)
+      }
+      const closed = this.call('{"close":{}}', () => {
+        this.native = null // at once: nothing may follow the answer to the last request
+      })
+      this.refusal = new HubClosed('The hub is closed.')
+      await closed
+    } catch (error) {
+      if (!(error instanceof HubClosed)) throw error
+    } finally {
+      this.stop(new HubClosed('The hub was closed before the call was answered.'))
+    }
+  }
+
+  /** The core is not to be trusted any more: nothing may wait for it. */
+  private broken(error: unknown): void {
+    const message = `The engine failed and the hub is closed: ${messageOf(error)}`
+    this.log.engine('error', message)
+    const native = this.native
+    this.stop(new Internal(message, { cause: error }))
+    try {
+      native?.exchange('{"requests":[[1,{"close":{}}]]}') // so that the store is released if it can
+    } catch {
+      // It has failed already, and that was reported.
+    }
+  }
+
+  /** Lets go of everything; every call that waits is rejected with `reason`. */
+  private stop(reason: DurableError): void {
+    this.refusal ??= reason
+    this.native = null
+    this.stopListening()
+    clearTimeout(this.timer)
+    clearInterval(this.hold)
+    this.activities.abortAll()
+    this.executor.close()
+    const waiting = [...this.pending.values()]
+    this.pending.clear()
+    for (const pending of waiting) pending.reject(reason)
+  }
+}

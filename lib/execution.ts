@@ -1,0 +1,405 @@
+/**
+ * One live execution of an orchestrator: its generator or async function, its open tasks, and what
+ * the turn that is running has produced so far.
+ *
+ * Owns: the stepping of a generator, what user code may do at which moment, and the text of a
+ * turn's outcome.
+ * Must never: run user code outside a turn, or let anything that did not happen inside the turn
+ * into its outcome.
+ * Proved by: `__test__/orchestrators.spec.mjs`, `__test__/async.spec.mjs`.
+ */
+
+import { createHash } from 'node:crypto'
+import type { OrchestratorEntry } from './app.js'
+import { objectText, stringify } from './codec.js'
+import { InvalidOption, NonDurableAwait, NotATask, OutsideTurn } from './errors.js'
+import { failureText } from './failure.js'
+import type { Log } from './log.js'
+import type { ExecutionStart, RawJson } from './protocol.js'
+import { type RetryPolicy, retryText } from './retry.js'
+import { FAILED, PENDING, SingleTask, TaskNode, TimerNode } from './task.js'
+
+/** What an execution needs of its hub. */
+export interface Surroundings {
+  /** The largest JSON text of one value. */
+  payloadBytes: number
+  readonly log: Log
+}
+
+/** What an orchestrator's generator is to this layer, whatever made it. */
+interface Steps {
+  next(value?: unknown): IteratorResult<unknown, unknown>
+  throw(error: unknown): IteratorResult<unknown, unknown>
+}
+
+/** An orchestrator that yields nonsense this often in one turn ignores the error it gets for it. */
+const REFUSED_YIELDS_MAX = 100
+
+/** The namespace of `newGuid`, that of durable-functions. */
+const GUID_NAMESPACE: Buffer = Buffer.from('9e9529585e334daf827f2fa12937b875', 'hex')
+
+let current: Execution | null = null
+
+/** The execution whose generator is being stepped right now, for definitions that are called. */
+export function currentExecution(): Execution | null {
+  return current
+}
+
+export class Execution {
+  readonly instanceId: string
+  readonly parentInstanceId: string | undefined
+  readonly name: string
+  readonly exec: number
+  readonly input: unknown
+  /** Tasks that have not settled and are not cancelled, by id. */
+  readonly open: Map<number, SingleTask> = new Map()
+  /** The number of the running or last turn. */
+  turn = 0
+  /** `currentUtcDateTime` of that turn, in milliseconds. */
+  time = 0
+  replaying = false
+  customStatus: unknown = undefined
+  /** Of a generator function. What is not known yet counts as async: a generator's code runs later. */
+  isGenerator = false
+  isAsync = false
+  hasEnded = false
+  /** Forgotten by the core; nothing it does matters any more. */
+  isDropped = false
+
+  private readonly handler: (context: never) => unknown
+  private readonly surroundings: Surroundings
+  private steps: Steps | null = null
+  /** What the generator waits for; null before its first step. */
+  private awaited: TaskNode | null = null
+  private turnIsOpen = false
+  /** The first thing done outside a turn; it fails the instance at its next live turn. */
+  private violation: OutsideTurn | null = null
+  private nextTaskId = 0
+  private nextGroupId = 0
+  private settleCount = 0
+  private guidCount = 0
+  /** The new input when `continueAsNew` was called (null: none), undefined when it was not. */
+  private continuation: RawJson | null | undefined = undefined
+  // Of the running turn:
+  private actions: (SingleTask | RawJson)[] = []
+  private answers = ''
+  private statusText: RawJson | null = null
+  private end: RawJson | null = null
+
+  constructor(start: ExecutionStart, entry: OrchestratorEntry, surroundings: Surroundings) {
+    this.instanceId = start.instanceId
+    this.parentInstanceId = start.parentInstanceId
+    this.name = entry.name
+    this.handler = entry.handler
+    this.exec = start.exec
+    this.input = start.input
+    this.surroundings = surroundings
+  }
+
+  // ---------------------------------------------------------------- turns
+
+  /** Opens a turn; false if user code must not run in it. */
+  openTurn(time: number, replaying: boolean): boolean {
+    this.turn += 1
+    this.time = time
+    this.replaying = replaying
+    if (this.hasEnded) return false
+    if (this.violation !== null && !replaying) {
+      this.fail(this.violation)
+      return false
+    }
+    this.turnIsOpen = true
+    return true
+  }
+
+  /** Calls the orchestrator function, and steps it if it is a generator. Inside a turn. */
+  start(context: object): void {
+    let made: unknown
+    try {
+      made = this.handler(context as never)
+      this.classify(made)
+    } catch (error) {
+      this.fail(error)
+      return
+    }
+    if (this.isGenerator) this.step()
+    else if (!this.isAsync) this.complete(made)
+  }
+
+  /** Whether the task that the generator waits for has settled. */
+  get isDue(): boolean {
+    return this.isGenerator && !this.hasEnded && this.awaited?.isCompleted === true
+  }
+
+  /** Steps the generator until it waits for a task that has not settled. Inside a turn. */
+  step(): void {
+    const before = current
+    current = this
+    try {
+      this.stepLoop(this.steps as Steps)
+    } finally {
+      current = before
+    }
+  }
+
+  /** Forgets the execution: whatever it still does has no effect. */
+  drop(): void {
+    this.isDropped = true
+    this.turnIsOpen = false
+  }
+
+  answer(task: number, again: boolean): void {
+    this.answers += `${this.answers === '' ? '' : ','}[${task},${again}]`
+  }
+
+  /** Closes the turn and gives the text of its outcome. */
+  closeTurn(): RawJson {
+    if (this.turnIsOpen && !this.hasEnded) this.endIfStuck()
+    this.turnIsOpen = false
+    let text = this.actionsText()
+    if (this.answers !== '') text += `,"answers":[${this.answers}]`
+    if (this.statusText !== null) text += `,"customStatus":${this.statusText}`
+    if (this.end !== null) text += `,"end":${this.end}`
+    this.answers = ''
+    this.statusText = null
+    this.end = null
+    return `{${text.startsWith(',') ? text.slice(1) : text}}`
+  }
+
+  private classify(made: unknown): void {
+    if (typeof made !== 'object' || made === null) return
+    const shape = made as Partial<Steps> & PromiseLike<unknown> & AsyncIterable<unknown>
+    if (made instanceof TaskNode || typeof shape.then === 'function') {
+      this.isAsync = true
+      Promise.resolve(shape).then(
+        (value) => this.settledAsync(() => this.complete(value), 'returned'),
+        (error) => this.settledAsync(() => this.fail(error), 'threw'),
+      )
+    } else if (typeof shape[Symbol.asyncIterator] === 'function') {
+      throw new NotATask(
+        `Orchestrator '${this.name}' is an async generator function; use function* or async.`,
+      )
+    } else if (typeof shape.next === 'function' && typeof shape.throw === 'function') {
+      this.isGenerator = true
+      this.steps = made as Steps
+    }
+  }
+
+  private settledAsync(settle: () => void, did: string): void {
+    if (this.hasEnded || this.isDropped) return
+    if (this.turnIsOpen) settle()
+    else this.violate(did)
+  }
+
+  private stepLoop(steps: Steps): void {
+    let refusal: NotATask | null = null
+    for (let refused = 0; refused <= REFUSED_YIELDS_MAX; ) {
+      let isDone: boolean
+      let value: unknown
+      try {
+        const next = this.resume(steps, refusal)
+        isDone = next.done === true
+        value = next.value
+      } catch (error) {
+        this.fail(error)
+        return
+      }
+      if (isDone || this.continuation !== undefined) {
+        this.complete(isDone ? value : undefined)
+        return
+      }
+      refusal = this.refuse(value)
+      if (refusal !== null) {
+        refused += 1
+        continue
+      }
+      this.awaited = value as TaskNode
+      if (this.awaited.state === PENDING) return
+    }
+    this.fail(refusal)
+  }
+
+  private resume(steps: Steps, refusal: NotATask | null): IteratorResult<unknown, unknown> {
+    if (refusal !== null) return steps.throw(refusal)
+    const awaited = this.awaited
+    if (awaited === null) return steps.next()
+    return awaited.state === FAILED ? steps.throw(awaited.value) : steps.next(awaited.value)
+  }
+
+  private refuse(value: unknown): NotATask | null {
+    if (value instanceof TaskNode) {
+      if (value.execution === this || value.execution === null) return null
+      return new NotATask(`Orchestrator '${this.name}' yielded a task of another instance.`)
+    }
+    const what = Array.isArray(value) ? 'an array (combine tasks by Task.all)' : typeof value
+    return new NotATask(
+      `Orchestrator '${this.name}' yielded ${what}. Yield only tasks: what context.df.callActivity and its like give, or Task.all and Task.any of them.`,
+    )
+  }
+
+  private complete(value: unknown): void {
+    if (this.continuation !== undefined) {
+      this.end = `{"continueAsNew":${objectText({ input: this.continuation })}}`
+      this.hasEnded = true
+      return
+    }
+    try {
+      const result = stringify(value, `result of orchestrator '${this.name}'`, this.limit)
+      this.end = result === null ? '{"complete":{}}' : `{"complete":{"result":${result}}}`
+      this.hasEnded = true
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  /** Ends the execution as failed, with whatever was thrown. */
+  fail(error: unknown): void {
+    this.end = `{"fail":{"failure":${failureText(error, this.surroundings.payloadBytes)}}}`
+    this.hasEnded = true
+  }
+
+  /** At quiescence something durable must be open, or nothing would ever wake it again. */
+  private endIfStuck(): void {
+    if (this.continuation !== undefined) this.complete(undefined)
+    else if (this.open.size === 0) {
+      const hint = this.isGenerator
+        ? 'It yielded a task that can never complete, such as a cancelled timer.'
+        : 'Await only tasks (what context.df.callActivity and its like give) and combinations of them; do input and output, clocks and timeouts in activities or by context.df.createTimer.'
+      this.fail(
+        new NonDurableAwait(
+          `Orchestrator '${this.name}' waits for something that is not a durable task. ${hint}`,
+        ),
+      )
+    }
+  }
+
+  private actionsText(): string {
+    if (this.actions.length === 0) return ''
+    let text = ''
+    for (const action of this.actions) {
+      if (text !== '') text += ','
+      if (typeof action === 'string') {
+        text += action
+      } else {
+        text += `${action.action}}}`
+        action.action = ''
+      }
+    }
+    this.actions = []
+    return `"actions":[${text}]`
+  }
+
+  // ---------------------------------------------------------------- what a context asks for
+
+  /**
+   * Refuses what is done outside a turn, and remembers it: the instance fails even if user code
+   * swallows the error, as a replay would not see it happen at the same moment.
+   */
+  requireTurn(what: string): void {
+    if (this.turnIsOpen && !this.hasEnded) return
+    throw this.violate(what)
+  }
+
+  private violate(what: string): OutsideTurn {
+    const error = new OutsideTurn(
+      `Orchestrator '${this.name}' (instance '${this.instanceId}') ${what} outside a turn: after waiting for something that is not a durable task, from a callback, or after it ended.`,
+      { instanceId: this.instanceId },
+    )
+    if (!this.hasEnded && !this.isDropped && this.violation === null) {
+      this.violation = error
+      this.surroundings.log.engine('error', `${error.message} It fails at its next turn.`)
+    }
+    return error
+  }
+
+  /** The largest value that may be written now; what history holds already is not measured again. */
+  get limit(): number {
+    return this.replaying ? Number.POSITIVE_INFINITY : this.surroundings.payloadBytes
+  }
+
+  /** Schedules a task. `action` is its text without the two closing braces. */
+  schedule(action: string, isActivity: boolean): SingleTask {
+    const task = new SingleTask(this, this.nextTaskId++, action, isActivity)
+    this.open.set(task.id, task)
+    this.actions.push(task)
+    return task
+  }
+
+  scheduleTimer(fireAt: number): TimerNode {
+    const action = `{"createTimer":{"fireAt":${fireAt}`
+    const task = new TimerNode(this, this.nextTaskId++, action, false)
+    this.open.set(task.id, task)
+    this.actions.push(task)
+    return task
+  }
+
+  cancelTimer(id: number): void {
+    this.requireTurn('cancelled a timer')
+    this.open.delete(id)
+    this.actions.push(`{"cancelTimer":{"task":${id}}}`)
+  }
+
+  /** Whether the task was made in the turn that is running, so that its action can still change. */
+  isUnsent(task: SingleTask): boolean {
+    return this.turnIsOpen && task.turn === this.turn
+  }
+
+  addRetry(task: SingleTask, policy: RetryPolicy): void {
+    if (!this.isUnsent(task) || task.hasRetry) {
+      throw new InvalidOption(
+        'withRetry must follow the call that made the task, once, before the next yield.',
+        { field: 'retryOptions' },
+      )
+    }
+    task.action += `,"retry":${retryText(policy)}`
+    task.hasRetry = true
+    task.retryIf = policy.retryIf ?? null
+  }
+
+  group(tasks: SingleTask[], limit: number): void {
+    const id = this.nextGroupId++
+    for (const task of tasks) {
+      if (task.isGrouped) continue // the same task twice in the list
+      task.isGrouped = true
+      task.action += `,"group":{"id":${id},"limit":${limit}}`
+    }
+  }
+
+  setCustomStatus(status: unknown): void {
+    this.requireTurn('called setCustomStatus')
+    const field = `custom status of orchestrator '${this.name}'`
+    this.statusText = stringify(status, field, this.limit) ?? 'null'
+    this.customStatus = status
+  }
+
+  continueAsNew(input: unknown): void {
+    this.requireTurn('called continueAsNew')
+    const field = `input of continueAsNew of orchestrator '${this.name}'`
+    this.continuation = stringify(input, field, this.limit)
+  }
+
+  newGuid(seed: string): string {
+    this.requireTurn('called newGuid')
+    return this.guid(`${seed}_${this.guidCount++}`)
+  }
+
+  /** A UUID of version 5 that is the same whenever this execution asks for the same name. */
+  guid(name: string): string {
+    const hash = createHash('sha1').update(GUID_NAMESPACE)
+    const bytes = hash.update(`${this.instanceId}_${this.exec}_${name}`).digest()
+    bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x50, 6)
+    bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8)
+    const hex = bytes.toString('hex', 0, 16)
+    const parts = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20)]
+    return `${parts.join('-')}-${hex.slice(20)}`
+  }
+
+  nextOrder(): number {
+    this.settleCount += 1
+    return this.settleCount
+  }
+
+  log(level: 'debug' | 'info' | 'warn' | 'error', args: unknown[]): void {
+    if (!this.replaying) this.surroundings.log.user(level, args)
+  }
+}

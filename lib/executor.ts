@@ -1,0 +1,269 @@
+/**
+ * Runs activations: which execution does which turn when.
+ *
+ * Owns: the map of live executions, the settling of tasks, and the two moments an async turn needs.
+ * A generator runs synchronously. Turns of async functions begin in a macrotask of their own, where
+ * no microtask is left over that could belong to anything but the turn, and end in a `nextTick`
+ * after all microtasks that they caused: so nothing that the event loop settles joins a turn.
+ * Must never: let two turns of an execution overlap, or an error of one instance reach another.
+ * Proved by: `__test__/orchestrators.spec.mjs`, `__test__/async.spec.mjs`.
+ */
+
+import type { App } from './app.js'
+import { OrchestrationInvocation } from './context.js'
+import { Internal } from './errors.js'
+import { Execution, type Surroundings } from './execution.js'
+import { errorFromChild, errorFromFailure, failureText, messageOf } from './failure.js'
+import type {
+  Activation,
+  ActivationTurn,
+  ChildEnd,
+  Failure,
+  RawJson,
+  Resolution,
+} from './protocol.js'
+import { COMPLETED, FAILED } from './task.js'
+
+/** One activation on its way through its turns. */
+interface Run {
+  readonly execution: Execution
+  readonly activation: Activation
+  /** The turn that runs, or is next. */
+  index: number
+  /** The outcomes of the turns before it. */
+  outcomes: string
+}
+
+/** A `Resolution` as it is read: one of the keys is there. */
+interface AnyResolution {
+  ok?: { task: number; value?: unknown }
+  fail?: { task: number; failure: Failure }
+  ask?: { task: number; failure: Failure; child?: ChildEnd }
+  child?: { task: number; child: ChildEnd }
+}
+
+export class Executor {
+  private readonly app: App
+  private readonly surroundings: Surroundings
+  private readonly emit: (outcome: RawJson) => void
+  private readonly flush: () => void
+  private readonly live: Map<number, Execution> = new Map()
+  /** Async runs whose next turn begins in the next macrotask. */
+  private waiting: Run[] = []
+  /** Async runs whose turn has begun in this tick. */
+  private begun: Run[] = []
+  private isClosed = false
+
+  /**
+   * @param emit takes the text of an `ActivationOutcome`
+   * @param flush is called after a batch of async turns, outside any other call of the engine
+   */
+  constructor(
+    app: App,
+    surroundings: Surroundings,
+    emit: (outcome: RawJson) => void,
+    flush: () => void,
+  ) {
+    this.app = app
+    this.surroundings = surroundings
+    this.emit = emit
+    this.flush = flush
+  }
+
+  /** Runs what can be run at once, and begins or queues the rest. */
+  run(activations: Activation[]): void {
+    for (const activation of activations) {
+      const execution =
+        activation.start === undefined ? this.live.get(activation.iid) : this.create(activation)
+      if (execution === undefined) {
+        // Nothing was run, which the core takes as: this process does not hold the execution.
+        this.emit(`{"token":${activation.token},"turns":[]}`)
+        continue
+      }
+      const run: Run = { execution, activation, index: 0, outcomes: '' }
+      if (execution.isAsync) this.enqueue(run)
+      else this.guarded(run, () => this.runSync(run))
+    }
+  }
+
+  drop(iids: number[]): void {
+    for (const iid of iids) {
+      this.live.get(iid)?.drop()
+      this.live.delete(iid)
+    }
+  }
+
+  /** Forgets everything; user code that still waits is never resumed. */
+  close(): void {
+    this.isClosed = true
+    for (const execution of this.live.values()) execution.drop()
+    this.live.clear()
+    this.waiting = []
+    this.begun = []
+  }
+
+  get liveCount(): number {
+    return this.live.size
+  }
+
+  private create(activation: Activation): Execution | undefined {
+    const start = activation.start
+    if (start === undefined) return undefined
+    this.live.get(activation.iid)?.drop()
+    const entry = this.app.findOrchestrator(start.name)
+    if (entry === undefined) {
+      this.live.delete(activation.iid)
+      return undefined
+    }
+    const execution = new Execution(start, entry, this.surroundings)
+    this.live.set(activation.iid, execution)
+    return execution
+  }
+
+  // ---------------------------------------------------------------- generators and first turns
+
+  private runSync(run: Run): void {
+    const { execution, activation } = run
+    while (run.index < activation.turns.length) {
+      this.beginTurn(run)
+      if (execution.isAsync) {
+        this.begun.push(run)
+        if (this.begun.length === 1) queueMicrotask(this.drained)
+        return
+      }
+      this.endTurn(run)
+    }
+    this.finish(run)
+  }
+
+  private beginTurn(run: Run): void {
+    const { execution, activation, index } = run
+    const turn = activation.turns[index] as ActivationTurn
+    if (!execution.openTurn(turn.time, index < activation.replayed)) return
+    if (index === 0 && activation.start !== undefined) {
+      execution.start(new OrchestrationInvocation(execution))
+    }
+    for (const resolution of turn.resolutions) {
+      this.settle(execution, resolution)
+      if (execution.isDue) execution.step()
+    }
+  }
+
+  private endTurn(run: Run): void {
+    const outcome = run.execution.closeTurn()
+    run.outcomes += run.index === 0 ? outcome : `,${outcome}`
+    run.index += 1
+  }
+
+  private finish(run: Run): void {
+    const { execution, activation } = run
+    if (execution.isDropped) return
+    if (execution.hasEnded) this.live.delete(activation.iid)
+    this.emit(`{"token":${activation.token},"turns":[${run.outcomes}]}`)
+  }
+
+  /** A defect of this layer costs one instance, not the hub. */
+  private guarded(run: Run, work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      const { instanceId } = run.execution
+      const message = `Instance '${instanceId}' cannot be run: ${messageOf(error)}`
+      this.surroundings.log.engine('error', message)
+      const failure = failureText(new Internal(message, { instanceId, cause: error }), 65_536)
+      run.execution.drop()
+      this.live.delete(run.activation.iid)
+      this.emit(
+        `{"token":${run.activation.token},"turns":[${run.outcomes}${run.index === 0 ? '' : ','}{"end":{"fail":{"failure":${failure}}}}]}`,
+      )
+    }
+  }
+
+  // ---------------------------------------------------------------- async functions
+
+  private enqueue(run: Run): void {
+    this.waiting.push(run)
+    if (this.waiting.length === 1) setImmediate(this.beginWaiting)
+  }
+
+  private readonly beginWaiting = (): void => {
+    const runs = this.waiting
+    this.waiting = []
+    for (const run of runs) {
+      if (run.execution.isDropped) continue
+      this.guarded(run, () => {
+        this.beginTurn(run)
+        this.begun.push(run)
+      })
+    }
+    if (this.begun.length > 0) queueMicrotask(this.drained)
+  }
+
+  /**
+   * The runs are taken here, in a microtask: by the time the `nextTick` comes, all microtasks that
+   * these have caused are done. One that begins in between waits for its own.
+   */
+  private readonly drained = (): void => {
+    const runs = this.begun
+    this.begun = []
+    if (runs.length > 0) process.nextTick(this.endBegun, runs)
+  }
+
+  private readonly endBegun = (runs: Run[]): void => {
+    if (this.isClosed) return
+    for (const run of runs) {
+      if (run.execution.isDropped) continue
+      this.guarded(run, () => {
+        this.endTurn(run)
+        if (run.index < run.activation.turns.length) this.enqueue(run)
+        else this.finish(run)
+      })
+    }
+    this.flush()
+  }
+
+  // ---------------------------------------------------------------- resolutions
+
+  private settle(execution: Execution, resolution: Resolution): void {
+    const any = resolution as AnyResolution
+    if (any.ok !== undefined) {
+      this.settleTask(execution, any.ok.task, COMPLETED, any.ok.value)
+    } else if (any.fail !== undefined) {
+      this.settleTask(execution, any.fail.task, FAILED, errorFromFailure(any.fail.failure))
+    } else if (any.child !== undefined) {
+      this.settleTask(execution, any.child.task, FAILED, errorFromChild(any.child.child))
+    } else if (any.ask !== undefined) {
+      this.ask(execution, any.ask)
+    }
+  }
+
+  private settleTask(execution: Execution, id: number, state: number, value: unknown): void {
+    const task = execution.open.get(id)
+    if (task === undefined) return // cancelled meanwhile
+    execution.open.delete(id)
+    task.settle(state, value)
+  }
+
+  private ask(execution: Execution, ask: NonNullable<AnyResolution['ask']>): void {
+    const error =
+      ask.child === undefined ? errorFromFailure(ask.failure) : errorFromChild(ask.child)
+    const retryIf = execution.open.get(ask.task)?.retryIf
+    let again = true
+    if (retryIf !== undefined && retryIf !== null) again = this.askUser(execution, retryIf, error)
+    execution.answer(ask.task, again)
+    if (!again) this.settleTask(execution, ask.task, FAILED, error)
+  }
+
+  private askUser(execution: Execution, retryIf: (error: Error) => boolean, error: Error): boolean {
+    try {
+      const again: unknown = retryIf(error)
+      if (typeof again !== 'object' && typeof again !== 'function') return Boolean(again)
+      if (again === null) return false
+      throw new TypeError('it returned an object or a promise, not true or false')
+    } catch (thrown) {
+      const message = `retryIf of orchestrator '${execution.name}' (instance '${execution.instanceId}') failed, so there is no retry: ${messageOf(thrown)}`
+      this.surroundings.log.engine('error', message)
+      return false
+    }
+  }
+}

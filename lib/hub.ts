@@ -1,0 +1,287 @@
+/**
+ * Task hubs: opening, connecting, closing.
+ *
+ * Owns: the options of a hub, their checks, and where the store is.
+ * Must never: handle a signal of the process, or end it; that is its owner's.
+ * Proved by: `__test__/api.spec.mjs`, `__test__/close.spec.mjs`, `__test__/bad-input.spec.mjs`.
+ */
+
+import { mkdirSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { App, app as defaultApp } from './app.js'
+import {
+  invalid,
+  type Options,
+  optionalInteger,
+  optionalMs,
+  optionalOneOf,
+  optionalString,
+  optionsOf,
+} from './check.js'
+import { ConnectedClient, DurableClient } from './client.js'
+import { Engine } from './engine.js'
+import { StoreFull, StoreReadOnly, StoreUnavailable } from './errors.js'
+import { messageOf } from './failure.js'
+import { checkLogger, Log, type Logger } from './log.js'
+import type { EngineOptions } from './protocol.js'
+
+export interface ConnectOptions {
+  /**
+   * `sqlite:PATH`, relative to the current directory; folders are made. Default: the environment's
+   * `DURAFN_STORE`, else `sqlite:.durafn/hub.db`.
+   */
+  store?: string | undefined
+  /** 1 to 64 letters, digits, `.`, `_` or `-`. Default: what the store has, else 'default'. */
+  hubName?: string | undefined
+  /** Where log lines go; false: nowhere. Default: `console`, with the engine's warnings and errors. */
+  logger?: Logger | false | undefined
+}
+
+export interface OpenOptions extends ConnectOptions {
+  /** As for `ConnectOptions`; also `sqlite::memory:`, which ends with the hub. */
+  store?: string | undefined
+  /** The functions. Default: `df.app`. */
+  app?: App | undefined
+  /**
+   * What to do with an event that an instance does not wait for: 'discard' it, and say so, or
+   * 'buffer' it until it does. Default 'discard'.
+   */
+  unmatchedEvents?: 'discard' | 'buffer' | undefined
+  /**
+   * What to do with an instance whose code no longer does what its history says: 'hold' it until the
+   * code is put right, or 'fail' it. Default 'hold'.
+   */
+  onNondeterminism?: 'hold' | 'fail' | undefined
+  /**
+   * 'full': what is acknowledged survives a power failure. 'relaxed': it survives the death of the
+   * process, and may be lost, never half, in a power failure. Default 'full'.
+   */
+  durability?: 'full' | 'relaxed' | undefined
+  /** How many activities run at a time. Default 256. */
+  maxConcurrentActivities?: number | undefined
+  /** After how many milliseconds ended instances are purged. Default: never. */
+  retention?: RetentionOptions | undefined
+  limits?: LimitOptions | undefined
+}
+
+export interface RetentionOptions {
+  completedMs?: number | undefined
+  failedMs?: number | undefined
+  terminatedMs?: number | undefined
+}
+
+export interface LimitOptions {
+  /** The largest JSON text of one value, in bytes of UTF-8, 1,024 or more. Default 16 MiB. */
+  payloadBytes?: number | undefined
+  /** How many instances stay in memory between their turns. Default 10,000. */
+  cachedInstances?: number | undefined
+}
+
+export interface CloseOptions {
+  /** How long running activities may take to end, in milliseconds; then they are aborted. Default 10,000. */
+  drainTimeoutMs?: number | undefined
+}
+
+const CONNECT_KEYS = ['store', 'hubName', 'logger']
+const OPEN_KEYS = [
+  ...CONNECT_KEYS,
+  'app',
+  'unmatchedEvents',
+  'onNondeterminism',
+  'durability',
+  'maxConcurrentActivities',
+  'retention',
+  'limits',
+]
+const DRAIN_TIMEOUT_MS_DEFAULT = 10_000
+const STORE_DEFAULT = 'sqlite:.durafn/hub.db'
+const HUB_NAME_DEFAULT = 'default'
+const PAYLOAD_BYTES_MIN = 1_024
+/** V8 holds no longer text, and a batch must fit into one. */
+const PAYLOAD_BYTES_MAX = 256 * 1024 * 1024
+const COUNT_MAX = 1_000_000
+
+/**
+ * Opens a task hub and runs its workers in this process. An open hub keeps the process alive until
+ * `close()`.
+ *
+ * @throws HubInUse, NotAHub, HubTooNew, StoreReadOnly, StoreFull, StoreUnavailable, InvalidOption,
+ * UnsupportedPlatform
+ *
+ * @example
+ * ```ts
+ * await using hub = await df.open({ store: 'sqlite:./orders.db' })
+ * const id = await hub.client.startNew('order', { input: { total: 12 } })
+ * console.log(await hub.client.waitForCompletion(id, { timeoutMs: 10_000 }))
+ * ```
+ */
+export async function open(options?: OpenOptions): Promise<TaskHub> {
+  const known = optionsOf(options, 'options', OPEN_KEYS)
+  const app = known['app'] ?? defaultApp
+  if (!(app instanceof App)) throw invalid('options.app', 'must be an App', app)
+  const log = new Log(checkLogger(known['logger'], 'options.logger'))
+  const path = storePath(known, true)
+  const engineOptions = workerOptions(known, app, path)
+  makeFolder(path)
+  const engine = await Engine.open(engineOptions, app, log)
+  return new TaskHub(engine, app, engineOptions.hubName ?? HUB_NAME_DEFAULT)
+}
+
+/**
+ * Connects a client to a task hub, from any process, whether or not workers run. A client alone does
+ * not keep the process alive; a call of it that waits does.
+ *
+ * @throws NotAHub, HubTooNew, StoreReadOnly, StoreFull, StoreUnavailable, InvalidOption,
+ * UnsupportedPlatform
+ *
+ * @example
+ * ```ts
+ * await using client = await df.connect({ store: 'sqlite:./orders.db' })
+ * await client.raiseEvent(id, 'Approve', { by: 'Ada' })
+ * ```
+ */
+export async function connect(options?: ConnectOptions): Promise<ConnectedClient> {
+  const known = optionsOf(options, 'options', CONNECT_KEYS)
+  const log = new Log(checkLogger(known['logger'], 'options.logger'))
+  const path = storePath(known, false)
+  const engineOptions: EngineOptions = { role: 'client', path }
+  const hubName = hubNameOf(known)
+  if (hubName !== undefined) engineOptions.hubName = hubName
+  makeFolder(path)
+  const engine = await Engine.open(engineOptions, defaultApp, log)
+  return new ConnectedClient(engine, hubName ?? HUB_NAME_DEFAULT)
+}
+
+/** An open task hub. */
+export class TaskHub implements AsyncDisposable {
+  /** The client to this hub, in this process. */
+  readonly client: DurableClient
+  /** The functions that it runs. */
+  readonly app: App
+  readonly #engine: Engine
+
+  /** @internal */
+  constructor(engine: Engine, app: App, hubName: string) {
+    this.client = new DurableClient(engine, hubName)
+    this.app = app
+    this.#engine = engine
+  }
+
+  /**
+   * Closes the hub: no activity starts from now on, those that run get time to end, what is queued
+   * is written, and the store is released. Calls that then still wait reject with `HubClosed`. May
+   * be called again; instances go on at the next `open`.
+   */
+  async close(options?: CloseOptions): Promise<void> {
+    const known = optionsOf(options, 'options', ['drainTimeoutMs'])
+    const isEndless = known['drainTimeoutMs'] === Number.POSITIVE_INFINITY
+    const drainTimeoutMs = optionalMs(known, 'drainTimeoutMs', 'options')
+    const ms = isEndless ? Number.POSITIVE_INFINITY : DRAIN_TIMEOUT_MS_DEFAULT
+    await this.#engine.close(drainTimeoutMs ?? ms)
+  }
+
+  /**
+   * Copies the hub, while it runs, to a new file.
+   *
+   * @param file its path; it must not exist
+   * @throws StoreUnavailable, StoreFull, StoreReadOnly, InvalidOption
+   */
+  async backup(file: string): Promise<void> {
+    if (typeof file !== 'string' || file === '') throw invalid('file', 'must be a path', file)
+    await this.#engine.call(`{"backup":{"file":${JSON.stringify(resolve(file))}}}`)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+// ------------------------------------------------------------------ options
+
+function workerOptions(options: Options, app: App, path: string | null): EngineOptions {
+  const where = 'options'
+  const limits = optionsOf(options['limits'], 'options.limits', ['payloadBytes', 'cachedInstances'])
+  const all: { [K in keyof EngineOptions]: EngineOptions[K] | undefined } = {
+    role: 'worker',
+    path,
+    hubName: hubNameOf(options),
+    durability: optionalOneOf(options, 'durability', where, ['full', 'relaxed']),
+    unmatchedEvents: optionalOneOf(options, 'unmatchedEvents', where, ['discard', 'buffer']),
+    onNondeterminism: optionalOneOf(options, 'onNondeterminism', where, ['hold', 'fail']),
+    payloadBytes: optionalInteger(
+      limits,
+      'payloadBytes',
+      'options.limits',
+      PAYLOAD_BYTES_MIN,
+      PAYLOAD_BYTES_MAX,
+    ),
+    cachedInstances: optionalInteger(limits, 'cachedInstances', 'options.limits', 1, COUNT_MAX),
+    maxConcurrentActivities: optionalInteger(
+      options,
+      'maxConcurrentActivities',
+      where,
+      1,
+      COUNT_MAX,
+    ),
+    retention: retentionOf(options),
+    registered: app.registered(),
+  }
+  for (const key of Object.keys(all) as (keyof EngineOptions)[]) {
+    if (all[key] === undefined) delete all[key]
+  }
+  return all as EngineOptions
+}
+
+function retentionOf(options: Options): EngineOptions['retention'] {
+  if (options['retention'] === undefined) return undefined
+  const where = 'options.retention'
+  const keys = ['completedMs', 'failedMs', 'terminatedMs'] as const
+  const given = optionsOf(options['retention'], where, keys)
+  const retention: NonNullable<EngineOptions['retention']> = {}
+  for (const key of keys) {
+    const ms = optionalMs(given, key, where)
+    if (ms !== undefined) retention[key] = Math.ceil(ms)
+  }
+  return retention
+}
+
+function hubNameOf(options: Options): string | undefined {
+  const name = optionalString(options, 'hubName', 'options')
+  if (name === undefined || /^[A-Za-z0-9._-]{1,64}$/.test(name)) return name
+  throw invalid('options.hubName', "must be 1 to 64 letters, digits, '.', '_' or '-'", name)
+}
+
+/** The absolute path of the store's file; null for a hub in memory. */
+function storePath(options: Options, isWorker: boolean): string | null {
+  const given = optionalString(options, 'store', 'options')
+  const fromEnvironment = given === undefined ? process.env['DURAFN_STORE'] : undefined
+  const field = fromEnvironment ? 'the environment variable DURAFN_STORE' : 'options.store'
+  const store = given ?? (fromEnvironment || STORE_DEFAULT)
+  if (/^postgres(ql)?:/.test(store)) {
+    throw invalid(field, "names PostgreSQL, which this version has not yet; use 'sqlite:PATH'")
+  }
+  if (!store.startsWith('sqlite:') || store === 'sqlite:' || store.includes('\u0000')) {
+    throw invalid(field, "must be 'sqlite:PATH' or 'sqlite::memory:'", store)
+  }
+  const path = store.slice('sqlite:'.length)
+  if (path !== ':memory:') return resolve(path)
+  if (isWorker) return null
+  throw invalid(field, 'is in memory, where no other client reaches it; use the client of the hub')
+}
+
+/** Only its owner may look into a folder that is made for a hub. */
+function makeFolder(path: string | null): void {
+  if (path === null) return
+  const folder = dirname(path)
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const message = `The folder '${folder}' for the store cannot be made: ${messageOf(error)}`
+    if (code === 'ENOSPC' || code === 'EDQUOT') throw new StoreFull(message, { cause: error })
+    if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM') {
+      throw new StoreReadOnly(message, { cause: error })
+    }
+    throw new StoreUnavailable(message, { cause: error })
+  }
+}

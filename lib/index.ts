@@ -1,0 +1,126 @@
+/**
+ * The public interface of durafn.
+ *
+ * Owns: what is public. What is not named here is not.
+ * Must never: hold code.
+ * Proved by: `index.d.ts`, whose drift is checked, and `__test__/package.spec.mjs`.
+ */
+
+// ------------------------------------------------------------------ functions and hubs
+
+export { App, app } from './app.js'
+export {
+  type CloseOptions,
+  type ConnectOptions,
+  connect,
+  type LimitOptions,
+  type OpenOptions,
+  open,
+  type RetentionOptions,
+  TaskHub,
+} from './hub.js'
+export type { LogFunction, Logger } from './log.js'
+
+// ------------------------------------------------------------------ function folders
+// `openFunctionApp` and `orchestrator`, from `lib/host/`, belong here.
+
+// ------------------------------------------------------------------ orchestrators and activities
+
+export { RetryOptions, type RetryPolicy } from './retry.js'
+export {
+  type AllOptions,
+  type AllTaskOf,
+  type AnyResult,
+  type AnyTask,
+  type AwaitedOf,
+  type RegisteredActivityTask,
+  type RegisteredOrchestrationTask,
+  Task,
+  type TaskCombinators,
+  type TimerTask,
+  type YieldedOf,
+} from './task.js'
+export type {
+  ActivityContext,
+  ActivityDefinition,
+  ActivityHandler,
+  ActivityOptions,
+  AsyncHandler,
+  CallArguments,
+  CallOptions,
+  Definition,
+  DurableOrchestrationContext,
+  GeneratorHandler,
+  InvocationContext,
+  OrchestrationContext,
+  OrchestrationDefinition,
+  OrchestrationHandler,
+  OrchestrationOptions,
+  RegisteredActivity,
+  RegisteredOrchestration,
+} from './types.js'
+
+// ------------------------------------------------------------------ the client
+
+export {
+  ConnectedClient,
+  DurableClient,
+  type InstancePage,
+  type PurgeHistoryResult,
+  type RaiseEventOutcome,
+  type RestartOptions,
+  type WaitForCompletionOptions,
+} from './client.js'
+export type {
+  GetStatusOptions,
+  ListOptions,
+  OnConflict,
+  OrchestrationFilter,
+  RecursiveOptions,
+  Startable,
+  StartNewOptions,
+  StartRequest,
+} from './requests.js'
+export {
+  type DurableOrchestrationStatus,
+  type FailureDetails,
+  OrchestrationRuntimeStatus,
+  type OrchestrationStatus,
+  type StatusHistoryEvent,
+  type StatusProblem,
+  type StatusWaitingFor,
+} from './status.js'
+
+// ------------------------------------------------------------------ errors
+
+export {
+  AlreadyRegistered,
+  DurableError,
+  type ErrorDetails,
+  HubClosed,
+  HubInUse,
+  HubTooNew,
+  InstanceAlreadyExists,
+  InstanceEnded,
+  InstanceNotEnded,
+  InstanceNotFound,
+  Internal,
+  InvalidInstanceId,
+  InvalidName,
+  InvalidOption,
+  NonDurableAwait,
+  Nondeterminism,
+  NotAHub,
+  NotATask,
+  NotRegistered,
+  NotRewindable,
+  OrchestrationTerminated,
+  OutsideTurn,
+  PayloadTooLarge,
+  StoreFull,
+  StoreReadOnly,
+  StoreUnavailable,
+  TimeoutError,
+  UnserializableValue,
+  UnsupportedPlatform,
+} from './errors.js'

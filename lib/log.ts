@@ -1,0 +1,99 @@
+/**
+ * Where log lines go.
+ *
+ * Owns: the user's logger, the default one, and the log functions that contexts carry.
+ * Must never: throw into the engine because a user's logger did.
+ * Proved by: `__test__/api.spec.mjs`.
+ */
+
+import { format } from 'node:util'
+import { invalid } from './check.js'
+
+/** What a logger of the user's must have; `console` and pino both fit. */
+export interface Logger {
+  debug(message: string): void
+  info(message: string): void
+  warn(message: string): void
+  error(message: string): void
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+/**
+ * `context.log`: writes at level info when called, and at a level by name. Takes what
+ * `console.log` takes.
+ */
+export interface LogFunction {
+  (...args: unknown[]): void
+  error(...args: unknown[]): void
+  warn(...args: unknown[]): void
+  info(...args: unknown[]): void
+  debug(...args: unknown[]): void
+  /** The same as `debug`. */
+  trace(...args: unknown[]): void
+  /** The same as `debug`. */
+  verbose(...args: unknown[]): void
+}
+
+const order: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
+
+/** The log of one hub: lines of the engine, and lines of user code through a context. */
+export class Log {
+  private readonly logger: Logger | null
+  private readonly engineLevel: number
+  private readonly userLevel: number
+
+  /** @param logger undefined: `console`, warnings and up of the engine, info and up of user code */
+  constructor(logger: Logger | false | undefined) {
+    this.logger = logger === false ? null : (logger ?? console)
+    this.engineLevel = logger === undefined ? order.indexOf('warn') : 0
+    this.userLevel = logger === undefined ? order.indexOf('info') : 0
+  }
+
+  engine(level: LogLevel, message: string): void {
+    if (order.indexOf(level) >= this.engineLevel) this.write(level, `durafn: ${message}`)
+  }
+
+  user(level: LogLevel, args: unknown[]): void {
+    if (this.logger === null || order.indexOf(level) < this.userLevel) return
+    this.write(level, formatSafely(args))
+  }
+
+  private write(level: LogLevel, message: string): void {
+    try {
+      this.logger?.[level](message)
+    } catch {
+      // A logger that fails must not take an orchestration with it.
+    }
+  }
+}
+
+function formatSafely(args: unknown[]): string {
+  try {
+    return format(...args)
+  } catch {
+    return 'a value that cannot be formatted was logged'
+  }
+}
+
+/** Checks the `logger` option. */
+export function checkLogger(value: unknown, field: string): Logger | false | undefined {
+  if (value === undefined || value === false) return value
+  const logger = value as Partial<Logger> | null
+  const fits = typeof logger === 'object' && logger !== null
+  if (fits && order.every((level) => typeof logger[level] === 'function')) return logger as Logger
+  throw invalid(field, 'must be false or have the methods debug, info, warn and error', value)
+}
+
+/** A `LogFunction` over one function that writes. */
+export function logFunction(write: (level: LogLevel, args: unknown[]) => void): LogFunction {
+  const log = (...args: unknown[]): void => write('info', args)
+  return Object.assign(log, {
+    error: (...args: unknown[]): void => write('error', args),
+    warn: (...args: unknown[]): void => write('warn', args),
+    info: (...args: unknown[]): void => write('info', args),
+    debug: (...args: unknown[]): void => write('debug', args),
+    trace: (...args: unknown[]): void => write('debug', args),
+    verbose: (...args: unknown[]): void => write('debug', args),
+  })
+}

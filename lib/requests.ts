@@ -1,0 +1,260 @@
+/**
+ * What callers pass to a client, and the requests to the core that it becomes.
+ *
+ * Owns: the options of the client's methods, their checks, and the text of requests.
+ * Must never: send anything.
+ * Proved by: `__test__/bad-input.spec.mjs`, `__test__/client.spec.mjs`.
+ */
+
+import {
+  invalid,
+  newInstanceId,
+  type Options,
+  optionalBoolean,
+  optionalInteger,
+  optionalListOf,
+  optionalOneOf,
+  optionalString,
+  optionalTime,
+  optionsOf,
+  quoteInstanceId,
+} from './check.js'
+import { objectText, quoteName, stringify } from './codec.js'
+import { DurableError, errorClass, InvalidName } from './errors.js'
+import type { RawJson } from './protocol.js'
+import { type OrchestrationRuntimeStatus, runtimeStatuses } from './status.js'
+import type { Definition, OrchestrationDefinition } from './types.js'
+
+/** An orchestrator to start: its name or its definition. */
+export type Startable<TInput = unknown> =
+  | string
+  // biome-ignore lint/suspicious/noExplicitAny: a start does not see the result
+  | OrchestrationDefinition<TInput, any>
+
+/**
+ * What to do when the id is in use by an instance that has not ended: refuse, give the running one,
+ * or end it and start anew. An instance that has ended is always replaced.
+ */
+export type OnConflict = 'error' | 'return' | 'terminate'
+
+export interface StartNewOptions<TInput = unknown> {
+  /** 1 to 256 characters, no leading `@`, none of `/ \ # ?`, no control characters. Default: random. */
+  instanceId?: string | undefined
+  /** Any JSON value; undefined for none. */
+  input?: TInput | undefined
+  /** Default 'error'. */
+  onConflict?: OnConflict | undefined
+}
+
+/** One of several starts. */
+export interface StartRequest extends StartNewOptions {
+  name: Startable
+}
+
+export interface RecursiveOptions {
+  /** Whether to reach the sub-orchestrations too. Default false. */
+  recursive?: boolean
+}
+
+export interface GetStatusOptions {
+  /** Whether to show an instance that has not begun to run. Default false: null for one. */
+  pending?: boolean
+  /** Whether to give the history. Default false. */
+  showHistory?: boolean
+  /** Whether the events of the history have their results. Default false. */
+  showHistoryOutput?: boolean
+  /** Whether to give the input, of the instance and of the events of the history. Default true. */
+  showInput?: boolean
+}
+
+/** Which instances; a filter that is left out lets all pass. */
+export interface OrchestrationFilter {
+  /** The orchestrator's name, matched without regard to case. */
+  name?: string
+  idPrefix?: string
+  /** One status or several; an empty list lets all pass. */
+  runtimeStatus?: OrchestrationRuntimeStatus | readonly OrchestrationRuntimeStatus[]
+  /** Scheduled then or later. */
+  createdFrom?: Date
+  /** Scheduled then or earlier. */
+  createdTo?: Date
+  /** The name durable-functions has for `createdFrom`. */
+  createdTimeFrom?: Date
+  /** The name durable-functions has for `createdTo`. */
+  createdTimeTo?: Date
+}
+
+export interface ListOptions extends OrchestrationFilter {
+  /** How many at most, 1 to 1,000. Default 100. */
+  top?: number
+  /** The `cursor` of the page before. */
+  cursor?: string | null
+}
+
+const START_KEYS = ['instanceId', 'input', 'onConflict']
+const ON_CONFLICT: readonly OnConflict[] = ['error', 'return', 'terminate']
+const FILTER_KEYS = [
+  'name',
+  'idPrefix',
+  'runtimeStatus',
+  'createdFrom',
+  'createdTo',
+  'createdTimeFrom',
+  'createdTimeTo',
+]
+const TOP_DEFAULT = 100
+const TOP_MAX = 1_000
+
+// ------------------------------------------------------------------ starts
+
+/** One start, from what `startNew` was called with: options, or the older `(name, id, input)`. */
+export function startRequest(
+  orchestrator: unknown,
+  rest: readonly unknown[],
+  limitBytes: number,
+): RawJson {
+  const [second, input] = rest
+  const isOlderForm = rest.length > 1 || typeof second === 'string'
+  const options = isOlderForm
+    ? { instanceId: second ?? undefined, input }
+    : optionsOf(second, 'options', START_KEYS)
+  return `{"start":{"starts":[${startSpec(orchestrator, options, limitBytes)}]}}`
+}
+
+/** Several starts; the error of one that is refused says its index. */
+export function startManyRequest(starts: readonly StartRequest[], limitBytes: number): RawJson {
+  if (!Array.isArray(starts)) throw invalid('starts', 'must be an array', starts)
+  const specs = starts.map((start: StartRequest, index) => {
+    try {
+      const options = optionsOf(start, 'start', ['name', ...START_KEYS])
+      return startSpec(options['name'], options, limitBytes)
+    } catch (error) {
+      throw atIndex(error, index)
+    }
+  })
+  return `{"start":{"starts":[${specs.join(',')}]}}`
+}
+
+function startSpec(orchestrator: unknown, options: Options, limitBytes: number): RawJson {
+  const { instanceId, input } = options
+  let text = `{"name":${orchestratorName(orchestrator)}`
+  if (instanceId !== undefined) {
+    text += `,"instanceId":${JSON.stringify(newInstanceId(instanceId, 'instanceId'))}`
+  }
+  if (input !== undefined) text += `,"input":${stringify(input, 'input', limitBytes)}`
+  const onConflict = optionalOneOf(options, 'onConflict', 'options', ON_CONFLICT)
+  if (onConflict !== undefined) text += `,"onConflict":"${onConflict}"`
+  return `${text}}`
+}
+
+function orchestratorName(orchestrator: unknown): RawJson {
+  const definition = orchestrator as Definition
+  if (typeof orchestrator !== 'function' || typeof definition.functionName !== 'string') {
+    return quoteName(orchestrator, 'orchestrator name')
+  }
+  if (definition.kind !== 'orchestration') {
+    throw new InvalidName(
+      `'${definition.functionName}' is an activity; only orchestrations are started.`,
+      { field: 'name' },
+    )
+  }
+  return quoteName(definition.functionName, 'orchestrator name')
+}
+
+function atIndex(error: unknown, index: number): unknown {
+  if (!(error instanceof DurableError)) return error
+  const { code, field, message, cause } = error
+  return new (errorClass(code))(message, { code, field, index, cause })
+}
+
+// ------------------------------------------------------------------ the others
+
+/** A request about one instance with a reason: terminate, suspend, resume, rewind. */
+export function reasonRequest(
+  verb: 'terminate' | 'suspend' | 'resume' | 'rewind',
+  instanceId: unknown,
+  reason: unknown,
+  recursiveOptions: unknown,
+  limitBytes: number,
+): RawJson {
+  const options = optionsOf(recursiveOptions, 'options', ['recursive'])
+  const fields = objectText({
+    instanceId: quoteInstanceId(instanceId),
+    reason: stringify(reason, 'reason', limitBytes),
+    recursive: optionalBoolean(options, 'recursive', 'options') ? 'true' : null,
+  })
+  return `{"${verb}":${fields}}`
+}
+
+export function raiseRequest(
+  instanceId: unknown,
+  name: unknown,
+  data: unknown,
+  limitBytes: number,
+): RawJson {
+  const fields = objectText({
+    instanceId: quoteInstanceId(instanceId),
+    name: quoteName(name, 'event name'),
+    input: stringify(data, `data of event '${name}'`, limitBytes),
+  })
+  return `{"raiseEvent":${fields}}`
+}
+
+/** Options of `getStatus`, checked and complete. */
+export function getOptions(given: unknown): Required<GetStatusOptions> {
+  const where = 'options'
+  const known = ['pending', 'showHistory', 'showHistoryOutput', 'showInput']
+  const options = optionsOf(given ?? undefined, where, known)
+  return {
+    pending: optionalBoolean(options, 'pending', where),
+    showHistory: optionalBoolean(options, 'showHistory', where),
+    showHistoryOutput: optionalBoolean(options, 'showHistoryOutput', where),
+    showInput: options['showInput'] === undefined || optionalBoolean(options, 'showInput', where),
+  }
+}
+
+export function getRequest(instanceId: unknown, options: Required<GetStatusOptions>): RawJson {
+  const fields = objectText({
+    instanceId: quoteInstanceId(instanceId),
+    pending: options.pending ? 'true' : null,
+    history: options.showHistory ? 'true' : null,
+  })
+  return `{"get":${fields}}`
+}
+
+export function listRequest(given: unknown): RawJson {
+  const options = optionsOf(given, 'options', [...FILTER_KEYS, 'top', 'cursor'])
+  const top = optionalInteger(options, 'top', 'options', 1, TOP_MAX) ?? TOP_DEFAULT
+  const hasCursor = options['cursor'] !== null && options['cursor'] !== undefined
+  const cursor = hasCursor ? optionalString(options, 'cursor', 'options') : undefined
+  const fields = objectText({
+    filter: filterOf(options, 'options'),
+    top: String(top),
+    cursor: cursor === undefined ? null : JSON.stringify(cursor),
+  })
+  return `{"list":${fields}}`
+}
+
+/** A request that takes a filter and nothing else. */
+export function filterRequest(verb: 'count' | 'purgeBy', given: unknown): RawJson {
+  const filter = filterOf(optionsOf(given, 'filter', FILTER_KEYS), 'filter')
+  return `{"${verb}":{"filter":${filter}}}`
+}
+
+function filterOf(options: Options, where: string): RawJson {
+  const name = optionalString(options, 'name', where)
+  const idPrefix = optionalString(options, 'idPrefix', where)
+  const statuses = optionalListOf(options, 'runtimeStatus', where, runtimeStatuses)
+  const from =
+    optionalTime(options, 'createdFrom', where) ?? optionalTime(options, 'createdTimeFrom', where)
+  const to =
+    optionalTime(options, 'createdTo', where) ?? optionalTime(options, 'createdTimeTo', where)
+  return objectText({
+    name: name === undefined ? null : JSON.stringify(name),
+    idPrefix: idPrefix === undefined ? null : JSON.stringify(idPrefix),
+    runtimeStatus:
+      statuses === undefined || statuses.length === 0 ? null : JSON.stringify(statuses),
+    createdFrom: from === undefined ? null : String(from),
+    createdTo: to === undefined ? null : String(to),
+  })
+}

@@ -1,0 +1,169 @@
+//! What the code of an orchestrator asks for, and the one mapping from it to history.
+//!
+//! Owns: recording an action as an event, comparing an action with a recorded event, and the words
+//! in which a difference is told. Must never: decide when a comparison is due (`replay.rs` does).
+
+use serde::{Deserialize, Serialize};
+
+use super::history::HistoryEvent;
+use super::retry::Retry;
+use super::{Name, Payload, TaskId, TimeMs};
+
+/// A bound on how many activities of one fan-out run at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Unique within the execution.
+    pub id: u32,
+    /// How many run at the same time.
+    pub limit: u32,
+}
+
+/// A request of the code, in the order of the asking.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Action {
+    /// Run an activity.
+    CallActivity {
+        /// Name of the activity.
+        name: Name,
+        /// Its input.
+        input: Option<Payload>,
+        /// How it is tried again.
+        retry: Option<Retry>,
+        /// The fan-out it belongs to.
+        group: Option<Group>,
+    },
+    /// Run a sub-orchestration.
+    CallSubOrchestrator {
+        /// Name of the orchestrator.
+        name: Name,
+        /// The id that the code chose.
+        instance_id: Option<String>,
+        /// Its input.
+        input: Option<Payload>,
+        /// How it is tried again.
+        retry: Option<Retry>,
+    },
+    /// Wait until a time.
+    CreateTimer {
+        /// When it fires.
+        fire_at: TimeMs,
+    },
+    /// Drop a timer. Makes no task.
+    CancelTimer {
+        /// The timer's task.
+        task: TaskId,
+    },
+    /// Wait for an external event.
+    WaitForEvent {
+        /// Name of the event.
+        name: Name,
+    },
+}
+
+impl Action {
+    /// Whether the action makes a task, and so takes a task id.
+    #[must_use]
+    pub fn makes_task(&self) -> bool {
+        !matches!(self, Self::CancelTimer { .. })
+    }
+
+    /// The event that records the action as `task`; `fresh_id` makes ids for children without one.
+    pub fn record(self, task: TaskId, fresh_id: &mut dyn FnMut() -> String) -> HistoryEvent {
+        match self {
+            Self::CallActivity { name, input, retry, group } => {
+                HistoryEvent::TaskScheduled { task, name, input, retry, group }
+            }
+            Self::CallSubOrchestrator { name, instance_id, input, retry } => {
+                let chosen = instance_id.is_some();
+                let instance_id = instance_id.unwrap_or_else(fresh_id);
+                HistoryEvent::SubOrchestrationInstanceCreated {
+                    task,
+                    name,
+                    instance_id,
+                    chosen,
+                    input,
+                    retry,
+                }
+            }
+            Self::CreateTimer { fire_at } => HistoryEvent::TimerCreated { task, fire_at },
+            Self::CancelTimer { task } => HistoryEvent::TimerCanceled { task },
+            Self::WaitForEvent { name } => HistoryEvent::EventAwaited { task, name },
+        }
+    }
+
+    /// Whether a replay that asks for this agrees with what is recorded: the same kind, the same
+    /// name (without regard to case, as functions are found), the same chosen instance id. Inputs,
+    /// times and concurrency may differ (`spec` 3.5).
+    #[must_use]
+    pub fn agrees_with(&self, event: &HistoryEvent) -> bool {
+        match (self, event) {
+            (
+                Self::CallActivity { name: actual, .. },
+                HistoryEvent::TaskScheduled { name: recorded, .. },
+            )
+            | (
+                Self::WaitForEvent { name: actual },
+                HistoryEvent::EventAwaited { name: recorded, .. },
+            ) => same_name(actual, recorded),
+            (
+                Self::CallSubOrchestrator { name: actual, instance_id: actual_id, .. },
+                HistoryEvent::SubOrchestrationInstanceCreated {
+                    name: recorded,
+                    instance_id: recorded_id,
+                    chosen,
+                    ..
+                },
+            ) => {
+                same_name(actual, recorded)
+                    && actual_id.as_deref() == chosen.then_some(recorded_id.as_str())
+            }
+            (Self::CreateTimer { .. }, HistoryEvent::TimerCreated { .. }) => true,
+            (
+                Self::CancelTimer { task: actual },
+                HistoryEvent::TimerCanceled { task: recorded },
+            ) => actual == recorded,
+            _ => false,
+        }
+    }
+
+    /// The action in words, for a mismatch.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::CallActivity { name, .. } => format!("callActivity('{name}')"),
+            Self::CallSubOrchestrator { name, instance_id, .. } => {
+                describe_child(name, instance_id.as_deref())
+            }
+            Self::CreateTimer { .. } => "createTimer()".to_owned(),
+            Self::CancelTimer { task } => format!("cancel() of timer {task}"),
+            Self::WaitForEvent { name } => format!("waitForExternalEvent('{name}')"),
+        }
+    }
+}
+
+/// The recorded request in the same words as [`Action::describe`].
+#[must_use]
+pub fn describe_recorded(event: &HistoryEvent) -> String {
+    match event {
+        HistoryEvent::TaskScheduled { name, .. } => format!("callActivity('{name}')"),
+        HistoryEvent::SubOrchestrationInstanceCreated { name, instance_id, chosen, .. } => {
+            describe_child(name, chosen.then_some(instance_id.as_str()))
+        }
+        HistoryEvent::TimerCreated { .. } => "createTimer()".to_owned(),
+        HistoryEvent::TimerCanceled { task } => format!("cancel() of timer {task}"),
+        HistoryEvent::EventAwaited { name, .. } => format!("waitForExternalEvent('{name}')"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn describe_child(name: &str, id: Option<&str>) -> String {
+    match id {
+        Some(id) => format!("callSubOrchestrator('{name}', instanceId '{id}')"),
+        None => format!("callSubOrchestrator('{name}')"),
+    }
+}
+
+fn same_name(a: &str, b: &str) -> bool {
+    a == b || super::ids::fold_name(a) == super::ids::fold_name(b)
+}

@@ -1,0 +1,243 @@
+//! What one turn changes in the store, and whether it may.
+//!
+//! Owns: the shape of a commit, the check before its first write, and the change of the instance's
+//! row that it makes. Must never: write it. Proved by `tests/conformance.rs`.
+
+use serde::Deserialize;
+
+use super::history::HistoryRecord;
+use super::instance::{InstanceChange, InstanceHead};
+use super::status::RuntimeStatus;
+use super::{ExecutionId, InstanceKey, MessageKey, Name, Payload, TaskId, TimeMs};
+
+/// How an execution ends.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum End {
+    /// The function returned.
+    Complete {
+        /// What it returned.
+        result: Option<Payload>,
+    },
+    /// It threw.
+    Fail {
+        /// What it threw.
+        failure: Payload,
+    },
+    /// It goes on as a new execution.
+    ContinueAsNew {
+        /// Input of the new one.
+        input: Option<Payload>,
+    },
+}
+
+/// A sub-orchestration to be started with the turn.
+#[derive(Debug, Clone)]
+pub struct ChildStart {
+    /// The task it answers to.
+    pub task: TaskId,
+    /// Name of its orchestrator.
+    pub name: Name,
+    /// Its id.
+    pub instance_id: String,
+    /// Its input.
+    pub input: Option<Payload>,
+}
+
+/// Everything that one turn changes, to be written at once or not at all.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the row")]
+pub struct TurnCommit {
+    /// The instance.
+    pub key: InstanceKey,
+    /// Its execution.
+    pub exec: ExecutionId,
+    /// The first turn of the execution.
+    pub begins: bool,
+    /// The row of history.
+    pub record: HistoryRecord,
+    /// Stored messages that the turn took.
+    pub consumed: Vec<MessageKey>,
+    /// Waits opened, by folded event name, one entry a wait.
+    pub waits_opened: Vec<String>,
+    /// Timers to be kept: task and time.
+    pub timers_set: Vec<(TaskId, TimeMs)>,
+    /// Timers to be dropped.
+    pub timers_cleared: Vec<TaskId>,
+    /// Sub-orchestrations to be started.
+    pub children: Vec<ChildStart>,
+    /// Activities that may start once the commit is durable. Not stored: history tells them.
+    pub activities: Vec<TaskId>,
+    /// New custom status.
+    pub custom_status: Option<Payload>,
+    /// Whether an activity is under way or due after the turn.
+    pub ready: bool,
+    /// `ready` is not what the row says.
+    pub ready_changed: bool,
+    /// The row holds a count of crashes or a problem that the turn disproves.
+    pub recovers: bool,
+    /// The execution ends with the turn.
+    pub end: Option<End>,
+}
+
+/// Why a turn was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The instance is gone, has ended, or is in another execution.
+    Gone,
+    /// It is suspended.
+    Suspended,
+    /// An event was given to one of its waits that the turn, which ends the execution, has not seen.
+    UnseenEvents,
+}
+
+/// What became of a turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TurnVerdict {
+    /// Written.
+    Committed,
+    /// Not written; nothing changed.
+    Refused(Refusal),
+}
+
+impl TurnCommit {
+    pub(super) fn new(
+        key: InstanceKey,
+        exec: ExecutionId,
+        begins: bool,
+        custom_status: Option<Payload>,
+        consumed: Vec<MessageKey>,
+    ) -> Self {
+        Self {
+            key,
+            exec,
+            begins,
+            record: HistoryRecord { time_ms: 0, events: Vec::new(), notice: false },
+            consumed,
+            waits_opened: Vec::new(),
+            timers_set: Vec::new(),
+            timers_cleared: Vec::new(),
+            children: Vec::new(),
+            activities: Vec::new(),
+            custom_status,
+            ready: false,
+            ready_changed: false,
+            recovers: false,
+            end: None,
+        }
+    }
+
+    /// Whether the turn may be written, from what the store says now.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn admit(&self, head: Option<&InstanceHead>) -> Result<(), Refusal> {
+        match head {
+            Some(head) if head.exec == self.exec && !head.status.has_ended() => {
+                if head.status == RuntimeStatus::Suspended {
+                    Err(Refusal::Suspended)
+                } else {
+                    Ok(())
+                }
+            }
+            _ => Err(Refusal::Gone),
+        }
+    }
+
+    /// A turn that ends or continues the execution must have seen every event that was given to one
+    /// of its waits (`spec` 1.4).
+    ///
+    /// # Errors
+    /// `UnseenEvents`.
+    pub fn check_events_seen(&self, taken: &[MessageKey]) -> Result<(), Refusal> {
+        let unseen = taken.iter().any(|key| !self.consumed.contains(key));
+        if self.end.is_some() && unseen { Err(Refusal::UnseenEvents) } else { Ok(()) }
+    }
+
+    /// The change of the instance's row, or `None` if the turn leaves it as it is: an open
+    /// instance's last update is told by its last row of history.
+    #[must_use]
+    pub fn row_change(&self) -> Option<InstanceChange> {
+        let now = self.record.time_ms;
+        let touched = self.begins
+            || self.ready_changed
+            || self.recovers
+            || self.custom_status.is_some()
+            || self.end.is_some();
+        if !touched {
+            return None;
+        }
+        let mut change = InstanceChange {
+            updated_ms: Some(now),
+            custom_status: self.custom_status.clone(),
+            ..InstanceChange::default()
+        };
+        if self.begins {
+            change.status = Some(RuntimeStatus::Running);
+            // That of the first generation stays; `exec` 0 is the first.
+            change.created_ms = (self.exec == 0).then_some(now);
+        }
+        if self.ready_changed {
+            change.ready = Some(self.ready);
+        }
+        if self.recovers {
+            change.crashes = Some(0);
+            change.problem = Some(None);
+        }
+        match &self.end {
+            None => {}
+            Some(End::Complete { result }) => {
+                change.status = Some(RuntimeStatus::Completed);
+                change.output = Some(result.clone());
+                change.ended(now);
+            }
+            Some(End::Fail { failure }) => {
+                change.status = Some(RuntimeStatus::Failed);
+                change.failure = Some(Some(failure.clone()));
+                change.ended(now);
+            }
+            Some(End::ContinueAsNew { input }) => {
+                change.status = Some(RuntimeStatus::ContinuedAsNew);
+                change.exec = Some(self.exec + 1);
+                change.input = Some(input.clone());
+                change.ready = Some(true);
+            }
+        }
+        Some(change)
+    }
+
+    /// Bytes of payload in the commit, for bounding a transaction.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let end = match &self.end {
+            Some(End::Complete { result: payload } | End::ContinueAsNew { input: payload }) => {
+                payload.as_ref().map_or(0, |payload| payload.get().len())
+            }
+            Some(End::Fail { failure }) => failure.get().len(),
+            None => 0,
+        };
+        end + self.record.events.iter().map(event_weight).sum::<usize>()
+    }
+}
+
+impl InstanceChange {
+    /// The instance has ended at `now`.
+    pub fn ended(&mut self, now: TimeMs) {
+        self.completed_ms = Some(Some(now));
+        self.ready = Some(false);
+    }
+}
+
+fn event_weight(event: &super::history::HistoryEvent) -> usize {
+    use super::history::HistoryEvent as E;
+    let payload = match event {
+        E::TaskScheduled { input: payload, .. }
+        | E::TaskCompleted { result: payload, .. }
+        | E::SubOrchestrationInstanceCreated { input: payload, .. }
+        | E::SubOrchestrationInstanceCompleted { result: payload, .. }
+        | E::EventRaised { input: payload, .. } => payload.as_ref(),
+        E::TaskFailed { failure, .. } => Some(failure),
+        _ => None,
+    };
+    64 + payload.map_or(0, |payload| payload.get().len())
+}

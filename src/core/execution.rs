@@ -1,0 +1,372 @@
+//! A live execution as the engine knows it: its open tasks, folded from history.
+//!
+//! Owns: what each event does to the open tasks (`apply`, the same for a turn that just ran and for
+//! one read back), and which event a message causes (`accept`). Must never: hold the user's code or
+//! know how it runs. Proved by the tests of `turn.rs` and by `tests/replay.rs`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::action::Group;
+use super::history::HistoryEvent;
+use super::ids::fold_name;
+use super::message::Message;
+use super::retry::Retry;
+use super::{Name, Payload, TaskId, TimeMs};
+
+/// Source of what must not be derived: fresh ids and random numbers.
+pub trait Entropy {
+    /// An id that no instance has had.
+    fn fresh_id(&mut self) -> String;
+    /// A random number of 0 to 1.
+    fn unit(&mut self) -> f64;
+}
+
+/// A call that is tried until it succeeds or its policy gives up.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Name of the function.
+    pub name: Name,
+    /// Its input.
+    pub input: Option<Payload>,
+    /// How it is tried again.
+    pub retry: Option<Retry>,
+    /// The fan-out it belongs to.
+    pub group: Option<Group>,
+    /// The attempt that is under way or due, from 1.
+    pub attempt: u32,
+    /// When the first attempt was scheduled.
+    pub first_ms: TimeMs,
+    /// When this attempt was scheduled.
+    pub since_ms: TimeMs,
+    /// The last attempt failed and the next one begins then.
+    pub again_at: Option<TimeMs>,
+}
+
+/// A task that has been asked for and has no outcome.
+#[derive(Debug, Clone)]
+pub enum OpenTask {
+    /// An activity.
+    Activity(Call),
+    /// A sub-orchestration and the id of the instance that runs its current attempt.
+    Child {
+        /// The call.
+        call: Call,
+        /// Id of the child.
+        instance_id: String,
+        /// The code chose the id, so another attempt uses it again.
+        chosen: bool,
+    },
+    /// A timer.
+    Timer {
+        /// When it fires.
+        fire_at: TimeMs,
+    },
+    /// A wait for an external event.
+    Event {
+        /// Name of the event.
+        name: Name,
+        /// When the wait was opened.
+        since_ms: TimeMs,
+    },
+}
+
+/// A message as the event it causes, before that event is part of history.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// The event. If the code is asked and says yes, `again_at` is filled in.
+    pub event: HistoryEvent,
+    /// The policy's `retryIf` decides whether there is another attempt, at this time.
+    pub ask: Option<Ask>,
+}
+
+/// See [`Accepted::ask`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask {
+    /// When the next attempt would begin.
+    pub again_at: TimeMs,
+    /// The attempt that failed.
+    pub attempt: u32,
+}
+
+/// See the module's text.
+#[derive(Debug, Clone, Default)]
+pub struct Execution {
+    next_task: TaskId,
+    open: BTreeMap<TaskId, OpenTask>,
+    /// Open waits by folded name, oldest first.
+    waits: HashMap<String, Vec<TaskId>>,
+    /// Open activities with an attempt under way or due.
+    runnable: usize,
+    time_ms: TimeMs,
+    begun: bool,
+}
+
+impl Execution {
+    /// Whether the code has run at all.
+    #[must_use]
+    pub fn begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Time of the last turn.
+    #[must_use]
+    pub fn time_ms(&self) -> TimeMs {
+        self.time_ms
+    }
+
+    /// The id that the next task gets.
+    #[must_use]
+    pub fn next_task(&self) -> TaskId {
+        self.next_task
+    }
+
+    /// Open tasks in the order of their creation.
+    pub fn open(&self) -> impl Iterator<Item = (TaskId, &OpenTask)> {
+        self.open.iter().map(|(task, open)| (*task, open))
+    }
+
+    /// The open task of that id.
+    #[must_use]
+    pub fn task(&self, task: TaskId) -> Option<&OpenTask> {
+        self.open.get(&task)
+    }
+
+    /// Whether an activity is under way or due, which nothing in the store but history tells.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.runnable > 0
+    }
+
+    /// A turn begins. Time never runs back within an instance.
+    pub fn begin_turn(&mut self, now_ms: TimeMs) -> TimeMs {
+        self.time_ms = self.time_ms.max(now_ms);
+        self.begun = true;
+        self.time_ms
+    }
+
+    /// The event that a message causes now, or `None` if nothing waits for it any more.
+    pub fn accept(
+        &self,
+        message: &Message,
+        now_ms: TimeMs,
+        entropy: &mut dyn Entropy,
+    ) -> Option<Accepted> {
+        let plain = |event| Some(Accepted { event, ask: None });
+        match message {
+            Message::TaskCompleted { task, result } => match self.open.get(task)? {
+                OpenTask::Activity(call) if call.again_at.is_none() => {
+                    plain(HistoryEvent::TaskCompleted { task: *task, result: result.clone() })
+                }
+                _ => None,
+            },
+            Message::TaskFailed { task, failure } => match self.open.get(task)? {
+                OpenTask::Activity(call) if call.again_at.is_none() => {
+                    let (again_at, ask) = call.after_failure(now_ms, entropy);
+                    let event = HistoryEvent::TaskFailed {
+                        task: *task,
+                        failure: failure.clone(),
+                        again_at,
+                    };
+                    Some(Accepted { event, ask })
+                }
+                _ => None,
+            },
+            Message::ChildCompleted { task, result } => match self.open.get(task)? {
+                OpenTask::Child { call, .. } if call.again_at.is_none() => {
+                    let result = result.clone();
+                    plain(HistoryEvent::SubOrchestrationInstanceCompleted { task: *task, result })
+                }
+                _ => None,
+            },
+            Message::ChildFailed { task, child } => match self.open.get(task)? {
+                OpenTask::Child { call, instance_id, .. }
+                    if call.again_at.is_none() && *instance_id == child.instance_id =>
+                {
+                    let (again_at, ask) = call.after_failure(now_ms, entropy);
+                    let event = HistoryEvent::SubOrchestrationInstanceFailed {
+                        task: *task,
+                        child: child.clone(),
+                        again_at,
+                    };
+                    Some(Accepted { event, ask })
+                }
+                _ => None,
+            },
+            Message::TimerFired { task } => self.timer_event(*task, now_ms, entropy),
+            Message::EventRaised { name, input } => {
+                // Of several open waits the newest is served first, as in Azure.
+                let task = *self.waits.get(&fold_name(name))?.last()?;
+                plain(HistoryEvent::EventRaised { task, input: input.clone() })
+            }
+            Message::Changed => None,
+        }
+    }
+
+    fn timer_event(
+        &self,
+        task: TaskId,
+        now_ms: TimeMs,
+        entropy: &mut dyn Entropy,
+    ) -> Option<Accepted> {
+        let event = match self.open.get(&task)? {
+            OpenTask::Timer { fire_at } if *fire_at <= now_ms => HistoryEvent::TimerFired { task },
+            OpenTask::Activity(call) if call.again_at.is_some_and(|at| at <= now_ms) => {
+                HistoryEvent::TaskRetried { task, instance_id: None }
+            }
+            OpenTask::Child { call, instance_id, chosen }
+                if call.again_at.is_some_and(|at| at <= now_ms) =>
+            {
+                let id = if *chosen { instance_id.clone() } else { entropy.fresh_id() };
+                HistoryEvent::TaskRetried { task, instance_id: Some(id) }
+            }
+            _ => return None,
+        };
+        Some(Accepted { event, ask: None })
+    }
+
+    /// Takes an event of history into account. The same for new events and for old ones.
+    pub fn apply(&mut self, event: &HistoryEvent) {
+        match event {
+            HistoryEvent::TaskScheduled { task, .. } => {
+                self.runnable += 1;
+                self.add_call(*task, event);
+            }
+            HistoryEvent::SubOrchestrationInstanceCreated { task, .. } => {
+                self.add_call(*task, event);
+            }
+            HistoryEvent::TimerCreated { task, fire_at } => {
+                self.add(*task, OpenTask::Timer { fire_at: *fire_at });
+            }
+            HistoryEvent::EventAwaited { task, name } => {
+                self.waits.entry(fold_name(name)).or_default().push(*task);
+                self.add(*task, OpenTask::Event { name: name.clone(), since_ms: self.time_ms });
+            }
+            HistoryEvent::TaskFailed { task, again_at: Some(at), .. }
+            | HistoryEvent::SubOrchestrationInstanceFailed { task, again_at: Some(at), .. } => {
+                self.back_off(*task, *at);
+            }
+            HistoryEvent::TaskRetried { task, instance_id } => {
+                self.try_again(*task, instance_id.as_deref());
+            }
+            HistoryEvent::TaskCompleted { task, .. }
+            | HistoryEvent::TaskFailed { task, .. }
+            | HistoryEvent::SubOrchestrationInstanceCompleted { task, .. }
+            | HistoryEvent::SubOrchestrationInstanceFailed { task, .. }
+            | HistoryEvent::TimerFired { task }
+            | HistoryEvent::TimerCanceled { task }
+            | HistoryEvent::EventRaised { task, .. } => self.close(*task),
+            HistoryEvent::ExecutionCompleted {}
+            | HistoryEvent::ExecutionFailed {}
+            | HistoryEvent::EventDiscarded { .. }
+            | HistoryEvent::ExecutionTerminated { .. }
+            | HistoryEvent::ExecutionSuspended { .. }
+            | HistoryEvent::ExecutionResumed { .. }
+            | HistoryEvent::ExecutionRewound { .. } => {}
+        }
+    }
+
+    fn add_call(&mut self, task: TaskId, event: &HistoryEvent) {
+        let call = |name: &Name, input: &Option<Payload>, retry: &Option<Retry>, group| Call {
+            name: name.clone(),
+            input: input.clone(),
+            retry: retry.clone(),
+            group,
+            attempt: 1,
+            first_ms: self.time_ms,
+            since_ms: self.time_ms,
+            again_at: None,
+        };
+        let open = match event {
+            HistoryEvent::TaskScheduled { name, input, retry, group, .. } => {
+                OpenTask::Activity(call(name, input, retry, *group))
+            }
+            HistoryEvent::SubOrchestrationInstanceCreated {
+                name,
+                instance_id,
+                chosen,
+                input,
+                retry,
+                ..
+            } => OpenTask::Child {
+                call: call(name, input, retry, None),
+                instance_id: instance_id.clone(),
+                chosen: *chosen,
+            },
+            _ => return,
+        };
+        self.add(task, open);
+    }
+
+    fn add(&mut self, task: TaskId, open: OpenTask) {
+        self.next_task = self.next_task.max(task + 1);
+        self.open.insert(task, open);
+    }
+
+    fn back_off(&mut self, task: TaskId, at: TimeMs) {
+        match self.open.get_mut(&task) {
+            Some(OpenTask::Activity(call)) => {
+                call.again_at = Some(at);
+                self.runnable -= 1;
+            }
+            Some(OpenTask::Child { call, .. }) => call.again_at = Some(at),
+            _ => {}
+        }
+    }
+
+    fn try_again(&mut self, task: TaskId, child: Option<&str>) {
+        let now_ms = self.time_ms;
+        let begin = |call: &mut Call| {
+            call.attempt += 1;
+            call.since_ms = now_ms;
+            call.again_at = None;
+        };
+        match self.open.get_mut(&task) {
+            Some(OpenTask::Activity(call)) => {
+                begin(call);
+                self.runnable += 1;
+            }
+            Some(OpenTask::Child { call, instance_id, .. }) => {
+                begin(call);
+                if let Some(child) = child {
+                    child.clone_into(instance_id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, task: TaskId) {
+        match self.open.remove(&task) {
+            Some(OpenTask::Activity(call)) if call.again_at.is_none() => self.runnable -= 1,
+            Some(OpenTask::Event { name, .. }) => {
+                let folded = fold_name(&name);
+                if let Some(waits) = self.waits.get_mut(&folded) {
+                    waits.retain(|wait| *wait != task);
+                    if waits.is_empty() {
+                        self.waits.remove(&folded);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Call {
+    /// What follows a failure of the current attempt: another one at a time, or a question, or
+    /// neither.
+    fn after_failure(
+        &self,
+        now_ms: TimeMs,
+        entropy: &mut dyn Entropy,
+    ) -> (Option<TimeMs>, Option<Ask>) {
+        let Some(retry) = &self.retry else {
+            return (None, None);
+        };
+        let drawn = if retry.jitter > 0.0 { entropy.unit() } else { 0.0 };
+        match retry.next_attempt_at(self.attempt, self.first_ms, now_ms, drawn) {
+            Some(again_at) if retry.ask => (None, Some(Ask { again_at, attempt: self.attempt })),
+            again_at => (again_at, None),
+        }
+    }
+}

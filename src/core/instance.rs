@@ -1,0 +1,116 @@
+//! The rows of an instance, as values.
+//!
+//! Owns: what is known of an instance beside its history. Must never: be filled in by a provider's
+//! own judgement: every field is written because a rule of core said so.
+
+use super::status::RuntimeStatus;
+use super::{ExecutionId, InstanceKey, Payload, TaskId, TimeMs};
+
+/// Where a sub-orchestration reports its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParentLink {
+    /// The parent.
+    pub key: InstanceKey,
+    /// The execution of the parent that asked.
+    pub exec: ExecutionId,
+    /// The task it made there.
+    pub task: TaskId,
+}
+
+/// What rules need to know of an instance, without its payloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceHead {
+    /// Key of the instance.
+    pub key: InstanceKey,
+    /// Its id.
+    pub id: String,
+    /// Name of its orchestrator, as it was given.
+    pub name: String,
+    /// The execution that is current.
+    pub exec: ExecutionId,
+    /// Its status.
+    pub status: RuntimeStatus,
+    /// Set for a sub-orchestration.
+    pub parent: Option<ParentLink>,
+    /// How often the process died while it ran, since it last got on.
+    pub crashes: u32,
+    /// A problem stands in its row.
+    pub has_problem: bool,
+    /// Its function has begun, in this execution or an earlier one (`created_ms` is set).
+    pub begun: bool,
+}
+
+/// A new instance, in status `Pending` and ready.
+#[derive(Debug, Clone)]
+pub struct NewInstance {
+    /// Its id.
+    pub id: String,
+    /// Name of its orchestrator.
+    pub name: String,
+    /// Its input.
+    pub input: Option<Payload>,
+    /// Set for a sub-orchestration.
+    pub parent: Option<ParentLink>,
+    /// Id of the parent, for people.
+    pub parent_id: Option<String>,
+    /// When it was scheduled. Never changes.
+    pub scheduled_ms: TimeMs,
+}
+
+/// A change of an instance's row: what is `None` stays. An inner `None` empties the field.
+#[derive(Debug, Clone, Default)]
+pub struct InstanceChange {
+    /// New status.
+    pub status: Option<RuntimeStatus>,
+    /// New execution.
+    pub exec: Option<ExecutionId>,
+    /// Whether there is something to run that no message, timer or wait would bring about.
+    pub ready: Option<bool>,
+    /// When the orchestrator function first began.
+    pub created_ms: Option<TimeMs>,
+    /// Last checkpoint.
+    pub updated_ms: Option<TimeMs>,
+    /// When it ended.
+    pub completed_ms: Option<Option<TimeMs>>,
+    /// New input (continue-as-new).
+    pub input: Option<Option<Payload>>,
+    /// Result or reason.
+    pub output: Option<Option<Payload>>,
+    /// What it threw.
+    pub failure: Option<Option<Payload>>,
+    /// Custom status.
+    pub custom_status: Option<Payload>,
+    /// Why it is held, as JSON.
+    pub problem: Option<Option<Payload>>,
+    /// See [`InstanceHead::crashes`].
+    pub crashes: Option<u32>,
+}
+
+/// Everything stored in an instance's row.
+#[derive(Debug, Clone)]
+pub struct InstanceRow {
+    /// The head.
+    pub head: InstanceHead,
+    /// Something is to be run, see [`InstanceChange::ready`].
+    pub ready: bool,
+    /// When it was scheduled.
+    pub scheduled_ms: TimeMs,
+    /// When its function first began.
+    pub created_ms: Option<TimeMs>,
+    /// Last change of the row. Turns that change only history do not touch it.
+    pub updated_ms: TimeMs,
+    /// When it ended.
+    pub completed_ms: Option<TimeMs>,
+    /// Id of the parent.
+    pub parent_id: Option<String>,
+    /// Input of the current execution.
+    pub input: Option<Payload>,
+    /// Result or reason.
+    pub output: Option<Payload>,
+    /// What it threw.
+    pub failure: Option<Payload>,
+    /// Custom status.
+    pub custom_status: Option<Payload>,
+    /// Why it is held.
+    pub problem: Option<Payload>,
+}

@@ -1,0 +1,32 @@
+//! Every bound of the engine, with its unit in its name.
+//!
+//! Owns: the defaults. Must never: be read by a provider, which stores what it is given.
+
+/// Largest payload (input, result, event, custom status, failure), in bytes of JSON.
+pub const PAYLOAD_BYTES: usize = 16 * 1024 * 1024;
+/// Live executions kept in memory; the least recently used idle ones are dropped first.
+pub const CACHED_INSTANCES: usize = 10_000;
+/// Bytes of payloads that live executions may hold before idle ones are dropped.
+pub const CACHED_BYTES: usize = 256 * 1024 * 1024;
+/// Activities of one hub that run at the same time in a process.
+pub const CONCURRENT_ACTIVITIES: usize = 256;
+/// How often an instance may take the process down before it is parked.
+pub const CRASHES: u32 = 5;
+/// Turns and requests that one transaction of the store takes.
+pub const COMMIT_ITEMS: usize = 256;
+/// Bytes of payloads that one transaction of the store takes.
+pub const COMMIT_BYTES: usize = 4 * 1024 * 1024;
+/// Instances loaded at the same time after a restart.
+pub const LOADS_IN_FLIGHT: usize = 256;
+/// Recorded turns handed to JavaScript in one piece when an execution is replayed.
+pub const REPLAY_TURNS: usize = 1_000;
+/// Instances on a page of a listing.
+pub const PAGE_INSTANCES: usize = 1_000;
+/// Rows that a filter may pass over before a page is returned short.
+pub const PAGE_SCAN_ROWS: usize = 20_000;
+/// Instances purged in one transaction.
+pub const PURGE_INSTANCES: usize = 200;
+/// Timers that are due later than this from now stay in the store, in milliseconds.
+pub const TIMER_HORIZON_MS: i64 = 60_000;
+/// Depth to which `terminate`, `suspend` and `resume` follow sub-orchestrations.
+pub const RECURSION_DEPTH: usize = 1_000;

@@ -1,0 +1,303 @@
+//! A turn: messages in, what the code is to be told, what the code made of it, one commit out.
+//!
+//! Owns: the order of a turn's events. Must never: run the code or store the commit.
+//! Proved by the tests below and by `tests/replay.rs`.
+
+use serde::{Deserialize, Serialize};
+
+use super::action::Action;
+use super::commit::{ChildStart, End, TurnCommit};
+use super::error::{Error, ErrorCode};
+use super::execution::{Accepted, Entropy, Execution, OpenTask};
+use super::history::{ChildEnd, HistoryEvent, HistoryRecord};
+use super::ids::fold_name;
+use super::message::Delivery;
+use super::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs};
+
+/// What a task came to, as the code is told.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Resolution {
+    /// It succeeded, fired, or its event came.
+    Ok {
+        /// The task.
+        task: TaskId,
+        /// Its value.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<Payload>,
+    },
+    /// The activity failed.
+    Fail {
+        /// The task.
+        task: TaskId,
+        /// What it threw.
+        failure: Payload,
+    },
+    /// It failed; the policy's `retryIf` shall say whether it is tried again.
+    Ask {
+        /// The task.
+        task: TaskId,
+        /// What it threw, if it is an activity.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        failure: Option<Payload>,
+        /// The attempt that failed, from 1.
+        attempt: u32,
+        /// How it ended, if it is a sub-orchestration.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        child: Option<ChildEnd>,
+    },
+    /// The sub-orchestration did not complete.
+    Child {
+        /// The task.
+        task: TaskId,
+        /// How it ended.
+        child: ChildEnd,
+    },
+}
+
+/// What the code made of one turn.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TurnOutcome {
+    /// What it asked for, in order.
+    pub actions: Vec<Action>,
+    /// Answers to `Ask`, in the order of the asking.
+    pub answers: Vec<(TaskId, bool)>,
+    /// The last custom status it set.
+    pub custom_status: Option<Payload>,
+    /// It ended.
+    pub end: Option<End>,
+}
+
+impl HistoryEvent {
+    /// What the code is told of an event, or `None` if it concerns the engine alone.
+    #[must_use]
+    pub fn resolution(&self) -> Option<Resolution> {
+        match self {
+            Self::TaskCompleted { task, result: value }
+            | Self::SubOrchestrationInstanceCompleted { task, result: value }
+            | Self::EventRaised { task, input: value } => {
+                Some(Resolution::Ok { task: *task, value: value.clone() })
+            }
+            Self::TimerFired { task } => Some(Resolution::Ok { task: *task, value: None }),
+            Self::TaskFailed { task, failure, again_at: None } => {
+                Some(Resolution::Fail { task: *task, failure: failure.clone() })
+            }
+            Self::SubOrchestrationInstanceFailed { task, child, again_at: None } => {
+                Some(Resolution::Child { task: *task, child: child.clone() })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Accepted {
+    fn resolution(&self) -> Option<Resolution> {
+        let Some(ask) = self.ask else {
+            return self.event.resolution();
+        };
+        match &self.event {
+            HistoryEvent::TaskFailed { task, failure, .. } => Some(Resolution::Ask {
+                task: *task,
+                failure: Some(failure.clone()),
+                attempt: ask.attempt,
+                child: None,
+            }),
+            HistoryEvent::SubOrchestrationInstanceFailed { task, child, .. } => {
+                Some(Resolution::Ask {
+                    task: *task,
+                    failure: None,
+                    attempt: ask.attempt,
+                    child: Some(child.clone()),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn answered(mut self, again: bool) -> HistoryEvent {
+        if let (Some(ask), true) = (self.ask, again) {
+            match &mut self.event {
+                HistoryEvent::TaskFailed { again_at, .. }
+                | HistoryEvent::SubOrchestrationInstanceFailed { again_at, .. } => {
+                    *again_at = Some(ask.again_at);
+                }
+                _ => {}
+            }
+        }
+        self.event
+    }
+}
+
+/// A turn that has begun: its messages are taken, the code has not answered.
+#[derive(Debug)]
+pub struct Turn {
+    /// `currentUtcDateTime` of the turn.
+    pub time_ms: TimeMs,
+    /// The code has not run before in this execution.
+    pub begins: bool,
+    accepted: Vec<Accepted>,
+    consumed: Vec<MessageKey>,
+}
+
+impl Turn {
+    /// Begins a turn with all messages that wait. Those that nothing waits for are consumed too.
+    pub fn begin(
+        execution: &mut Execution,
+        exec: ExecutionId,
+        deliveries: &[Delivery],
+        now_ms: TimeMs,
+        entropy: &mut dyn Entropy,
+    ) -> Self {
+        let begins = !execution.begun();
+        let time_ms = execution.begin_turn(now_ms);
+        let mut turn = Self { time_ms, begins, accepted: Vec::new(), consumed: Vec::new() };
+        for delivery in deliveries {
+            turn.consumed.extend(delivery.key);
+            if delivery.exec.is_some_and(|other| other != exec) {
+                continue;
+            }
+            if let Some(accepted) = execution.accept(&delivery.message, now_ms, entropy) {
+                if accepted.ask.is_none() {
+                    execution.apply(&accepted.event);
+                }
+                turn.accepted.push(accepted);
+            }
+        }
+        turn
+    }
+
+    /// What the code is told, in order.
+    pub fn resolutions(&self) -> impl Iterator<Item = Resolution> {
+        self.accepted.iter().filter_map(Accepted::resolution)
+    }
+
+    /// Whether the code has to run. A replay decides the same way from the recorded events.
+    #[must_use]
+    pub fn needs_code(&self) -> bool {
+        self.begins || self.resolutions().next().is_some()
+    }
+
+    /// Whether nothing at all came of the messages.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.begins && self.accepted.is_empty()
+    }
+
+    /// Keys of the stored messages it took.
+    #[must_use]
+    pub fn consumed(&self) -> &[MessageKey] {
+        &self.consumed
+    }
+
+    /// Takes what the code made of it and gives the commit of the turn. `row_ready` is what the
+    /// instance's row says of being ready.
+    ///
+    /// # Errors
+    /// `Internal`, if the outcome does not fit the turn (a defect on the other side).
+    pub fn finish(
+        self,
+        key: InstanceKey,
+        exec: ExecutionId,
+        execution: &mut Execution,
+        row_ready: bool,
+        outcome: TurnOutcome,
+        entropy: &mut dyn Entropy,
+    ) -> Result<TurnCommit, Error> {
+        let mut commit =
+            TurnCommit::new(key, exec, self.begins, outcome.custom_status, self.consumed);
+        let mut events = Vec::with_capacity(self.accepted.len() + outcome.actions.len());
+        let mut answers = outcome.answers.into_iter();
+        for accepted in self.accepted {
+            let asked = accepted.ask.is_some();
+            let again = if asked {
+                let answer = answers.next();
+                answer.ok_or_else(|| defect("an answer to retryIf is missing"))?.1
+            } else {
+                false
+            };
+            let event = accepted.answered(again);
+            if asked {
+                execution.apply(&event);
+            }
+            commit.note(&event, execution);
+            events.push(event);
+        }
+        let mut fresh_id = || entropy.fresh_id();
+        for action in outcome.actions {
+            let task = execution.next_task();
+            let event = action.record(task, &mut fresh_id);
+            execution.apply(&event);
+            commit.note(&event, execution);
+            events.push(event);
+        }
+        match &outcome.end {
+            Some(End::Complete { .. }) => events.push(HistoryEvent::ExecutionCompleted {}),
+            Some(End::Fail { .. }) => events.push(HistoryEvent::ExecutionFailed {}),
+            Some(End::ContinueAsNew { .. }) | None => {}
+        }
+        commit.record = HistoryRecord { time_ms: self.time_ms, events, notice: false };
+        commit.ready = execution.ready();
+        commit.ready_changed = row_ready != commit.ready;
+        commit.end = outcome.end;
+        Ok(commit)
+    }
+}
+
+impl TurnCommit {
+    /// Notes what an event of the turn changes in rows beside history.
+    fn note(&mut self, event: &HistoryEvent, execution: &Execution) {
+        match event {
+            HistoryEvent::TaskScheduled { task, .. } => self.activities.push(*task),
+            HistoryEvent::TaskRetried { task, .. } => {
+                self.timers_cleared.push(*task);
+                match execution.task(*task) {
+                    Some(OpenTask::Activity(_)) => self.activities.push(*task),
+                    Some(OpenTask::Child { call, instance_id, .. }) => {
+                        self.children.push(ChildStart {
+                            task: *task,
+                            name: call.name.clone(),
+                            instance_id: instance_id.clone(),
+                            input: call.input.clone(),
+                        });
+                    }
+                    _ => {}
+                }
+            }
+            HistoryEvent::SubOrchestrationInstanceCreated {
+                task,
+                name,
+                instance_id,
+                input,
+                ..
+            } => self.children.push(ChildStart {
+                task: *task,
+                name: name.clone(),
+                instance_id: instance_id.clone(),
+                input: input.clone(),
+            }),
+            HistoryEvent::TaskFailed { task, again_at: Some(at), .. }
+            | HistoryEvent::SubOrchestrationInstanceFailed { task, again_at: Some(at), .. }
+            | HistoryEvent::TimerCreated { task, fire_at: at } => {
+                self.timers_set.push((*task, *at))
+            }
+            HistoryEvent::TimerFired { task } => self.timers_cleared.push(*task),
+            HistoryEvent::TimerCanceled { task } => self.cancel_timer(*task),
+            HistoryEvent::EventAwaited { name, .. } => self.waits_opened.push(fold_name(name)),
+            _ => {}
+        }
+    }
+
+    fn cancel_timer(&mut self, task: TaskId) {
+        // One created in this very turn never reaches the store.
+        let before = self.timers_set.len();
+        self.timers_set.retain(|(set, _)| *set != task);
+        if self.timers_set.len() == before {
+            self.timers_cleared.push(task);
+        }
+    }
+}
+
+fn defect(what: &str) -> Error {
+    Error::new(ErrorCode::Internal, format!("The outcome of a turn does not fit it: {what}."))
+}

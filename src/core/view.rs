@@ -1,0 +1,262 @@
+//! Status and history of an instance, as a caller sees them.
+//!
+//! Owns: the fields of `spec` 1.2 and the order of the history view. Must never: be stored.
+//! Proved by `tests/replay.rs` and `__test__/status.spec.mjs`.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::execution::{Execution, OpenTask};
+use super::history::{HistoryEvent, HistoryRecord};
+use super::instance::InstanceRow;
+use super::status::RuntimeStatus;
+use super::{Payload, TaskId, TimeMs};
+
+/// What `getStatus` and listings give.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the fields are those of InstanceRow and of spec 1.2")]
+pub struct StatusView {
+    pub instance_id: String,
+    pub name: String,
+    pub status: RuntimeStatus,
+    pub created: Option<TimeMs>,
+    pub updated: TimeMs,
+    pub scheduled: TimeMs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Payload>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Payload>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Payload>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom_status: Option<Payload>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Payload>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_instance_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<Vec<WaitingFor>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<Vec<HistoryView>>,
+}
+
+/// What an open instance waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[expect(missing_docs, reason = "the fields are those of spec 1.2")]
+pub enum WaitingFor {
+    Event { name: String, since: TimeMs },
+    Timer { fire_at: TimeMs },
+    Activity { name: String, attempt: u32, since: TimeMs },
+    Orchestration { name: String, instance_id: String },
+}
+
+/// One event of the history view.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the fields are those of HistoryEvent")]
+pub struct HistoryView {
+    pub event_type: &'static str,
+    pub timestamp: TimeMs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<TaskId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Payload>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Payload>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Payload>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Payload>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fire_at: Option<TimeMs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+}
+
+impl From<InstanceRow> for StatusView {
+    fn from(row: InstanceRow) -> Self {
+        Self {
+            instance_id: row.head.id,
+            name: row.head.name,
+            status: row.head.status,
+            created: row.created_ms,
+            updated: row.updated_ms,
+            scheduled: row.scheduled_ms,
+            input: row.input,
+            output: row.output,
+            failure: row.failure,
+            custom_status: row.custom_status,
+            problem: row.problem,
+            parent_instance_id: row.parent_id,
+            waiting_for: None,
+            history: None,
+        }
+    }
+}
+
+impl StatusView {
+    /// Adds what only history tells: the last checkpoint and what is waited for, and the history
+    /// itself if it is wanted.
+    pub fn add_history(&mut self, records: &[HistoryRecord], with_history: bool) {
+        if let Some(last) = records.last() {
+            self.updated = self.updated.max(last.time_ms);
+        }
+        if !self.status.has_ended() {
+            self.waiting_for = Some(waiting_for(records));
+        }
+        if with_history {
+            self.history = Some(self.history_view(records));
+        }
+    }
+
+    fn history_view(&self, records: &[HistoryRecord]) -> Vec<HistoryView> {
+        let started = self.created.map(|created| HistoryView {
+            event_type: "ExecutionStarted",
+            timestamp: records.first().map_or(created, |record| record.time_ms),
+            name: Some(self.name.clone()),
+            input: self.input.clone(),
+            ..HistoryView::default()
+        });
+        let mut names = HashMap::new();
+        let mut view: Vec<HistoryView> = started.into_iter().collect();
+        for record in records {
+            for event in &record.events {
+                if let HistoryEvent::TaskScheduled { task, name, .. }
+                | HistoryEvent::EventAwaited { task, name }
+                | HistoryEvent::SubOrchestrationInstanceCreated { task, name, .. } = event
+                {
+                    names.insert(*task, name.to_string());
+                }
+                view.push(self.event_view(record.time_ms, event, &names));
+            }
+        }
+        view
+    }
+
+    fn event_view(
+        &self,
+        timestamp: TimeMs,
+        event: &HistoryEvent,
+        names: &HashMap<TaskId, String>,
+    ) -> HistoryView {
+        use HistoryEvent as E;
+        let mut view = HistoryView { timestamp, ..HistoryView::default() };
+        view.event_type = event_type(event);
+        view.task_id = task_of(event);
+        view.name = view.task_id.and_then(|task| names.get(&task).cloned());
+        match event {
+            E::TaskScheduled { input, .. } | E::EventRaised { input, .. } => {
+                view.input.clone_from(input);
+            }
+            E::TaskCompleted { result, .. } | E::SubOrchestrationInstanceCompleted { result, .. } => {
+                view.result.clone_from(result);
+            }
+            E::TaskFailed { failure, again_at, .. } => {
+                view.failure = Some(failure.clone());
+                view.fire_at = *again_at;
+            }
+            E::TaskRetried { instance_id, .. } => view.instance_id.clone_from(instance_id),
+            E::SubOrchestrationInstanceCreated { instance_id, input, .. } => {
+                view.instance_id = Some(instance_id.clone());
+                view.input.clone_from(input);
+            }
+            E::SubOrchestrationInstanceFailed { child, again_at, .. } => {
+                view.instance_id = Some(child.instance_id.clone());
+                view.failure.clone_from(&child.failure);
+                view.reason.clone_from(&child.reason);
+                view.fire_at = *again_at;
+            }
+            E::TimerCreated { fire_at, .. } => view.fire_at = Some(*fire_at),
+            E::EventDiscarded { name } => view.name = Some(name.to_string()),
+            E::ExecutionCompleted {} => view.result.clone_from(&self.output),
+            E::ExecutionFailed {} => view.failure.clone_from(&self.failure),
+            E::ExecutionTerminated { reason }
+            | E::ExecutionSuspended { reason }
+            | E::ExecutionResumed { reason }
+            | E::ExecutionRewound { reason } => view.reason.clone_from(reason),
+            E::TimerCanceled { .. } | E::TimerFired { .. } | E::EventAwaited { .. } => {}
+        }
+        view
+    }
+}
+
+/// The name of a kind, as Durable Functions has it where it has the kind.
+pub(super) fn event_type(event: &HistoryEvent) -> &'static str {
+    use HistoryEvent as E;
+    match event {
+        E::TaskScheduled { .. } => "TaskScheduled",
+        E::TaskCompleted { .. } => "TaskCompleted",
+        E::TaskFailed { .. } => "TaskFailed",
+        E::TaskRetried { .. } => "TaskRetried",
+        E::SubOrchestrationInstanceCreated { .. } => "SubOrchestrationInstanceCreated",
+        E::SubOrchestrationInstanceCompleted { .. } => "SubOrchestrationInstanceCompleted",
+        E::SubOrchestrationInstanceFailed { .. } => "SubOrchestrationInstanceFailed",
+        E::TimerCreated { .. } => "TimerCreated",
+        E::TimerCanceled { .. } => "TimerCanceled",
+        E::TimerFired { .. } => "TimerFired",
+        E::EventAwaited { .. } => "EventAwaited",
+        E::EventRaised { .. } => "EventRaised",
+        E::EventDiscarded { .. } => "EventDiscarded",
+        E::ExecutionCompleted {} => "ExecutionCompleted",
+        E::ExecutionFailed {} => "ExecutionFailed",
+        E::ExecutionTerminated { .. } => "ExecutionTerminated",
+        E::ExecutionSuspended { .. } => "ExecutionSuspended",
+        E::ExecutionResumed { .. } => "ExecutionResumed",
+        E::ExecutionRewound { .. } => "ExecutionRewound",
+    }
+}
+
+fn task_of(event: &HistoryEvent) -> Option<TaskId> {
+    use HistoryEvent as E;
+    match event {
+        E::TaskScheduled { task, .. }
+        | E::TaskCompleted { task, .. }
+        | E::TaskFailed { task, .. }
+        | E::TaskRetried { task, .. }
+        | E::SubOrchestrationInstanceCreated { task, .. }
+        | E::SubOrchestrationInstanceCompleted { task, .. }
+        | E::SubOrchestrationInstanceFailed { task, .. }
+        | E::TimerCreated { task, .. }
+        | E::TimerCanceled { task }
+        | E::TimerFired { task }
+        | E::EventAwaited { task, .. }
+        | E::EventRaised { task, .. } => Some(*task),
+        _ => None,
+    }
+}
+
+fn waiting_for(records: &[HistoryRecord]) -> Vec<WaitingFor> {
+    let mut execution = Execution::default();
+    for record in records.iter().filter(|record| !record.notice) {
+        execution.begin_turn(record.time_ms);
+        record.events.iter().for_each(|event| execution.apply(event));
+    }
+    execution.open().map(|(_, open)| WaitingFor::from(open)).collect()
+}
+
+impl From<&OpenTask> for WaitingFor {
+    fn from(open: &OpenTask) -> Self {
+        match open {
+            OpenTask::Activity(call) => Self::Activity {
+                name: call.name.to_string(),
+                attempt: call.attempt,
+                since: call.since_ms,
+            },
+            OpenTask::Child { call, instance_id, .. } => Self::Orchestration {
+                name: call.name.to_string(),
+                instance_id: instance_id.clone(),
+            },
+            OpenTask::Timer { fire_at } => Self::Timer { fire_at: *fire_at },
+            OpenTask::Event { name, since_ms } => {
+                Self::Event { name: name.to_string(), since: *since_ms }
+            }
+        }
+    }
+}

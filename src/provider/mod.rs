@@ -1,0 +1,197 @@
+//! Storage: what a store must be able to do, and the stores that can.
+//!
+//! Owns: the contract (`Provider`, `Reader`, `Rows`) and `transaction`, the one place in which rules
+//! of core meet rows. Must never: let a store decide anything; a store keeps rows and gives them
+//! back, it does not look into an event or compare a status except where a query names one.
+//! Proved by `tests/conformance.rs` (every store) and `tests/differential.rs` (against `memory`).
+
+pub mod error;
+pub mod memory;
+mod page;
+pub mod rows;
+mod snapshot;
+pub mod sqlite;
+pub mod transaction;
+
+use std::path::Path;
+
+use crate::core::instance::InstanceRow;
+use crate::core::message::Delivery;
+use crate::core::request::{Filter, HubSettings};
+use crate::core::{InstanceKey, MessageKey, Payload, TaskId, TimeMs};
+pub use error::{ProviderError, ProviderErrorKind, Result};
+pub use rows::Rows;
+
+/// Number of an ownership of the hub. Each worker that takes the hub gets the next one.
+pub type Epoch = i64;
+
+/// What a worker gets with the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ownership {
+    /// Unique to the hub, for ever.
+    pub hub_id: String,
+    /// The epoch under which the worker commits.
+    pub epoch: Epoch,
+}
+
+/// A store, as the one thread that writes to it sees it.
+///
+/// All methods may fail with a [`ProviderError`]; its kind says what that means for the caller.
+pub trait Provider: Reader {
+    /// Runs `work` in one transaction that is durable when this returns `Ok`. With `fence`, the
+    /// transaction first checks that the hub still belongs to that epoch (`LostOwnership`).
+    /// If `work` fails, nothing is written.
+    fn transaction(
+        &mut self,
+        fence: Option<Epoch>,
+        work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
+    ) -> Result<()>;
+
+    /// Takes the hub for this process: `HubInUse` while another worker has it.
+    fn acquire(&mut self) -> Result<Ownership>;
+
+    /// Gives the hub back.
+    fn release(&mut self) -> Result<()>;
+
+    /// Whether a live worker, in this process or another, has the hub.
+    fn worker_lives(&mut self) -> Result<bool>;
+
+    /// What has come since the last call that another process wrote (and, at the first call, all
+    /// that waits): see [`Arrivals`]. Cheap when nothing has.
+    fn arrivals(&mut self) -> Result<Arrivals>;
+
+    /// Housekeeping between transactions, when there is time for it: `idle` says that nothing waits.
+    fn maintain(&mut self, idle: bool) -> Result<()>;
+
+    /// A second view of the store for reading on another thread, if it has one.
+    fn reader(&self) -> Result<Option<Box<dyn Reader>>>;
+
+    /// What was found of the store when it was opened, for people: for SQLite the value of
+    /// `PRAGMA synchronous`.
+    fn durability(&mut self) -> Result<String>;
+}
+
+/// Questions to a store. Each sees one committed state.
+pub trait Reader: Send {
+    /// The row of an instance, by id.
+    fn find(&mut self, id: &str) -> Result<Option<InstanceRow>>;
+
+    /// An instance with all that is needed to run it again.
+    fn load(&mut self, key: InstanceKey) -> Result<Option<Loaded>>;
+
+    /// Bodies of the rows of history of the instance's current execution, oldest first.
+    fn history(&mut self, key: InstanceKey) -> Result<Vec<Vec<u8>>>;
+
+    /// A page of instances in the order in which they were scheduled; with `id_prefix`, in the order
+    /// of their ids.
+    fn list(&mut self, filter: &Filter, page: &Page) -> Result<Listing>;
+
+    /// How many instances pass the filter.
+    fn count(&mut self, filter: &Filter) -> Result<u64>;
+
+    /// Keys of ended instances that pass the filter and, with `completed_before`, ended before that
+    /// time, at most `limit`.
+    fn purgeable(
+        &mut self,
+        filter: &Filter,
+        completed_before: Option<TimeMs>,
+        limit: usize,
+    ) -> Result<Vec<InstanceKey>>;
+
+    /// Timers due at or before `until`, earliest first, at most `limit`.
+    fn timers_due(&mut self, until: TimeMs, limit: usize) -> Result<Vec<TimerRow>>;
+
+    /// Copies the whole store, as it is now, to a new file.
+    fn backup(&mut self, file: &Path) -> Result<()>;
+
+    /// The whole content in a canonical form, for comparing two stores in tests.
+    fn snapshot(&mut self) -> Result<Snapshot>;
+}
+
+/// See [`Provider::arrivals`].
+#[derive(Debug, Default)]
+pub struct Arrivals {
+    /// Ready instances.
+    pub ready: Vec<InstanceKey>,
+    /// Messages, oldest first, that are for a worker (an event kept without a wait is not).
+    pub messages: Vec<(InstanceKey, Delivery)>,
+    /// At the first call: instances that are held because of a problem.
+    pub held: Vec<InstanceKey>,
+}
+
+/// See [`Reader::load`].
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its row.
+    pub row: InstanceRow,
+    /// Bodies of its history, oldest first.
+    pub history: Vec<Vec<u8>>,
+    /// Messages for its current execution, oldest first; kept events without a wait are not among
+    /// them.
+    pub messages: Vec<StoredMessage>,
+}
+
+/// A stored message as it is, its body not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// Its key.
+    pub key: MessageKey,
+    /// The execution it is for.
+    pub exec: Option<u32>,
+    /// See `Message::encode`.
+    pub body: Vec<u8>,
+}
+
+/// A timer that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimerRow {
+    /// When it is due.
+    pub fire_at: TimeMs,
+    /// Whose it is.
+    pub key: InstanceKey,
+    /// Which.
+    pub task: TaskId,
+}
+
+/// Where a page begins and how long it is.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// Most instances on it.
+    pub top: usize,
+    /// The cursor of the page before.
+    pub cursor: Option<String>,
+}
+
+/// A page of instances.
+#[derive(Debug)]
+pub struct Listing {
+    /// The instances.
+    pub rows: Vec<InstanceRow>,
+    /// Where the next page begins; `None` if this is the last.
+    pub cursor: Option<String>,
+}
+
+/// See [`Reader::snapshot`]: one line a row, sorted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot(pub Vec<String>);
+
+/// The hub's settings as stored.
+///
+/// # Errors
+/// What is wrong with the stored text.
+pub fn decode_settings(text: &str) -> std::result::Result<HubSettings, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+/// The stored form of the hub's settings.
+#[must_use]
+pub fn encode_settings(settings: &HubSettings) -> String {
+    serde_json::to_string(settings).unwrap_or_default()
+}
+
+/// A payload from stored bytes, or `None` if they are not JSON text: the row is corrupt.
+#[must_use]
+pub fn payload_from(bytes: Vec<u8>) -> Option<Payload> {
+    let text = String::from_utf8(bytes).ok()?;
+    serde_json::value::RawValue::from_string(text).ok().map(Into::into)
+}

@@ -1,0 +1,93 @@
+//! The rows of a hub, inside one transaction.
+//!
+//! Owns: the primitive operations that `transaction` is made of. Must never: refuse anything: the
+//! caller has checked. Each operation is one or two statements of SQL at most.
+
+use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
+use crate::core::request::HubSettings;
+use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs};
+
+use super::{Result, StoredMessage};
+
+/// Key of a row of history. Later rows of an instance have greater keys.
+pub type HistoryKey = i64;
+
+/// A message to be stored.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    /// Whom it is for.
+    pub key: InstanceKey,
+    /// The execution it is for; `None` for whichever is there.
+    pub exec: Option<ExecutionId>,
+    /// Of an event: its folded name.
+    pub event: Option<String>,
+    /// Of an event: a wait has taken it. Other messages are always `true`.
+    pub taken: bool,
+    /// See `Message::encode`.
+    pub body: Vec<u8>,
+}
+
+/// What to remove of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clear {
+    /// What belongs to its current execution: history, waits, timers, and messages but for events
+    /// that no wait has taken.
+    Execution,
+    /// What an ended instance has no use for: waits, timers, messages. Its row and history stay.
+    Ended,
+    /// Everything, its row and history included.
+    All,
+}
+
+/// See the module's text.
+pub trait Rows {
+    /// What rules need to know of an instance, by key.
+    fn head(&mut self, key: InstanceKey) -> Result<Option<InstanceHead>>;
+    /// The same, by id.
+    fn head_by_id(&mut self, id: &str) -> Result<Option<InstanceHead>>;
+    /// The whole row.
+    fn row(&mut self, key: InstanceKey) -> Result<Option<InstanceRow>>;
+    /// A new row in status `Pending`, ready, with execution 0. No instance has its id.
+    fn insert_instance(&mut self, new: &NewInstance) -> Result<InstanceKey>;
+    /// Changes the fields that are set.
+    fn update_instance(&mut self, key: InstanceKey, change: &InstanceChange) -> Result<()>;
+    /// Removes what `what` says.
+    fn clear(&mut self, key: InstanceKey, what: Clear) -> Result<()>;
+    /// Open instances whose parent it is.
+    fn open_children(&mut self, key: InstanceKey) -> Result<Vec<InstanceHead>>;
+
+    /// Adds a row to the history of an execution.
+    fn append_history(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()>;
+    /// The history of an execution, oldest first.
+    fn history(
+        &mut self,
+        key: InstanceKey,
+        exec: ExecutionId,
+    ) -> Result<Vec<(HistoryKey, Vec<u8>)>>;
+    /// Removes one row of it.
+    fn remove_history(&mut self, row: HistoryKey) -> Result<()>;
+
+    /// Stores a message. Its key is greater than that of every message before it.
+    fn insert_message(&mut self, message: &NewMessage) -> Result<MessageKey>;
+    /// Removes messages; those that are gone already are passed over.
+    fn remove_messages(&mut self, keys: &[MessageKey]) -> Result<()>;
+    /// Events of the instance that a wait has taken and no turn has consumed.
+    fn taken_events(&mut self, key: InstanceKey) -> Result<Vec<MessageKey>>;
+    /// Marks the oldest kept event of that name as taken and gives it, if there is one.
+    fn take_kept_event(&mut self, key: InstanceKey, event: &str) -> Result<Option<StoredMessage>>;
+
+    /// Opens one more wait for events of that folded name.
+    fn open_wait(&mut self, key: InstanceKey, event: &str) -> Result<()>;
+    /// Takes one open wait of that folded name: `false` if there is none.
+    fn take_wait(&mut self, key: InstanceKey, event: &str) -> Result<bool>;
+
+    /// Keeps a timer, in place of an older one of the same task.
+    fn set_timer(&mut self, key: InstanceKey, task: TaskId, fire_at: TimeMs) -> Result<()>;
+    /// Drops a timer; one that is gone already is passed over.
+    fn clear_timer(&mut self, key: InstanceKey, task: TaskId) -> Result<()>;
+
+    /// The hub's settings.
+    fn settings(&mut self) -> Result<HubSettings>;
+    /// Replaces them.
+    fn put_settings(&mut self, settings: &HubSettings) -> Result<()>;
+}

@@ -1,0 +1,81 @@
+//! The canonical text of a store's rows.
+//!
+//! Owns: what of a row counts when two stores are compared: everything but keys, which are replaced
+//! by ids and by the place in their order. Must never: read a store.
+//! Proved by `tests/differential.rs`.
+
+use crate::core::instance::InstanceRow;
+use crate::core::request::HubSettings;
+use crate::core::{ExecutionId, Payload, TaskId, TimeMs};
+
+use super::rows::NewMessage;
+use super::{Snapshot, encode_settings};
+
+/// Lines of a snapshot, as they are gathered.
+#[derive(Debug, Default)]
+pub(super) struct Lines(Vec<String>);
+
+impl Lines {
+    pub(super) fn settings(&mut self, settings: &HubSettings) {
+        self.0.push(format!("hub settings={}", encode_settings(settings)));
+    }
+
+    /// An instance; `parent` is the id that the key of its parent link stands for now.
+    pub(super) fn instance(&mut self, row: &InstanceRow, parent: Option<&str>) {
+        let head = &row.head;
+        let link = head.parent.map(|link| (parent, link.exec, link.task));
+        self.0.push(format!(
+            "instance {:?} name={:?} exec={} status={:?} ready={} scheduled={} created={:?} \
+             updated={} completed={:?} parent={link:?} parent_id={:?} crashes={} problem={} \
+             custom_status={} input={} output={} failure={}",
+            head.id,
+            head.name,
+            head.exec,
+            head.status,
+            row.ready,
+            row.scheduled_ms,
+            row.created_ms,
+            row.updated_ms,
+            row.completed_ms,
+            row.parent_id,
+            head.crashes,
+            payload(row.problem.as_ref()),
+            payload(row.custom_status.as_ref()),
+            payload(row.input.as_ref()),
+            payload(row.output.as_ref()),
+            payload(row.failure.as_ref()),
+        ));
+    }
+
+    /// A row of history, the `place`th of its instance.
+    pub(super) fn history(&mut self, id: &str, place: usize, exec: ExecutionId, body: &[u8]) {
+        let body = String::from_utf8_lossy(body);
+        self.0.push(format!("history {id:?} {place:06} exec={exec} body={body}"));
+    }
+
+    /// A message, the `place`th of its instance.
+    pub(super) fn message(&mut self, id: &str, place: usize, message: &NewMessage) {
+        let NewMessage { exec, event, taken, body, .. } = message;
+        let body = String::from_utf8_lossy(body);
+        self.0.push(format!(
+            "message {id:?} {place:06} exec={exec:?} event={event:?} taken={taken} body={body}"
+        ));
+    }
+
+    pub(super) fn wait(&mut self, id: &str, event: &str, open: u32) {
+        self.0.push(format!("wait {id:?} event={event:?} open={open}"));
+    }
+
+    pub(super) fn timer(&mut self, id: &str, task: TaskId, fire_at: TimeMs) {
+        self.0.push(format!("timer {id:?} task={task} fire_at={fire_at}"));
+    }
+
+    pub(super) fn finish(mut self) -> Snapshot {
+        self.0.sort_unstable();
+        Snapshot(self.0)
+    }
+}
+
+fn payload(payload: Option<&Payload>) -> &str {
+    payload.map_or("-", |payload| payload.get())
+}

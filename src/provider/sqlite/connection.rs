@@ -1,0 +1,187 @@
+//! Connections to a hub's file: recognising it, making its tables, settings of SQLite.
+//!
+//! Owns: what file is a hub, which version of its tables, and the pragmas. Must never: change a file
+//! before it is known to be a hub. Proved by `tests/provider_sqlite.rs`.
+
+use std::hash::{BuildHasher, RandomState};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::provider::{ProviderError, ProviderErrorKind, Result};
+
+use super::files::HubFiles;
+use super::statement::{Sql, Transaction, column, failed};
+
+/// "dfn1", in the header of each hub.
+pub(super) const APPLICATION_ID: i64 = 0x6466_6e31;
+
+/// Each brings the tables from the version of its place to the next one. Once released, none changes.
+const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_hub.sql")];
+
+/// Statements kept prepared: all that there are, and some sets of fields of an update.
+const CACHED_STATEMENTS: usize = 128;
+
+/// Tries to get a lock before `Transient` is the answer: some 30 s.
+const BUSY_TRIES: i32 = 28_000;
+/// The first tries come faster: a transaction of the other side takes less than a millisecond.
+const EAGER_TRIES: i32 = 20;
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To write, durably.
+    Write,
+    /// To write, at the risk of the last transactions when the power fails.
+    WriteRelaxed,
+    /// To read.
+    Read,
+    /// To copy the hub to another file, which SQLite takes for a write.
+    Copy,
+}
+
+impl Purpose {
+    pub(super) fn writing(relaxed: bool) -> Self {
+        if relaxed { Self::WriteRelaxed } else { Self::Write }
+    }
+}
+
+/// Connects to a hub whose file is there.
+pub(super) fn connect(files: &HubFiles, purpose: Purpose) -> Result<Connection> {
+    let writes = matches!(purpose, Purpose::Write | Purpose::WriteRelaxed);
+    let access = if writes {
+        OpenFlags::SQLITE_OPEN_READ_WRITE
+    } else {
+        OpenFlags::SQLITE_OPEN_READ_ONLY
+    };
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let operation = "open the hub";
+    let conn = Connection::open_with_flags(&files.hub, flags)
+        .and_then(|mut conn| {
+            conn.busy_handler(Some(patience()))?;
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            Ok(conn)
+        })
+        .map_err(|error| failed(operation, &error))?;
+    recognise(&conn)?;
+    if writes && conn.is_readonly("main").map_err(|error| failed(operation, &error))? {
+        let cause = format!("{} cannot be written to", files.hub.display());
+        return Err(ProviderError::new(ProviderErrorKind::ReadOnly, operation, cause));
+    }
+    configure(&conn, purpose)?;
+    Ok(conn)
+}
+
+/// Opens a hub in memory, that of this connection alone.
+pub(super) fn connect_in_memory() -> Result<Connection> {
+    let conn =
+        Connection::open_in_memory().map_err(|error| failed("open a hub in memory", &error))?;
+    configure(&conn, Purpose::WriteRelaxed)?;
+    migrate(&conn, 0)?;
+    Ok(conn)
+}
+
+/// Makes the tables, or brings them up to date. One process does it at a time, and none while a
+/// worker of an older version lives.
+pub(super) fn prepare_tables(conn: &Connection, files: &HubFiles) -> Result<()> {
+    let operation = "make the hub's tables";
+    let version = recognise(conn)?;
+    // A copy of a hub has tables but no write-ahead log.
+    if version == MIGRATIONS.len() && journal_mode(conn, "PRAGMA journal_mode")? == "wal" {
+        return Ok(());
+    }
+    let line = files.line()?;
+    let _closed = line.close()?;
+    if version > 0 && files.worker_lives()? {
+        let cause = "a worker of an older version has the hub; stop it first";
+        return Err(ProviderError::new(ProviderErrorKind::HubInUse, operation, cause));
+    }
+    let mode = journal_mode(conn, "PRAGMA journal_mode = WAL")?;
+    if mode != "wal" {
+        let cause = format!("no write-ahead log on this file system, only mode '{mode}'");
+        return Err(ProviderError::new(ProviderErrorKind::Permanent, operation, cause));
+    }
+    migrate(conn, recognise(conn)?)
+}
+
+fn journal_mode(conn: &Connection, sql: &str) -> Result<String> {
+    let mode = Sql(conn).one("set the journal mode", sql, [], |row| column(row, 0))?;
+    Ok(mode.unwrap_or_default())
+}
+
+fn migrate(conn: &Connection, from: usize) -> Result<()> {
+    if from == MIGRATIONS.len() {
+        return Ok(());
+    }
+    let operation = "make the hub's tables";
+    let transaction = Transaction::immediate(Sql(conn))?;
+    let batch = |sql: &str| conn.execute_batch(sql).map_err(|error| failed(operation, &error));
+    for migration in &MIGRATIONS[from..] {
+        batch(migration)?;
+    }
+    batch(&format!(
+        "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {};",
+        MIGRATIONS.len()
+    ))?;
+    transaction.commit(operation)
+}
+
+/// The version of a hub's tables, 0 for an empty file.
+fn recognise(conn: &Connection) -> Result<usize> {
+    let operation = "recognise the hub";
+    let number = |sql: &str| {
+        let found: Option<i64> = Sql(conn).one(operation, sql, [], |row| column(row, 0))?;
+        Ok(found.unwrap_or_default())
+    };
+    let refused = |kind, cause: String| Err(ProviderError::new(kind, operation, cause));
+    let application = number("PRAGMA application_id")?;
+    let version = number("PRAGMA user_version")?;
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    let known = MIGRATIONS.len();
+    match (application, usize::try_from(version)) {
+        (APPLICATION_ID, Ok(version)) if version <= known => Ok(version),
+        (APPLICATION_ID, _) => refused(
+            ProviderErrorKind::TooNew,
+            format!(
+                "its tables have version {version}; this version of durafn knows them up to \
+                 {known}. Update durafn."
+            ),
+        ),
+        (0, Ok(0)) if tables == 0 => Ok(0),
+        _ => refused(
+            ProviderErrorKind::NotAHub,
+            "the file is a database of another program".to_owned(),
+        ),
+    }
+}
+
+fn configure(conn: &Connection, purpose: Purpose) -> Result<()> {
+    conn.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    let synchronous = if purpose == Purpose::WriteRelaxed { "NORMAL" } else { "FULL" };
+    let query_only = if purpose == Purpose::Read { "ON" } else { "OFF" };
+    // No memory map: a truncated file would be a signal, not an error. No checkpoint but the owner's.
+    let pragmas = format!(
+        "PRAGMA synchronous = {synchronous};
+         PRAGMA query_only = {query_only};
+         PRAGMA mmap_size = 0;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA cell_size_check = ON;
+         PRAGMA foreign_keys = OFF;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA wal_autocheckpoint = 0;"
+    );
+    conn.execute_batch(&pragmas).map_err(|error| failed("configure SQLite", &error))
+}
+
+/// Waits for a lock that another process has. The jitter keeps two that wait from meeting again.
+fn patience() -> impl FnMut(i32) -> bool + Send + 'static {
+    let seeds = RandomState::new();
+    move |tries| {
+        let jitter = seeds.hash_one(tries) % 500;
+        let base = if tries < EAGER_TRIES { 100 } else { 800 };
+        sleep(Duration::from_micros(base + jitter));
+        tries < BUSY_TRIES
+    }
+}

@@ -1,0 +1,180 @@
+//! The files of a hub beside those of SQLite, and the locks on them.
+//!
+//! Owns: who the worker is (`-lock`), and which clients wait for the writer's lock (`-waiting`). Both
+//! are locks of the operating system, gone with the process that held them.
+//! Must never: open the hub's file itself. Closing it would drop the locks that SQLite has on it in
+//! this process. Proved by `tests/provider_sqlite.rs`.
+
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::provider::{ProviderError, ProviderErrorKind, Result};
+
+/// How often, and how far apart, a worker tries to take the hub. A client that asks whether a worker
+/// lives has the lock for some microseconds.
+const TAKE_TRIES: u32 = 50;
+const TAKE_PAUSE: Duration = Duration::from_millis(2);
+/// How long, at most, the worker stands back for clients between two of its transactions.
+const YIELD_PAUSE: Duration = Duration::from_micros(500);
+const YIELD_PAUSES: u32 = 4;
+
+/// Where a hub is.
+#[derive(Debug, Clone)]
+pub(super) struct HubFiles {
+    /// The file of SQLite.
+    pub(super) hub: PathBuf,
+}
+
+impl HubFiles {
+    /// Makes the folder and an empty file if there is none, both for this user alone.
+    pub(super) fn prepare(path: &Path) -> Result<Self> {
+        let operation = "open the hub";
+        if path.is_dir() {
+            let cause = format!("{} is a folder", path.display());
+            return Err(ProviderError::new(ProviderErrorKind::NotAHub, operation, cause));
+        }
+        let failed = |error: io::Error| file_failed(operation, path, &error);
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            private_folder().create(folder).map_err(failed)?;
+        }
+        match private_file().create_new(true).open(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
+            _ => Ok(Self { hub: canonical(path).map_err(failed)? }),
+        }
+    }
+
+    /// Takes the hub for a worker: `None` while another has it.
+    pub(super) fn take(&self) -> Result<Option<WorkerLock>> {
+        let file = self.beside("-lock")?;
+        for _ in 0..TAKE_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(WorkerLock { _file: file })),
+                Err(TryLockError::WouldBlock) => sleep(TAKE_PAUSE),
+                Err(TryLockError::Error(error)) => {
+                    return Err(file_failed("take the hub", &self.hub, &error));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a worker has the hub.
+    pub(super) fn worker_lives(&self) -> Result<bool> {
+        let file = self.beside("-lock")?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => {
+                Err(file_failed("ask whether a worker lives", &self.hub, &error))
+            }
+        }
+    }
+
+    /// The line in which clients wait.
+    pub(super) fn line(&self) -> Result<WaitingLine> {
+        Ok(WaitingLine { file: self.beside("-waiting")? })
+    }
+
+    fn beside(&self, suffix: &str) -> Result<File> {
+        let mut path = OsString::from(&self.hub);
+        path.push(suffix);
+        private_file()
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| file_failed("open a lock file", Path::new(&path), &error))
+    }
+}
+
+/// Held by the worker as long as it has the hub.
+#[derive(Debug)]
+pub(super) struct WorkerLock {
+    _file: File,
+}
+
+/// Clients that want to write hold a shared lock on this file until they may.
+#[derive(Debug)]
+pub(super) struct WaitingLine {
+    file: File,
+}
+
+impl WaitingLine {
+    /// Waits in line until the guard is dropped. Whoever holds the other lock lets go of it at once.
+    pub(super) fn wait(&self) -> Result<Waiting<'_>> {
+        let locked = self.file.lock_shared();
+        locked.map_err(|error| lock_failed(&error))?;
+        Ok(Waiting(&self.file))
+    }
+
+    /// Keeps every client out until the guard is dropped: the tables are being made.
+    pub(super) fn close(&self) -> Result<Waiting<'_>> {
+        self.file.lock().map_err(|error| lock_failed(&error))?;
+        Ok(Waiting(&self.file))
+    }
+
+    /// Stands back as long as a client waits, within reason.
+    pub(super) fn yield_to_clients(&self) {
+        for _ in 0..YIELD_PAUSES {
+            match self.file.try_lock() {
+                Err(TryLockError::WouldBlock) => sleep(YIELD_PAUSE),
+                // A lock that fails is no reason not to write.
+                Ok(()) | Err(TryLockError::Error(_)) => break,
+            }
+        }
+        let _ = self.file.unlock();
+    }
+}
+
+/// A place in a [`WaitingLine`].
+pub(super) struct Waiting<'f>(&'f File);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// Options for a file that only this user may read.
+pub(super) fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+fn private_folder() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+/// Two ways to one hub must lead to the same lock files.
+fn canonical(path: &Path) -> io::Result<PathBuf> {
+    // On Windows the canonical form has a prefix that SQLite does not take.
+    if cfg!(windows) { std::path::absolute(path) } else { path.canonicalize() }
+}
+
+fn lock_failed(error: &io::Error) -> ProviderError {
+    ProviderError::new(ProviderErrorKind::Transient, "wait in line to write", error)
+}
+
+/// A failure of the file system, as the contract names it.
+pub(super) fn file_failed(operation: &str, path: &Path, error: &io::Error) -> ProviderError {
+    use io::ErrorKind as E;
+    let kind = match error.kind() {
+        E::PermissionDenied | E::ReadOnlyFilesystem => ProviderErrorKind::ReadOnly,
+        E::StorageFull | E::QuotaExceeded => ProviderErrorKind::Full,
+        E::AlreadyExists | E::NotFound | E::NotADirectory | E::IsADirectory | E::InvalidInput => {
+            ProviderErrorKind::Invalid
+        }
+        _ => ProviderErrorKind::Permanent,
+    };
+    ProviderError::new(kind, operation, format!("{}: {error}", path.display()))
+}

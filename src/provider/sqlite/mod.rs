@@ -1,0 +1,355 @@
+//! Hubs in SQLite: one file, one worker, any number of clients.
+//!
+//! Owns: transactions, the ownership of a hub, and what happens when a connection is lost.
+//! Must never: decide what a turn or a command changes. Proved by `tests/provider_sqlite.rs`,
+//! `tests/conformance.rs` and `tests/differential.rs`.
+//!
+//! ```text
+//! files       lock files: who the worker is, which clients wait     connection  tables and pragmas
+//! rows        statements of a transaction                           query       Reader
+//! arrivals    what other processes wrote                            listing     filters and pages
+//! checkpoint  the size of the log                                   statement   rusqlite's errors
+//! ```
+//!
+//! A client that wants to write stands in line (`files::WaitingLine`) until SQLite gives it the lock;
+//! the worker, which writes all the time, looks at the line between two transactions and stands back.
+
+mod arrivals;
+mod checkpoint;
+mod columns;
+mod connection;
+mod files;
+mod listing;
+#[cfg(test)]
+mod plans;
+mod query;
+mod rows;
+mod statement;
+
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use crate::provider::{
+    Arrivals, Epoch, Ownership, Provider, ProviderError, ProviderErrorKind, Reader, Result, Rows,
+};
+
+use arrivals::{Newest, Watch};
+use checkpoint::{Log, checkpoint};
+use connection::Purpose;
+use files::{HubFiles, WaitingLine, WorkerLock};
+use query::Source;
+use rows::SqliteRows;
+use statement::{Sql, Transaction, column, failed};
+
+const FENCE: &str =
+    "UPDATE hub SET commit_seq = commit_seq + 1 WHERE epoch = ?1 AND commit_seq = ?2";
+const TAKE: &str =
+    "UPDATE hub SET epoch = epoch + 1, owner = ?1 RETURNING hub_id, epoch, commit_seq";
+const OWNER: &str = "SELECT owner FROM hub";
+const NAME: &str = "SELECT hub_name FROM hub";
+const PUT_NAME: &str = "UPDATE hub SET hub_name = ?1 WHERE hub_name IS NULL";
+
+/// How a hub is opened.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// The file; `None` for a hub in memory, which no other connection can reach.
+    pub path: Option<PathBuf>,
+    /// The hub's name, which it keeps. A hub with another name is refused.
+    pub hub_name: Option<String>,
+    /// Commits are not synced one by one: a power failure may take the last of them, and nothing else.
+    pub relaxed: bool,
+    /// What the hub is opened for.
+    pub role: Role,
+}
+
+/// What a hub is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// To run its instances, after [`Provider::acquire`].
+    Worker,
+    /// To send requests and to read.
+    Client,
+}
+
+/// A hub in SQLite, as its one writing thread sees it.
+pub struct SqliteProvider {
+    // Before `owned`: the log is copied when the last connection is closed, while the hub is ours.
+    conn: Option<Connection>,
+    /// `None` for a hub in memory.
+    place: Option<Place>,
+    relaxed: bool,
+    owned: Option<Owned>,
+    watch: Watch,
+    log: Log,
+    /// Set while a commit runs, and after one that failed.
+    in_doubt: bool,
+}
+
+struct Place {
+    files: HubFiles,
+    line: WaitingLine,
+}
+
+/// What a worker has of a hub.
+struct Owned {
+    epoch: Epoch,
+    /// The hub's `commit_seq`. If it is another one, a commit that seemed to fail did not, and what
+    /// this worker holds in memory is not what is stored.
+    commit_seq: i64,
+    _lock: Option<WorkerLock>,
+}
+
+impl SqliteProvider {
+    /// Opens a hub, and makes it if there is none.
+    pub fn open(options: &SqliteOptions) -> Result<Self> {
+        let mut provider = Self {
+            conn: None,
+            place: None,
+            relaxed: options.relaxed,
+            owned: None,
+            watch: Watch::default(),
+            log: Log::default(),
+            in_doubt: false,
+        };
+        if let Some(path) = &options.path {
+            let files = HubFiles::prepare(path)?;
+            let conn = connection::connect(&files, Purpose::writing(options.relaxed))?;
+            connection::prepare_tables(&conn, &files)?;
+            provider.place = Some(Place { line: files.line()?, files });
+            provider.conn = Some(conn);
+        } else {
+            provider.conn = Some(connection::connect_in_memory()?);
+        }
+        if let Some(name) = &options.hub_name {
+            provider.check_name(name)?;
+        }
+        Ok(provider)
+    }
+
+    /// A hub that was made without a name takes the first that it is given.
+    fn check_name(&mut self, name: &str) -> Result<()> {
+        let operation = "open the hub";
+        let sql = Sql(self.connection()?);
+        let read = || sql.one(operation, NAME, [], |row| column::<Option<String>>(row, 0));
+        if read()?.flatten().is_none() {
+            sql.run(operation, PUT_NAME, [name])?;
+        }
+        let stored = read()?.flatten().unwrap_or_default();
+        if stored == name {
+            return Ok(());
+        }
+        let cause = format!("the hub's name is '{stored}', not '{name}'");
+        Err(ProviderError::new(ProviderErrorKind::Invalid, operation, cause))
+    }
+
+    /// Runs `work` in a transaction and gives the greatest keys that it gave.
+    fn write(
+        &mut self,
+        fenced: bool,
+        work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
+    ) -> Result<Newest> {
+        let owned = self.owned.as_ref();
+        let conn =
+            connected(&mut self.conn, self.place.as_ref(), self.relaxed, owned.is_some())?;
+        let sql = Sql(conn);
+        let transaction = begin(sql, self.place.as_ref(), owned.is_some())?;
+        if let Some(owned) = owned.filter(|_| fenced) {
+            let fence = [owned.epoch, owned.commit_seq];
+            if sql.run("check the ownership", FENCE, fence)? == 0 {
+                return Err(lost("another worker has taken it, or a commit is in doubt"));
+            }
+        }
+        self.watch.before_work(sql)?;
+        let mut rows = SqliteRows::new(sql);
+        work(&mut rows)?;
+        self.in_doubt = true;
+        transaction.commit("commit")?;
+        self.in_doubt = false;
+        Ok(rows.newest)
+    }
+
+    /// After a commit that failed, what the connection holds of the file may not be what is in it.
+    /// A client keeps its connection: as the last one, it would leave the log with the failed commit
+    /// to whoever opens the hub next, while its next commit overwrites that one.
+    fn drop_doubtful_connection(&mut self) {
+        if self.in_doubt && self.place.is_some() && self.owned.is_some() {
+            self.conn = None;
+            self.watch.reconnected();
+        }
+        self.in_doubt = false;
+    }
+}
+
+impl Provider for SqliteProvider {
+    fn transaction(
+        &mut self,
+        fence: Option<Epoch>,
+        work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
+    ) -> Result<()> {
+        let epoch = self.owned.as_ref().map(|owned| owned.epoch);
+        if fence.is_some() && fence != epoch {
+            return Err(lost("this process does not have it"));
+        }
+        let written = self.write(fence.is_some(), work);
+        self.drop_doubtful_connection();
+        self.watch.after_commit(written?);
+        self.log.committed();
+        if let Some(owned) = self.owned.as_mut().filter(|_| fence.is_some()) {
+            owned.commit_seq += 1;
+        }
+        Ok(())
+    }
+
+    fn acquire(&mut self) -> Result<Ownership> {
+        let operation = "take the hub";
+        self.owned = None;
+        let lock = match &self.place {
+            Some(place) => place.files.take()?,
+            None => None,
+        };
+        let conn = connected(&mut self.conn, self.place.as_ref(), self.relaxed, lock.is_some())?;
+        let sql = Sql(conn);
+        if self.place.is_some() && lock.is_none() {
+            let owner = sql.one(operation, OWNER, [], |row| column::<Option<String>>(row, 0))?;
+            let owner = owner.flatten().unwrap_or_else(|| "a process".to_owned());
+            let cause = format!("another worker has it: {owner}");
+            return Err(ProviderError::new(ProviderErrorKind::HubInUse, operation, cause));
+        }
+        may_checkpoint(conn, lock.is_some())?;
+        let transaction = begin(sql, self.place.as_ref(), true)?;
+        let owner = format!("process {}", std::process::id());
+        let taken = sql.one(operation, TAKE, [owner], |row| {
+            Ok((column::<String>(row, 0)?, column(row, 1)?, column(row, 2)?))
+        })?;
+        transaction.commit(operation)?;
+        let (hub_id, epoch, commit_seq) = taken.ok_or_else(|| {
+            ProviderError::new(ProviderErrorKind::Corrupt, operation, "the hub has no row")
+        })?;
+        self.owned = Some(Owned { epoch, commit_seq, _lock: lock });
+        self.log.committed();
+        Ok(Ownership { hub_id, epoch })
+    }
+
+    fn release(&mut self) -> Result<()> {
+        let Some(owned) = self.owned.take() else { return Ok(()) };
+        // The log may stay as it is: whoever opens the hub next reads it.
+        let copied = self.connection().and_then(|conn| checkpoint(Sql(conn)));
+        drop(owned);
+        copied
+    }
+
+    fn worker_lives(&mut self) -> Result<bool> {
+        match &self.place {
+            Some(place) if self.owned.is_none() => place.files.worker_lives(),
+            _ => Ok(self.owned.is_some()),
+        }
+    }
+
+    fn arrivals(&mut self) -> Result<Arrivals> {
+        let owner = self.owned.is_some();
+        let conn = connected(&mut self.conn, self.place.as_ref(), self.relaxed, owner)?;
+        self.watch.take(Sql(conn))
+    }
+
+    fn maintain(&mut self, idle: bool) -> Result<()> {
+        if self.owned.is_none() || self.place.is_none() {
+            return Ok(());
+        }
+        let conn = connected(&mut self.conn, self.place.as_ref(), self.relaxed, true)?;
+        self.log.maintain(Sql(conn), idle)
+    }
+
+    fn reader(&self) -> Result<Option<Box<dyn Reader>>> {
+        let Some(place) = &self.place else { return Ok(None) };
+        let conn = connection::connect(&place.files, Purpose::Read)?;
+        Ok(Some(Box::new(SqliteReader { conn, files: place.files.clone() })))
+    }
+
+    fn durability(&mut self) -> Result<String> {
+        let operation = "read what is synced";
+        if self.place.is_none() {
+            return Ok("in memory".to_owned());
+        }
+        let sql = Sql(self.connection()?);
+        let level = sql.one(operation, "PRAGMA synchronous", [], |row| column::<i64>(row, 0))?;
+        Ok(match level {
+            Some(1) => "NORMAL".to_owned(),
+            Some(2) => "FULL".to_owned(),
+            level => format!("{level:?}"),
+        })
+    }
+}
+
+impl Source for SqliteProvider {
+    fn connection(&mut self) -> Result<&Connection> {
+        connected(&mut self.conn, self.place.as_ref(), self.relaxed, self.owned.is_some())
+    }
+
+    fn files(&self) -> Option<&HubFiles> {
+        self.place.as_ref().map(|place| &place.files)
+    }
+}
+
+/// A second connection, for reading.
+struct SqliteReader {
+    conn: Connection,
+    files: HubFiles,
+}
+
+impl Source for SqliteReader {
+    fn connection(&mut self) -> Result<&Connection> {
+        Ok(&self.conn)
+    }
+
+    fn files(&self) -> Option<&HubFiles> {
+        Some(&self.files)
+    }
+}
+
+/// The connection in `slot`, made anew if it was lost.
+fn connected<'c>(
+    slot: &'c mut Option<Connection>,
+    place: Option<&Place>,
+    relaxed: bool,
+    owner: bool,
+) -> Result<&'c Connection> {
+    match slot {
+        Some(conn) => Ok(conn),
+        None => {
+            let Some(place) = place else {
+                let cause = "a hub in memory is gone with its connection";
+                return Err(ProviderError::new(ProviderErrorKind::Permanent, "connect", cause));
+            };
+            let conn = connection::connect(&place.files, Purpose::writing(relaxed))?;
+            may_checkpoint(&conn, owner)?;
+            Ok(slot.insert(conn))
+        }
+    }
+}
+
+/// Whether closing the connection, if it is the last one, copies the log into the hub's file.
+fn may_checkpoint(conn: &Connection, may: bool) -> Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !may)
+        .map(|_| ())
+        .map_err(|error| failed("configure SQLite", &error))
+}
+
+fn begin<'c>(sql: Sql<'c>, place: Option<&Place>, owner: bool) -> Result<Transaction<'c>> {
+    match place {
+        Some(place) if owner => {
+            place.line.yield_to_clients();
+            Transaction::immediate(sql)
+        }
+        Some(place) => {
+            let _waiting = place.line.wait()?;
+            Transaction::immediate(sql)
+        }
+        None => Transaction::immediate(sql),
+    }
+}
+
+fn lost(cause: &str) -> ProviderError {
+    ProviderError::new(ProviderErrorKind::LostOwnership, "commit to the hub", cause)
+}

@@ -1,0 +1,183 @@
+//! Questions to a hub in SQLite.
+//!
+//! Owns: `Reader`, for whatever has a connection. Each answer is of one committed state.
+//! Must never: write. Proved by `tests/conformance.rs` and `tests/provider_sqlite.rs`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use rusqlite::{Connection, params};
+
+use crate::core::instance::InstanceRow;
+use crate::core::request::Filter;
+use crate::core::{InstanceKey, TimeMs};
+use crate::provider::rows::NewMessage;
+use crate::provider::snapshot::Lines;
+use crate::provider::{
+    Listing, Loaded, Page, ProviderError, ProviderErrorKind, Reader, Result, Rows, Snapshot,
+    StoredMessage, TimerRow,
+};
+
+use super::columns::{self, Unreadable, row_columns};
+use super::connection::{self, Purpose};
+use super::files::{HubFiles, file_failed, private_file};
+use super::listing;
+use super::rows::{HISTORY, ROW, SqliteRows};
+use super::statement::{Sql, column, failed};
+
+pub(super) const FIND: &str = concat!("SELECT ", row_columns!(), " FROM instances WHERE id = ?1");
+pub(super) const CURRENT_HISTORY: &str = "SELECT body FROM history \
+    WHERE iid = ?1 AND exec = (SELECT exec FROM instances WHERE iid = ?1) ORDER BY hid";
+pub(super) const MESSAGES: &str = "SELECT mid, exec, body FROM messages \
+    WHERE iid = ?1 AND taken = 1 AND (exec IS NULL OR exec = ?2) ORDER BY mid";
+pub(super) const TIMERS_DUE: &str = "SELECT fire_at, iid, task FROM timers WHERE fire_at <= ?1 \
+    ORDER BY fire_at, iid, task LIMIT ?2";
+
+/// What has a connection to a hub.
+pub(super) trait Source: Send {
+    /// The connection, made anew if it was lost.
+    fn connection(&mut self) -> Result<&Connection>;
+    /// Where the hub is; `None` if in memory.
+    fn files(&self) -> Option<&HubFiles>;
+}
+
+impl<S: Source> Reader for S {
+    fn find(&mut self, id: &str) -> Result<Option<InstanceRow>> {
+        let sql = Sql(self.connection()?);
+        sql.one("find an instance", FIND, [id], |row| columns::instance(row, Unreadable::Refuse))
+    }
+
+    fn load(&mut self, key: InstanceKey) -> Result<Option<Loaded>> {
+        Sql(self.connection()?).reading(|sql| {
+            let operation = "load an instance";
+            let row = sql.one(operation, ROW, [key], |row| {
+                columns::instance(row, Unreadable::Refuse)
+            })?;
+            let Some(row) = row else { return Ok(None) };
+            let exec = row.head.exec;
+            let of_this = params![key, exec];
+            let history = sql.all(operation, HISTORY, of_this, |row| column(row, 1))?;
+            let messages = sql.all(operation, MESSAGES, of_this, |row| {
+                let (key, exec, body) = (column(row, 0)?, column(row, 1)?, column(row, 2)?);
+                Ok(StoredMessage { key, exec, body })
+            })?;
+            Ok(Some(Loaded { row, history, messages }))
+        })
+    }
+
+    fn history(&mut self, key: InstanceKey) -> Result<Vec<Vec<u8>>> {
+        Sql(self.connection()?).all("read history", CURRENT_HISTORY, [key], |row| column(row, 0))
+    }
+
+    fn list(&mut self, filter: &Filter, page: &Page) -> Result<Listing> {
+        Sql(self.connection()?).reading(|sql| listing::list(sql, filter, page))
+    }
+
+    fn count(&mut self, filter: &Filter) -> Result<u64> {
+        Sql(self.connection()?).reading(|sql| listing::count(sql, filter))
+    }
+
+    fn purgeable(
+        &mut self,
+        filter: &Filter,
+        completed_before: Option<TimeMs>,
+        limit: usize,
+    ) -> Result<Vec<InstanceKey>> {
+        let sql = Sql(self.connection()?);
+        sql.reading(|sql| listing::purgeable(sql, filter, completed_before, limit))
+    }
+
+    fn timers_due(&mut self, until: TimeMs, limit: usize) -> Result<Vec<TimerRow>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Sql(self.connection()?).all("read timers", TIMERS_DUE, params![until, limit], |row| {
+            Ok(TimerRow { fire_at: column(row, 0)?, key: column(row, 1)?, task: column(row, 2)? })
+        })
+    }
+
+    fn backup(&mut self, file: &Path) -> Result<()> {
+        let operation = "copy the hub";
+        let Some(text) = file.to_str() else {
+            let cause = format!("{} is not a path in UTF-8", file.display());
+            return Err(ProviderError::new(ProviderErrorKind::Invalid, operation, cause));
+        };
+        // SQLite fills a file that is there and empty, and nobody else is to read it.
+        let copied = private_file()
+            .create_new(true)
+            .open(file)
+            .map_err(|error| file_failed(operation, file, &error))?;
+        let done = match self.files() {
+            Some(files) => connection::connect(files, Purpose::Copy)
+                .and_then(|conn| copy(&conn, text)),
+            None => copy(self.connection()?, text),
+        };
+        let done = done
+            .and_then(|()| copied.sync_all().map_err(|error| file_failed(operation, file, &error)));
+        if done.is_err() {
+            // Half a copy must not pass for one.
+            let _ = std::fs::remove_file(file);
+        }
+        done
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot> {
+        Sql(self.connection()?).reading(snapshot)
+    }
+}
+
+fn copy(conn: &Connection, file: &str) -> Result<()> {
+    conn.execute("VACUUM INTO ?1", [file])
+        .map(|_| ())
+        .map_err(|error| failed("copy the hub", &error))
+}
+
+fn snapshot(sql: Sql<'_>) -> Result<Snapshot> {
+    let operation = "read the whole hub";
+    let mut lines = Lines::default();
+    lines.settings(&SqliteRows::new(sql).settings()?);
+
+    let text = concat!("SELECT ", row_columns!(), " FROM instances");
+    let instances = sql.all(operation, text, [], |row| {
+        columns::instance(row, Unreadable::Refuse)
+    })?;
+    let ids: HashMap<InstanceKey, &str> =
+        instances.iter().map(|row| (row.head.key, row.head.id.as_str())).collect();
+    let id = |key: InstanceKey| ids.get(&key).copied().unwrap_or("(gone)");
+    for row in &instances {
+        let parent = row.head.parent.map(|link| id(link.key));
+        lines.instance(row, parent);
+    }
+
+    let mut places: HashMap<InstanceKey, usize> = HashMap::new();
+    let mut place = |key: InstanceKey| {
+        let next = places.entry(key).or_default();
+        *next += 1;
+        *next
+    };
+    sql.each(operation, "SELECT iid, exec, body FROM history ORDER BY hid", [], |row| {
+        let (key, body): (_, Vec<u8>) = (column(row, 0)?, column(row, 2)?);
+        lines.history(id(key), place(key), column(row, 1)?, &body);
+        Ok(true)
+    })?;
+    let text = "SELECT iid, exec, event, taken, body FROM messages ORDER BY mid";
+    sql.each(operation, text, [], |row| {
+        let message = NewMessage {
+            key: column(row, 0)?,
+            exec: column(row, 1)?,
+            event: column(row, 2)?,
+            taken: column(row, 3)?,
+            body: column(row, 4)?,
+        };
+        lines.message(id(message.key), place(message.key), &message);
+        Ok(true)
+    })?;
+    sql.each(operation, "SELECT iid, event, open FROM waits", [], |row| {
+        let event: String = column(row, 1)?;
+        lines.wait(id(column(row, 0)?), &event, column(row, 2)?);
+        Ok(true)
+    })?;
+    sql.each(operation, "SELECT iid, task, fire_at FROM timers", [], |row| {
+        lines.timer(id(column(row, 0)?), column(row, 1)?, column(row, 2)?);
+        Ok(true)
+    })?;
+    Ok(lines.finish())
+}

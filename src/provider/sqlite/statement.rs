@@ -1,0 +1,154 @@
+//! Statements of SQLite: prepared once for each connection, with failures as the contract names them.
+//!
+//! Owns: what each failure of SQLite means for a caller. Must never: hold SQL of its own.
+//! Proved by `tests/provider_sqlite.rs`.
+
+use std::fmt;
+
+use rusqlite::types::FromSql;
+use rusqlite::{CachedStatement, Connection, ErrorCode, Params, Row};
+
+use crate::provider::{ProviderError, ProviderErrorKind, Result};
+
+/// A connection, for running statements on it.
+#[derive(Clone, Copy)]
+pub(super) struct Sql<'c>(pub(super) &'c Connection);
+
+impl<'c> Sql<'c> {
+    /// Runs a statement and gives the number of rows it changed.
+    pub(super) fn run(self, operation: &str, sql: &str, params: impl Params) -> Result<usize> {
+        self.prepare(operation, sql)?.execute(params).map_err(|error| failed(operation, &error))
+    }
+
+    /// The first row, if there is one.
+    pub(super) fn one<T>(
+        self,
+        operation: &str,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut statement = self.prepare(operation, sql)?;
+        let mut rows = statement.query(params).map_err(|error| failed(operation, &error))?;
+        rows.next().map_err(|error| failed(operation, &error))?.map(read).transpose()
+    }
+
+    /// Every row.
+    pub(super) fn all<T>(
+        self,
+        operation: &str,
+        sql: &str,
+        params: impl Params,
+        mut read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        self.each(operation, sql, params, |row| {
+            found.push(read(row)?);
+            Ok(true)
+        })?;
+        Ok(found)
+    }
+
+    /// Rows, as long as `read` asks for more.
+    pub(super) fn each(
+        self,
+        operation: &str,
+        sql: &str,
+        params: impl Params,
+        mut read: impl FnMut(&Row<'_>) -> Result<bool>,
+    ) -> Result<()> {
+        let mut statement = self.prepare(operation, sql)?;
+        let mut rows = statement.query(params).map_err(|error| failed(operation, &error))?;
+        while let Some(row) = rows.next().map_err(|error| failed(operation, &error))? {
+            if !read(row)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(self, operation: &str, sql: &str) -> Result<CachedStatement<'c>> {
+        self.0.prepare_cached(sql).map_err(|error| failed(operation, &error))
+    }
+
+    /// Runs `work` in one read transaction, so that all its statements see one committed state.
+    pub(super) fn reading<T>(self, work: impl FnOnce(Self) -> Result<T>) -> Result<T> {
+        self.run("begin to read", "BEGIN", [])?;
+        let transaction = Transaction(self);
+        let found = work(self)?;
+        transaction.commit("end reading")?;
+        Ok(found)
+    }
+}
+
+/// An open transaction, rolled back when dropped, by a panic too.
+pub(super) struct Transaction<'c>(Sql<'c>);
+
+impl<'c> Transaction<'c> {
+    /// Takes the lock of the one writer.
+    pub(super) fn immediate(sql: Sql<'c>) -> Result<Self> {
+        sql.run("begin a transaction", "BEGIN IMMEDIATE", [])?;
+        Ok(Self(sql))
+    }
+
+    pub(super) fn commit(self, operation: &str) -> Result<()> {
+        if self.0.0.is_autocommit() {
+            let cause = "SQLite has rolled the transaction back after a failed statement";
+            return Err(ProviderError::new(ProviderErrorKind::Transient, operation, cause));
+        }
+        self.0.run(operation, "COMMIT", []).map(|_| ())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.0.0.is_autocommit() {
+            // A rollback that fails has ended the transaction too, or the connection is lost.
+            let _ = self.0.run("roll back", "ROLLBACK", []);
+        }
+    }
+}
+
+/// A value of a row.
+pub(super) fn column<T: FromSql>(row: &Row<'_>, index: usize) -> Result<T> {
+    row.get(index).map_err(|error| failed("read a row", &error))
+}
+
+/// A failure of SQLite, as the contract names it.
+pub(super) fn failed(operation: &str, error: &rusqlite::Error) -> ProviderError {
+    use rusqlite::Error as E;
+    let kind = match error {
+        E::SqliteFailure(failure, _) => kind(failure.code),
+        E::FromSqlConversionFailure(..)
+        | E::IntegralValueOutOfRange(..)
+        | E::InvalidColumnType(..)
+        | E::Utf8Error(..) => ProviderErrorKind::Corrupt,
+        _ => ProviderErrorKind::Permanent,
+    };
+    ProviderError::new(kind, operation, error)
+}
+
+fn kind(code: ErrorCode) -> ProviderErrorKind {
+    match code {
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::FileLockingProtocolFailed
+        | ErrorCode::OperationInterrupted
+        | ErrorCode::OutOfMemory
+        | ErrorCode::SchemaChanged
+        | ErrorCode::SystemIoFailure => ProviderErrorKind::Transient,
+        ErrorCode::DiskFull => ProviderErrorKind::Full,
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen => {
+            ProviderErrorKind::ReadOnly
+        }
+        ErrorCode::DatabaseCorrupt => ProviderErrorKind::Corrupt,
+        ErrorCode::NotADatabase => ProviderErrorKind::NotAHub,
+        _ => ProviderErrorKind::Permanent,
+    }
+}
+
+/// A row that cannot be read, naming whose it is.
+pub(super) fn corrupt(whose: &str, cause: impl fmt::Display) -> ProviderError {
+    let operation = format!("read the rows of instance '{whose}'");
+    ProviderError::new(ProviderErrorKind::Corrupt, &operation, cause)
+}

@@ -1,0 +1,363 @@
+//! Carrying out a caller's command.
+//!
+//! Owns: which rows each command reads and writes. Must never: decide (that is `core::request`), or
+//! write anything of a command that is refused.
+
+use std::collections::HashMap;
+
+use crate::core::error::{Error, ErrorCode};
+use crate::core::history::{ChildEnd, HistoryEvent, HistoryRecord};
+use crate::core::ids;
+use crate::core::instance::{InstanceChange, InstanceHead, NewInstance};
+use crate::core::limits::RECURSION_DEPTH;
+use crate::core::message::Message;
+use crate::core::request::{
+    self, Answer, Command, Control, DiscardReason, OnConflict, RaiseOutcome, StartDecision,
+    StartSpec,
+};
+use crate::core::status::RuntimeStatus;
+use crate::core::{InstanceKey, Payload, TaskId, rewind};
+
+use super::ending::{append_notice, terminate};
+use super::{Context, Effect, StartedInstance, insert};
+use crate::provider::rows::{Clear, NewMessage};
+use crate::provider::{ProviderError, ProviderErrorKind, Result, Rows};
+
+type Verdict = std::result::Result<Answer, Error>;
+
+/// Carries out a command, or refuses it and writes nothing.
+///
+/// # Errors
+/// Those of the store.
+pub fn apply_command(
+    rows: &mut dyn Rows,
+    command: &Command,
+    context: &mut Context<'_>,
+) -> Result<Verdict> {
+    match command {
+        Command::Start(specs) => start(rows, specs, context),
+        Command::RaiseEvent { instance_id, name, input } => {
+            raise(rows, instance_id, name, input.as_ref(), context)
+        }
+        Command::Control { instance_id, control, reason, recursive } => {
+            control_tree(rows, instance_id, *control, reason.as_ref(), *recursive, context)
+        }
+        Command::Rewind { instance_id, reason } => {
+            rewind_tree(rows, instance_id, reason.as_ref(), context)
+        }
+        Command::Restart { instance_id, with_new_instance_id } => {
+            restart(rows, instance_id, *with_new_instance_id, context)
+        }
+        Command::Purge { instance_id } => {
+            let head = rows.head_by_id(instance_id)?;
+            match request::decide_purge(instance_id, head.as_ref()) {
+                Err(error) => Ok(Err(error)),
+                Ok(_) => purge(rows, head.as_slice()),
+            }
+        }
+        Command::PurgeKeys(keys) => {
+            let mut heads = Vec::new();
+            for key in keys {
+                heads.extend(rows.head(*key)?.filter(|head| head.status.has_ended()));
+            }
+            purge(rows, &heads)
+        }
+    }
+}
+
+fn purge(rows: &mut dyn Rows, heads: &[InstanceHead]) -> Result<Verdict> {
+    for head in heads {
+        rows.clear(head.key, Clear::All)?;
+    }
+    Ok(Ok(Answer::Deleted { deleted: heads.len() }))
+}
+
+/// A start that was decided and not yet written.
+struct PlannedStart {
+    id: String,
+    decision: StartDecision,
+    holder: Option<InstanceHead>,
+}
+
+fn start(rows: &mut dyn Rows, specs: &[StartSpec], context: &mut Context<'_>) -> Result<Verdict> {
+    let mut planned: Vec<PlannedStart> = Vec::with_capacity(specs.len());
+    let mut in_batch: HashMap<String, usize> = HashMap::new();
+    for (index, spec) in specs.iter().enumerate() {
+        let at = |mut error: Error| {
+            error.index = Some(index);
+            error
+        };
+        if let Err(error) = request::check_start(spec, &context.hub) {
+            return Ok(Err(at(error)));
+        }
+        let id = spec.instance_id.clone().unwrap_or_else(|| context.entropy.fresh_id());
+        let holder = rows.head_by_id(&id)?;
+        let decision = if in_batch.contains_key(&id) {
+            decide_twin(&id, spec.on_conflict)
+        } else {
+            request::decide_start(&id, spec.on_conflict, holder.as_ref())
+        };
+        match decision {
+            Err(error) => return Ok(Err(at(error))),
+            Ok(decision) => {
+                in_batch.insert(id.clone(), index);
+                planned.push(PlannedStart { id, decision, holder });
+            }
+        }
+    }
+    let mut instance_ids = Vec::with_capacity(planned.len());
+    for (plan, spec) in planned.into_iter().zip(specs) {
+        instance_ids.push(plan.id.clone());
+        write_start(rows, plan, spec, context)?;
+    }
+    Ok(Ok(Answer::Started { instance_ids }))
+}
+
+/// Two starts of one batch with the same id: the first is open when the second comes.
+fn decide_twin(id: &str, on_conflict: OnConflict) -> std::result::Result<StartDecision, Error> {
+    match on_conflict {
+        OnConflict::Return => Ok(StartDecision::Return),
+        OnConflict::Error | OnConflict::Terminate => Err(Error::new(
+            ErrorCode::InstanceAlreadyExists,
+            format!("The instanceId '{id}' stands twice in one batch of starts."),
+        )),
+    }
+}
+
+fn write_start(
+    rows: &mut dyn Rows,
+    plan: PlannedStart,
+    spec: &StartSpec,
+    context: &mut Context<'_>,
+) -> Result<()> {
+    match (plan.decision, &plan.holder) {
+        (StartDecision::Return, _) => return Ok(()),
+        (StartDecision::Insert, _) | (_, None) => {}
+        (StartDecision::Replace, Some(holder)) => rows.clear(holder.key, Clear::All)?,
+        (StartDecision::TerminateAndReplace, Some(holder)) => {
+            let reason = crate::core::error::raw(&"Replaced by a new instance with the same id.");
+            terminate(rows, holder, Some(&reason), context)?;
+            rows.clear(holder.key, Clear::All)?;
+            // The row and its messages are gone; a live execution of it must be dropped all the same.
+            context.note_change(rows, holder.key)?;
+        }
+    }
+    let new = NewInstance {
+        id: plan.id,
+        name: spec.name.clone(),
+        input: spec.input.clone(),
+        parent: None,
+        parent_id: None,
+        scheduled_ms: context.hub.now_ms,
+    };
+    let key = rows.insert_instance(&new)?;
+    context.effects.push(Effect::Started(StartedInstance::new(key, new)));
+    Ok(())
+}
+
+fn raise(
+    rows: &mut dyn Rows,
+    id: &str,
+    name: &str,
+    input: Option<&Payload>,
+    context: &mut Context<'_>,
+) -> Result<Verdict> {
+    if let Err(error) = request::check_event(name, input, &context.hub) {
+        return Ok(Err(error));
+    }
+    let head = rows.head_by_id(id)?;
+    let event = ids::fold_name(name);
+    let open = head.as_ref().filter(|head| !head.status.has_ended());
+    let wait_open = match open {
+        Some(head) => rows.take_wait(head.key, &event)?,
+        None => false,
+    };
+    let unmatched = context.hub.settings.unmatched_events;
+    let outcome = request::decide_raise(head.as_ref(), wait_open, unmatched);
+    let message = Message::EventRaised { name: name.to_owned(), input: input.cloned() };
+    match (&outcome, head) {
+        (RaiseOutcome::Delivered, Some(head)) => context.deliver(rows, head.key, None, message)?,
+        (RaiseOutcome::Buffered, Some(head)) => {
+            let body = message.encode();
+            let event = Some(event);
+            rows.insert_message(&NewMessage {
+                key: head.key,
+                exec: None,
+                event,
+                taken: false,
+                body,
+            })?;
+        }
+        (RaiseOutcome::Discarded { reason: DiscardReason::NotWaiting }, Some(head)) => {
+            let event = HistoryEvent::EventDiscarded { name: name.into() };
+            append_notice(rows, &head, context.hub.now_ms, event)?;
+        }
+        _ => {}
+    }
+    Ok(Ok(Answer::Raised(outcome)))
+}
+
+fn control_tree(
+    rows: &mut dyn Rows,
+    id: &str,
+    control: Control,
+    reason: Option<&Payload>,
+    recursive: bool,
+    context: &mut Context<'_>,
+) -> Result<Verdict> {
+    let head = rows.head_by_id(id)?;
+    let status = match request::decide_control(id, control, head.as_ref()) {
+        Ok(status) => status,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut next: Vec<(InstanceHead, Option<RuntimeStatus>)> =
+        head.into_iter().map(|head| (head, status)).collect();
+    for _ in 0..RECURSION_DEPTH {
+        let level = std::mem::take(&mut next);
+        if level.is_empty() {
+            break;
+        }
+        for (head, status) in level {
+            if recursive {
+                for child in rows.open_children(head.key)? {
+                    let status = request::decide_control(&child.id, control, Some(&child));
+                    next.push((child, status.unwrap_or_default()));
+                }
+            }
+            if let Some(status) = status {
+                control_one(rows, &head, status, reason, context)?;
+            }
+        }
+    }
+    Ok(Ok(Answer::Done))
+}
+
+fn control_one(
+    rows: &mut dyn Rows,
+    head: &InstanceHead,
+    status: RuntimeStatus,
+    reason: Option<&Payload>,
+    context: &mut Context<'_>,
+) -> Result<()> {
+    // A child is told after its parent, which has ended by then and is not told of the child.
+    let now = context.hub.now_ms;
+    let mut change =
+        InstanceChange { status: Some(status), updated_ms: Some(now), ..InstanceChange::default() };
+    let reason = reason.cloned();
+    match status {
+        RuntimeStatus::Terminated => return terminate(rows, head, reason.as_ref(), context),
+        RuntimeStatus::Suspended => {
+            append_notice(rows, head, now, HistoryEvent::ExecutionSuspended { reason })?;
+        }
+        _ => {
+            append_notice(rows, head, now, HistoryEvent::ExecutionResumed { reason })?;
+            // What it has to do stands in history, which nobody has read: so it is looked at.
+            change.ready = Some(true);
+            change.crashes = Some(0);
+            change.problem = Some(None);
+        }
+    }
+    rows.update_instance(head.key, &change)?;
+    context.note_change(rows, head.key)
+}
+
+fn rewind_tree(
+    rows: &mut dyn Rows,
+    id: &str,
+    reason: Option<&Payload>,
+    context: &mut Context<'_>,
+) -> Result<Verdict> {
+    let head = rows.head_by_id(id)?;
+    if let Err(error) = request::check_rewind(id, head.as_ref()) {
+        return Ok(Err(error));
+    }
+    let mut next: Vec<InstanceHead> = head.into_iter().collect();
+    while let Some(head) = next.pop() {
+        for (task, end) in rewind_one(rows, &head, reason, context)? {
+            let child = rows.head_by_id(&end.instance_id)?.filter(|child| {
+                child.status == RuntimeStatus::Failed
+                    && child.parent.is_some_and(|parent| parent.key == head.key)
+            });
+            match child {
+                Some(child) => next.push(child),
+                // It cannot run again, so the parent is told of its end once more.
+                None => {
+                    insert(
+                        rows,
+                        head.key,
+                        Some(head.exec),
+                        &Message::ChildFailed { task, child: end },
+                    )?;
+                }
+            }
+        }
+    }
+    Ok(Ok(Answer::Done))
+}
+
+fn rewind_one(
+    rows: &mut dyn Rows,
+    head: &InstanceHead,
+    reason: Option<&Payload>,
+    context: &mut Context<'_>,
+) -> Result<Vec<(TaskId, ChildEnd)>> {
+    let stored = rows.history(head.key, head.exec)?;
+    let records: std::result::Result<Vec<HistoryRecord>, String> =
+        stored.iter().map(|(_, body)| HistoryRecord::decode(body)).collect();
+    let records = records.map_err(|cause| {
+        ProviderError::new(ProviderErrorKind::Corrupt, "reading the history to rewind", cause)
+    })?;
+    let mut children = Vec::new();
+    if let Some(plan) = rewind::plan(&records) {
+        rows.remove_history(stored[plan.undone].0)?;
+        for message in &plan.messages {
+            insert(rows, head.key, Some(head.exec), message)?;
+        }
+        for (task, fire_at) in plan.timers {
+            rows.set_timer(head.key, task, fire_at)?;
+        }
+        for wait in plan.waits {
+            rows.open_wait(head.key, &wait)?;
+        }
+        children = plan.children;
+    }
+    let now = context.hub.now_ms;
+    let event = HistoryEvent::ExecutionRewound { reason: reason.cloned() };
+    append_notice(rows, head, now, event)?;
+    let change = InstanceChange {
+        status: Some(RuntimeStatus::Running),
+        updated_ms: Some(now),
+        completed_ms: Some(None),
+        failure: Some(None),
+        problem: Some(None),
+        crashes: Some(0),
+        ready: Some(true),
+        ..InstanceChange::default()
+    };
+    rows.update_instance(head.key, &change)?;
+    context.note_change(rows, head.key)?;
+    Ok(children)
+}
+
+fn restart(
+    rows: &mut dyn Rows,
+    id: &str,
+    with_new_instance_id: bool,
+    context: &mut Context<'_>,
+) -> Result<Verdict> {
+    let key: Option<InstanceKey> = rows.head_by_id(id)?.map(|head| head.key);
+    let row = match key {
+        Some(key) => rows.row(key)?,
+        None => None,
+    };
+    let Some(row) = row else {
+        return Ok(Err(request::not_found(id)));
+    };
+    let spec = StartSpec {
+        name: row.head.name,
+        instance_id: (!with_new_instance_id).then(|| id.to_owned()),
+        input: row.input,
+        on_conflict: OnConflict::Error,
+    };
+    start(rows, &[spec], context)
+}

@@ -1,0 +1,302 @@
+//! Rules of core, carried out on the rows of a store.
+//!
+//! Owns: what each kind of work reads, decides (by asking core) and writes, the same for every
+//! store. Must never: start or end a transaction, or write before everything that may refuse the
+//! item has been checked: an item is taken or refused alone, without a savepoint.
+//! Proved by `tests/conformance.rs`.
+
+mod command;
+mod ending;
+mod turn;
+
+pub use command::apply_command;
+pub use turn::apply_turn;
+
+use crate::core::commit::{TurnCommit, TurnVerdict};
+use crate::core::error::Error;
+use crate::core::execution::Entropy;
+use crate::core::instance::{InstanceChange, ParentLink};
+use crate::core::message::{Delivery, Message};
+use crate::core::replay::Problem;
+use crate::core::request::{self, Answer, Command, HubFacts, HubSettings};
+use crate::core::status::RuntimeStatus;
+use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, error};
+
+use super::rows::NewMessage;
+use super::{Result, Rows};
+
+/// One thing to be done in a transaction.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Write a turn.
+    Turn(Box<TurnCommit>),
+    /// Carry out a caller's command.
+    Command(Command),
+    /// Keep what no turn can take at once.
+    Keep {
+        /// Whose it is.
+        key: InstanceKey,
+        /// The execution it is for.
+        exec: ExecutionId,
+        /// The messages.
+        messages: Vec<Message>,
+    },
+    /// Drop messages that nothing waits for.
+    Forget(Vec<MessageKey>),
+    /// Write down why an instance does not get on.
+    Park {
+        /// The instance.
+        key: InstanceKey,
+        /// Why.
+        problem: Box<Problem>,
+        /// What becomes of it.
+        how: Park,
+    },
+    /// A held instance runs again.
+    Unpark(InstanceKey),
+    /// Count that the process may die of running these.
+    CountCrash(Vec<InstanceKey>),
+    /// These did not take the process down.
+    ClearCrash(Vec<InstanceKey>),
+    /// Replace the hub's settings.
+    PutSettings(HubSettings),
+}
+
+/// See [`Work::Park`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Park {
+    /// The problem is told; the instance goes on when it can.
+    Mark,
+    /// The instance is suspended until it is resumed.
+    Hold,
+    /// The instance fails.
+    Fail,
+}
+
+/// What became of a piece of work.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// Of a turn.
+    Turn(TurnVerdict),
+    /// Of a command.
+    Command(std::result::Result<Answer, Error>),
+    /// Of anything else.
+    Done,
+}
+
+/// What a committed transaction means for instances, in order.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// A new instance is ready to begin.
+    Started(StartedInstance),
+    /// A message came for an instance.
+    Delivered {
+        /// For.
+        key: InstanceKey,
+        /// What.
+        delivery: Delivery,
+    },
+    /// The row of an instance was changed by something that is not a turn of it.
+    Changed {
+        /// The instance.
+        key: InstanceKey,
+    },
+    /// An instance has ended, by a turn or from outside.
+    Ended {
+        /// Its id.
+        instance_id: String,
+    },
+}
+
+/// See [`Effect::Started`].
+#[derive(Debug, Clone)]
+pub struct StartedInstance {
+    /// Its key.
+    pub key: InstanceKey,
+    /// Its id.
+    pub id: String,
+    /// Name of its orchestrator.
+    pub name: String,
+    /// Its input.
+    pub input: Option<Payload>,
+    /// Set for a sub-orchestration.
+    pub parent: Option<ParentLink>,
+    /// Id of the parent.
+    pub parent_id: Option<String>,
+    /// When it was scheduled.
+    pub scheduled_ms: i64,
+}
+
+/// What work may go by beside the rows.
+pub struct Context<'a> {
+    /// Settings, time, whether a worker lives.
+    pub hub: HubFacts<'a>,
+    /// This process is not the worker: a worker that lives must be told by a message.
+    pub foreign: bool,
+    /// Fresh ids.
+    pub entropy: &'a mut dyn Entropy,
+    /// What follows, to be acted on once the transaction is durable.
+    pub effects: Vec<Effect>,
+}
+
+impl Context<'_> {
+    /// Tells the worker, wherever it is, that an instance's row was changed.
+    fn note_change(&mut self, rows: &mut dyn Rows, key: InstanceKey) -> Result<()> {
+        if self.foreign {
+            if self.hub.worker_lives {
+                insert(rows, key, None, &Message::Changed)?;
+            }
+        } else {
+            self.effects.push(Effect::Changed { key });
+        }
+        Ok(())
+    }
+
+    /// Stores a message for an instance and passes it on.
+    fn deliver(
+        &mut self,
+        rows: &mut dyn Rows,
+        key: InstanceKey,
+        exec: Option<ExecutionId>,
+        message: Message,
+    ) -> Result<()> {
+        let stored = insert(rows, key, exec, &message)?;
+        let delivery = Delivery { key: Some(stored), exec, message };
+        self.effects.push(Effect::Delivered { key, delivery });
+        Ok(())
+    }
+}
+
+/// Carries out one piece of work.
+///
+/// # Errors
+/// Those of the store; the whole transaction is then lost. A refusal is an [`Outcome`].
+pub fn apply(rows: &mut dyn Rows, work: &Work, context: &mut Context<'_>) -> Result<Outcome> {
+    match work {
+        Work::Turn(commit) => Ok(Outcome::Turn(apply_turn(rows, commit, context)?)),
+        Work::Command(command) => Ok(Outcome::Command(apply_command(rows, command, context)?)),
+        Work::Keep { key, exec, messages } => {
+            keep(rows, *key, *exec, messages)?;
+            Ok(Outcome::Done)
+        }
+        Work::Forget(keys) => {
+            rows.remove_messages(keys)?;
+            Ok(Outcome::Done)
+        }
+        Work::Park { key, problem, how } => {
+            park(rows, *key, problem, *how, context)?;
+            Ok(Outcome::Done)
+        }
+        Work::Unpark(key) => {
+            unpark(rows, *key)?;
+            Ok(Outcome::Done)
+        }
+        Work::CountCrash(keys) => {
+            set_crashes(rows, keys, |crashes| crashes + 1)?;
+            Ok(Outcome::Done)
+        }
+        Work::ClearCrash(keys) => {
+            set_crashes(rows, keys, |_| 0)?;
+            Ok(Outcome::Done)
+        }
+        Work::PutSettings(settings) => {
+            rows.put_settings(settings)?;
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+fn insert(
+    rows: &mut dyn Rows,
+    key: InstanceKey,
+    exec: Option<ExecutionId>,
+    message: &Message,
+) -> Result<i64> {
+    let event = match message {
+        Message::EventRaised { name, .. } => Some(crate::core::ids::fold_name(name)),
+        _ => None,
+    };
+    rows.insert_message(&NewMessage { key, exec, event, taken: true, body: message.encode() })
+}
+
+fn keep(
+    rows: &mut dyn Rows,
+    key: InstanceKey,
+    exec: ExecutionId,
+    messages: &[Message],
+) -> Result<()> {
+    let Some(head) = rows.head(key)? else {
+        return Ok(());
+    };
+    if head.exec != exec || head.status.has_ended() {
+        return Ok(());
+    }
+    for message in messages {
+        insert(rows, key, Some(exec), message)?;
+    }
+    Ok(())
+}
+
+fn park(
+    rows: &mut dyn Rows,
+    key: InstanceKey,
+    problem: &Problem,
+    how: Park,
+    context: &mut Context<'_>,
+) -> Result<()> {
+    let Some(head) = rows.head(key)? else {
+        return Ok(());
+    };
+    if head.status.has_ended() {
+        return Ok(());
+    }
+    let mut change = InstanceChange {
+        updated_ms: Some(context.hub.now_ms),
+        problem: Some(Some(error::raw(problem))),
+        ..InstanceChange::default()
+    };
+    match how {
+        Park::Mark => rows.update_instance(key, &change),
+        Park::Hold => {
+            change.status = Some(RuntimeStatus::Suspended);
+            change.ready = Some(false);
+            rows.update_instance(key, &change)
+        }
+        Park::Fail => {
+            rows.update_instance(key, &change)?;
+            let failure = error::engine_failure(problem.code, &problem.message);
+            ending::fail(rows, &head, failure, context)
+        }
+    }
+}
+
+fn unpark(rows: &mut dyn Rows, key: InstanceKey) -> Result<()> {
+    let Some(head) = rows.head(key)? else {
+        return Ok(());
+    };
+    if head.status != RuntimeStatus::Suspended || !head.has_problem {
+        return Ok(());
+    }
+    let change = InstanceChange {
+        status: Some(request::open_status(&head)),
+        ready: Some(true),
+        problem: Some(None),
+        crashes: Some(0),
+        ..InstanceChange::default()
+    };
+    rows.update_instance(key, &change)
+}
+
+fn set_crashes(
+    rows: &mut dyn Rows,
+    keys: &[InstanceKey],
+    count: impl Fn(u32) -> u32,
+) -> Result<()> {
+    for key in keys {
+        if let Some(head) = rows.head(*key)? {
+            let crashes = Some(count(head.crashes));
+            rows.update_instance(*key, &InstanceChange { crashes, ..InstanceChange::default() })?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! Writing a turn.
+//!
+//! Owns: the order of its writes. Must never: write before the turn is admitted.
+
+use crate::core::commit::{ChildStart, End, Refusal, TurnCommit, TurnVerdict};
+use crate::core::error::engine_failure;
+use crate::core::history::{ChildEnd, ChildStatus};
+use crate::core::instance::{InstanceHead, NewInstance, ParentLink};
+use crate::core::message::{Delivery, Message};
+use crate::core::request::{self, OnConflict, StartDecision, StartSpec};
+
+use super::{Context, Effect, StartedInstance, ending};
+use crate::provider::rows::Clear;
+use crate::provider::{ProviderError, ProviderErrorKind, Result, Rows};
+
+/// Writes a turn, or refuses it and writes nothing.
+///
+/// # Errors
+/// Those of the store.
+pub fn apply_turn(
+    rows: &mut dyn Rows,
+    commit: &TurnCommit,
+    context: &mut Context<'_>,
+) -> Result<TurnVerdict> {
+    let head = rows.head(commit.key)?;
+    if let Err(refusal) = commit.admit(head.as_ref()) {
+        return Ok(TurnVerdict::Refused(refusal));
+    }
+    if commit.end.is_some() {
+        let taken = rows.taken_events(commit.key)?;
+        if let Err(refusal) = commit.check_events_seen(&taken) {
+            return Ok(TurnVerdict::Refused(refusal));
+        }
+    }
+    let Some(head) = head else {
+        return Ok(TurnVerdict::Refused(Refusal::Gone));
+    };
+    rows.remove_messages(&commit.consumed)?;
+    match &commit.end {
+        None => write_open(rows, commit, context)?,
+        Some(end) => write_end(rows, &head, commit, end, context)?,
+    }
+    for child in &commit.children {
+        start_child(rows, &head, commit, child, context)?;
+    }
+    if let Some(change) = commit.row_change() {
+        rows.update_instance(commit.key, &change)?;
+    }
+    Ok(TurnVerdict::Committed)
+}
+
+fn write_open(rows: &mut dyn Rows, commit: &TurnCommit, context: &mut Context<'_>) -> Result<()> {
+    rows.append_history(commit.key, commit.exec, &commit.record.encode())?;
+    for task in &commit.timers_cleared {
+        rows.clear_timer(commit.key, *task)?;
+    }
+    for (task, fire_at) in &commit.timers_set {
+        rows.set_timer(commit.key, *task, *fire_at)?;
+    }
+    for event in &commit.waits_opened {
+        open_wait(rows, commit, event, context)?;
+    }
+    Ok(())
+}
+
+/// A wait and a kept event of its name never stand beside each other: whichever comes second finds
+/// the first. So an event that came while this turn ran is not overtaken by a later one.
+fn open_wait(
+    rows: &mut dyn Rows,
+    commit: &TurnCommit,
+    event: &str,
+    context: &mut Context<'_>,
+) -> Result<()> {
+    let Some(kept) = rows.take_kept_event(commit.key, event)? else {
+        return rows.open_wait(commit.key, event);
+    };
+    let message = Message::decode(&kept.body).map_err(|cause| {
+        ProviderError::new(ProviderErrorKind::Corrupt, "reading a kept event", cause)
+    })?;
+    let delivery = Delivery { key: Some(kept.key), exec: None, message };
+    context.effects.push(Effect::Delivered { key: commit.key, delivery });
+    Ok(())
+}
+
+fn write_end(
+    rows: &mut dyn Rows,
+    head: &InstanceHead,
+    commit: &TurnCommit,
+    end: &End,
+    context: &mut Context<'_>,
+) -> Result<()> {
+    let message = |parent: ParentLink| match end {
+        End::Complete { result } => {
+            Some(Message::ChildCompleted { task: parent.task, result: result.clone() })
+        }
+        End::Fail { failure } => Some(Message::ChildFailed {
+            task: parent.task,
+            child: ChildEnd {
+                name: head.name.as_str().into(),
+                instance_id: head.id.clone(),
+                status: ChildStatus::Failed,
+                failure: Some(failure.clone()),
+                reason: None,
+            },
+        }),
+        End::ContinueAsNew { .. } => None,
+    };
+    if let End::ContinueAsNew { .. } = end {
+        return rows.clear(commit.key, Clear::Execution);
+    }
+    rows.append_history(commit.key, commit.exec, &commit.record.encode())?;
+    rows.clear(commit.key, Clear::Ended)?;
+    ending::tell_parent(rows, head, message, context)?;
+    context.effects.push(Effect::Ended { instance_id: head.id.clone() });
+    Ok(())
+}
+
+/// Starts a sub-orchestration, or tells the parent why it cannot be.
+fn start_child(
+    rows: &mut dyn Rows,
+    parent: &InstanceHead,
+    commit: &TurnCommit,
+    child: &ChildStart,
+    context: &mut Context<'_>,
+) -> Result<()> {
+    let spec = StartSpec {
+        name: child.name.to_string(),
+        instance_id: Some(child.instance_id.clone()),
+        input: child.input.clone(),
+        on_conflict: OnConflict::Error,
+    };
+    let holder = rows.head_by_id(&child.instance_id)?;
+    let decision = request::check_start(&spec, &context.hub).and_then(|()| {
+        request::decide_start(&child.instance_id, spec.on_conflict, holder.as_ref())
+    });
+    match decision {
+        Err(error) => {
+            if commit.end.is_some() {
+                return Ok(());
+            }
+            let end = ChildEnd {
+                name: child.name.clone(),
+                instance_id: child.instance_id.clone(),
+                status: ChildStatus::Failed,
+                failure: Some(engine_failure(error.code, &error.message)),
+                reason: None,
+            };
+            let message = Message::ChildFailed { task: child.task, child: end };
+            context.deliver(rows, commit.key, Some(commit.exec), message)
+        }
+        Ok(StartDecision::Insert) => insert(rows, parent, commit, child, spec, context),
+        Ok(_) => {
+            if let Some(holder) = holder {
+                rows.clear(holder.key, Clear::All)?;
+            }
+            insert(rows, parent, commit, child, spec, context)
+        }
+    }
+}
+
+fn insert(
+    rows: &mut dyn Rows,
+    parent: &InstanceHead,
+    commit: &TurnCommit,
+    child: &ChildStart,
+    spec: StartSpec,
+    context: &mut Context<'_>,
+) -> Result<()> {
+    let link = ParentLink { key: commit.key, exec: commit.exec, task: child.task };
+    let new = NewInstance {
+        id: child.instance_id.clone(),
+        name: spec.name,
+        input: spec.input,
+        parent: Some(link),
+        parent_id: Some(parent.id.clone()),
+        scheduled_ms: context.hub.now_ms,
+    };
+    let key = rows.insert_instance(&new)?;
+    context.effects.push(Effect::Started(StartedInstance::new(key, new)));
+    Ok(())
+}
+
+impl StartedInstance {
+    pub(super) fn new(key: i64, new: NewInstance) -> Self {
+        Self {
+            key,
+            id: new.id,
+            name: new.name,
+            input: new.input,
+            parent: new.parent,
+            parent_id: new.parent_id,
+            scheduled_ms: new.scheduled_ms,
+        }
+    }
+}

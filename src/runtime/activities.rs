@@ -1,0 +1,248 @@
+//! Activities that are due, and those that run.
+//!
+//! Owns: the three bounds on what runs at the same time: of the hub, of an activity's name, of a
+//! fan-out. Must never: know what an activity returns. Proved by the tests below.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::core::ids::fold_name;
+use crate::core::{ExecutionId, InstanceKey, Name, TaskId};
+
+use super::protocol::{RegisteredActivity, RunId};
+
+/// An activity that may start when there is room.
+#[derive(Debug, Clone)]
+pub struct DueActivity {
+    /// Of which instance.
+    pub key: InstanceKey,
+    /// Of which execution.
+    pub exec: ExecutionId,
+    /// Which task.
+    pub task: TaskId,
+    /// Name of the activity.
+    pub name: Name,
+    /// The fan-out's number and bound.
+    pub group: Option<crate::core::action::Group>,
+}
+
+/// What bounds an activity beside the hub: at most one queue waits for it at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Bound {
+    Name(String),
+    Group(InstanceKey, ExecutionId, u32),
+}
+
+#[derive(Debug, Default)]
+struct Use {
+    running: usize,
+    waiting: VecDeque<DueActivity>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Activities {
+    hub_limit: usize,
+    name_limits: HashMap<String, usize>,
+    due: VecDeque<DueActivity>,
+    running: HashMap<RunId, DueActivity>,
+    uses: HashMap<Bound, Use>,
+    next_run: RunId,
+    drained: bool,
+}
+
+impl Activities {
+    /// With at most `hub_limit` at the same time.
+    #[must_use]
+    pub fn new(hub_limit: usize) -> Self {
+        Self {
+            hub_limit,
+            name_limits: HashMap::new(),
+            due: VecDeque::new(),
+            running: HashMap::new(),
+            uses: HashMap::new(),
+            next_run: 1,
+            drained: false,
+        }
+    }
+
+    /// Takes the bounds that activities were registered with.
+    pub fn register(&mut self, activities: &[RegisteredActivity]) {
+        for activity in activities {
+            if let Some(limit) = activity.max_concurrency {
+                self.name_limits.insert(fold_name(&activity.name), limit.max(1));
+            }
+        }
+    }
+
+    /// Nothing starts from now on.
+    pub fn drain(&mut self) {
+        self.drained = true;
+    }
+
+    /// An activity is due.
+    pub fn push(&mut self, activity: DueActivity) {
+        self.due.push_back(activity);
+    }
+
+    /// Starts what there is room for.
+    pub fn start(&mut self) -> Vec<(RunId, DueActivity)> {
+        let mut started = Vec::new();
+        while !self.drained && self.running.len() < self.hub_limit {
+            let Some(activity) = self.due.pop_front() else {
+                break;
+            };
+            let bounds = self.bounds(&activity);
+            if let Some((full, _)) = bounds.iter().find(|(bound, limit)| {
+                self.uses.get(bound).is_some_and(|used| used.running >= *limit)
+            }) {
+                self.uses.entry(full.clone()).or_default().waiting.push_back(activity);
+                continue;
+            }
+            for (bound, _) in bounds {
+                self.uses.entry(bound).or_default().running += 1;
+            }
+            let run = self.next_run;
+            self.next_run = self.next_run.wrapping_add(1).max(1);
+            self.running.insert(run, activity.clone());
+            started.push((run, activity));
+        }
+        started
+    }
+
+    /// A run has ended: who it was for, or `None` if it was given up.
+    pub fn end(&mut self, run: RunId) -> Option<DueActivity> {
+        let activity = self.running.remove(&run)?;
+        for (bound, _) in self.bounds(&activity) {
+            let Some(used) = self.uses.get_mut(&bound) else {
+                continue;
+            };
+            used.running -= 1;
+            // Room for one; it goes to the front, as it has waited longest.
+            if let Some(next) = used.waiting.pop_front() {
+                self.due.push_front(next);
+            } else if used.running == 0 {
+                self.uses.remove(&bound);
+            }
+        }
+        Some(activity)
+    }
+
+    /// Gives up everything of an execution that ended: the runs whose signal is to abort. Their
+    /// room is free at once, although their handlers may take a while to notice.
+    pub fn give_up(&mut self, key: InstanceKey, exec: Option<ExecutionId>) -> Vec<RunId> {
+        let of = |activity: &DueActivity| {
+            activity.key == key && exec.is_none_or(|exec| activity.exec == exec)
+        };
+        self.due.retain(|activity| !of(activity));
+        for used in self.uses.values_mut() {
+            used.waiting.retain(|activity| !of(activity));
+        }
+        let runs: Vec<RunId> =
+            self.running.iter().filter(|(_, activity)| of(activity)).map(|(run, _)| *run).collect();
+        for run in &runs {
+            self.end(*run);
+        }
+        runs
+    }
+
+    /// Takes back what is due and has not started: the tasks.
+    pub fn retract(&mut self, key: InstanceKey) -> Vec<TaskId> {
+        let mut tasks = Vec::new();
+        let mut keep = |activity: &DueActivity| {
+            let stays = activity.key != key;
+            if !stays {
+                tasks.push(activity.task);
+            }
+            stays
+        };
+        self.due.retain(&mut keep);
+        for used in self.uses.values_mut() {
+            used.waiting.retain(&mut keep);
+        }
+        tasks
+    }
+
+    /// How many run.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    fn bounds(&self, activity: &DueActivity) -> Vec<(Bound, usize)> {
+        let mut bounds = Vec::new();
+        if !self.name_limits.is_empty() {
+            let name = fold_name(&activity.name);
+            if let Some(limit) = self.name_limits.get(&name) {
+                bounds.push((Bound::Name(name), *limit));
+            }
+        }
+        if let Some(group) = activity.group {
+            let bound = Bound::Group(activity.key, activity.exec, group.id);
+            bounds.push((bound, group.limit.max(1) as usize));
+        }
+        bounds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::action::Group;
+
+    fn due(task: TaskId, name: &str, group: Option<Group>) -> DueActivity {
+        DueActivity { key: 1, exec: 0, task, name: name.into(), group }
+    }
+
+    fn tasks(started: &[(RunId, DueActivity)]) -> Vec<TaskId> {
+        started.iter().map(|(_, activity)| activity.task).collect()
+    }
+
+    #[test]
+    fn the_hub_runs_at_most_its_limit() {
+        let mut activities = Activities::new(2);
+        (0..3).for_each(|task| activities.push(due(task, "a", None)));
+        let first = activities.start();
+        assert_eq!(tasks(&first), [0, 1]);
+        assert!(activities.start().is_empty());
+        activities.end(first[0].0);
+        assert_eq!(tasks(&activities.start()), [2]);
+    }
+
+    #[test]
+    fn a_full_name_or_group_does_not_hold_up_others() {
+        let mut activities = Activities::new(10);
+        let limit = Some(1);
+        activities.register(&[RegisteredActivity { name: "A".into(), max_concurrency: limit }]);
+        let group = Some(Group { id: 7, limit: 1 });
+        for (task, name, group) in
+            [(0, "a", None), (1, "a", None), (2, "b", group), (3, "b", group), (4, "c", None)]
+        {
+            activities.push(due(task, name, group));
+        }
+        let first = activities.start();
+        assert_eq!(tasks(&first), [0, 2, 4]);
+        activities.end(first[0].0);
+        assert_eq!(tasks(&activities.start()), [1]);
+        activities.end(first[1].0);
+        assert_eq!(tasks(&activities.start()), [3]);
+    }
+
+    #[test]
+    fn giving_up_frees_the_room_and_ignores_the_late_end() {
+        let mut activities = Activities::new(1);
+        activities.push(due(0, "a", None));
+        let run = activities.start()[0].0;
+        assert_eq!(activities.give_up(1, None), [run]);
+        assert!(activities.end(run).is_none());
+        activities.push(due(1, "a", None));
+        assert_eq!(activities.start().len(), 1);
+    }
+
+    #[test]
+    fn nothing_starts_while_draining() {
+        let mut activities = Activities::new(1);
+        activities.push(due(0, "a", None));
+        activities.drain();
+        assert!(activities.start().is_empty());
+    }
+}

@@ -1,0 +1,181 @@
+//! An instance that the process holds in memory.
+//!
+//! Owns: what is remembered of it and in which state it is. Must never: act.
+
+use std::collections::HashSet;
+
+use crate::core::commit::{End, TurnCommit};
+use crate::core::execution::Execution;
+use crate::core::message::{Delivery, Message};
+use crate::core::replay::Replay;
+use crate::core::status::RuntimeStatus;
+use crate::core::turn::Turn;
+use crate::core::view::StatusView;
+use crate::core::{ExecutionId, Payload, TaskId, TimeMs};
+use crate::provider::transaction::StartedInstance;
+
+use super::super::protocol::{ExecutionStart, Token};
+
+/// Where an instance is on its way through a turn.
+#[derive(Debug)]
+pub(super) enum State {
+    /// The store has been asked for it.
+    Loading,
+    /// That it may take the process down is being written.
+    Counting,
+    /// JavaScript runs recorded turns.
+    Replaying(Token),
+    /// That it is no longer held is being written.
+    Unparking,
+    /// Nothing is under way.
+    Idle,
+    /// JavaScript runs a turn.
+    Running(Token, Turn),
+    /// A turn is being written.
+    Committing,
+    /// Its orchestrator is not registered here.
+    Unregistered,
+    /// It is suspended, and activities of it still run.
+    Suspended,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(super) struct Live {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) parent_id: Option<String>,
+    pub(super) exec: ExecutionId,
+    pub(super) input: Option<Payload>,
+    pub(super) scheduled_ms: TimeMs,
+    pub(super) created_ms: Option<TimeMs>,
+    pub(super) custom_status: Option<Payload>,
+    pub(super) execution: Execution,
+    pub(super) replay: Option<Replay>,
+    pub(super) state: State,
+    pub(super) mailbox: Vec<Delivery>,
+    /// Results that the turn under way took and that stand nowhere but here.
+    pub(super) unstored: Vec<Delivery>,
+    /// Activities that are due or run.
+    pub(super) activities: HashSet<TaskId>,
+    /// What its row says of being ready.
+    pub(super) row_ready: bool,
+    /// Its row has a problem to be cleared by the next turn.
+    pub(super) has_problem: bool,
+    /// It was under way when the process before this one ended, and that was counted.
+    pub(super) suspect: bool,
+    /// It came up when the hub was opened.
+    pub(super) recovered: bool,
+    /// It is held and is tried again.
+    pub(super) held: bool,
+    /// Its row was changed from outside; what is known here may be wrong.
+    pub(super) stale: bool,
+    /// JavaScript has its generator or function.
+    pub(super) in_js: bool,
+    pub(super) bytes: usize,
+    pub(super) last_used: u64,
+}
+
+impl Live {
+    /// One that has to be loaded.
+    pub(super) fn loading() -> Self {
+        Self {
+            id: String::new(),
+            name: String::new(),
+            parent_id: None,
+            exec: 0,
+            input: None,
+            scheduled_ms: 0,
+            created_ms: None,
+            custom_status: None,
+            execution: Execution::default(),
+            replay: None,
+            state: State::Loading,
+            mailbox: Vec::new(),
+            unstored: Vec::new(),
+            activities: HashSet::new(),
+            row_ready: false,
+            has_problem: false,
+            suspect: false,
+            recovered: false,
+            held: false,
+            stale: false,
+            in_js: false,
+            bytes: 0,
+            last_used: 0,
+        }
+    }
+
+    /// One that was just started, of which everything is known.
+    pub(super) fn started(started: StartedInstance) -> Self {
+        Self {
+            bytes: started.input.as_ref().map_or(0, |input| input.get().len()),
+            id: started.id,
+            name: started.name,
+            parent_id: started.parent_id,
+            input: started.input,
+            scheduled_ms: started.scheduled_ms,
+            row_ready: true,
+            state: State::Idle,
+            ..Self::loading()
+        }
+    }
+
+    pub(super) fn start(&self) -> ExecutionStart {
+        ExecutionStart {
+            instance_id: self.id.clone(),
+            name: self.name.clone(),
+            input: self.input.clone(),
+            parent_instance_id: self.parent_id.clone(),
+            exec: self.exec,
+        }
+    }
+
+    /// Whether nothing of it would be lost by forgetting it.
+    pub(super) fn can_be_dropped(&self) -> bool {
+        matches!(self.state, State::Idle)
+            && self.mailbox.is_empty()
+            && self.activities.is_empty()
+            && self.execution.begun()
+    }
+
+    /// Results of activities that stand nowhere but in memory. They leave the instance.
+    pub(super) fn take_unstored(&mut self) -> Vec<Message> {
+        let deliveries = std::mem::take(&mut self.unstored).into_iter();
+        let deliveries = deliveries.chain(std::mem::take(&mut self.mailbox));
+        deliveries.filter(is_unstored).map(|delivery| delivery.message).collect()
+    }
+
+    /// The status that the commit of its last turn leaves.
+    pub(super) fn ended_view(&self, commit: &TurnCommit) -> StatusView {
+        let (status, output, failure) = match &commit.end {
+            Some(End::Fail { failure }) => (RuntimeStatus::Failed, None, Some(failure.clone())),
+            Some(End::Complete { result }) => (RuntimeStatus::Completed, result.clone(), None),
+            _ => (RuntimeStatus::ContinuedAsNew, None, None),
+        };
+        StatusView {
+            instance_id: self.id.clone(),
+            name: self.name.clone(),
+            status,
+            created: self.created_ms,
+            updated: commit.record.time_ms,
+            scheduled: self.scheduled_ms,
+            input: self.input.clone(),
+            output,
+            failure,
+            custom_status: self.custom_status.clone(),
+            problem: None,
+            parent_instance_id: self.parent_id.clone(),
+            waiting_for: None,
+            history: None,
+        }
+    }
+}
+
+/// Whether a delivery stands nowhere but in memory. A timer stands in the store until a turn takes
+/// it, so its firing need not be kept.
+pub(super) fn is_unstored(delivery: &Delivery) -> bool {
+    delivery.key.is_none()
+        && matches!(delivery.message, Message::TaskCompleted { .. } | Message::TaskFailed { .. })
+}

@@ -1,0 +1,423 @@
+//! The dispatcher: which instance runs when, as a machine without threads, clock or I/O.
+//!
+//! Owns: the live instances and their way from message to turn to commit. Everything that it wants
+//! done leaves as data in a `Step`: work for the store, loads, activations and activities for
+//! JavaScript. Everything that happens comes back as a call. Must never: let an activity start, a
+//! message go out or a caller be answered before what caused it is durable.
+//! Proved by `tests/simulation.rs` (seeded crashes and delays) and the suites of `__test__/`.
+
+mod cache;
+mod live;
+mod recovery;
+mod turns;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::core::error::{ErrorCode, engine_failure};
+use crate::core::execution::Entropy;
+use crate::core::ids::fold_name;
+use crate::core::message::{Delivery, Message};
+use crate::core::replay::Problem;
+use crate::core::view::StatusView;
+use crate::core::{InstanceKey, Payload, TimeMs};
+use crate::provider::TimerRow;
+use crate::provider::transaction::{Effect, Outcome, Park, StartedInstance, Work};
+
+use super::activities::Activities;
+use super::protocol::{
+    ActivityStart, LogEntry, LogLevel, OnNondeterminism, Outbound, Registered, RunId, Token,
+};
+use super::timers::Timers;
+use live::{Live, State, is_unstored};
+
+/// What the dispatcher wants done.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// For the store, in order.
+    pub work: Vec<Work>,
+    /// Instances to be loaded.
+    pub loads: Vec<InstanceKey>,
+    /// Timers are to be read from the store up to this time.
+    pub timers_until: Option<TimeMs>,
+    /// Instances that have ended, durably: for callers that wait.
+    pub ended: Vec<StatusView>,
+    /// For JavaScript.
+    pub out: Outbound,
+    /// Instances to be counted before they run, written as one piece of work.
+    count: Vec<InstanceKey>,
+}
+
+/// What the dispatcher goes by.
+#[derive(Debug, Clone)]
+pub struct DispatcherOptions {
+    /// Unique to the hub; part of idempotency keys.
+    pub hub_id: String,
+    /// Live instances kept before idle ones are dropped.
+    pub cached_instances: usize,
+    /// Bytes of payload that they may hold before idle ones are dropped.
+    pub cached_bytes: usize,
+    /// Activities at the same time.
+    pub concurrent_activities: usize,
+    /// Largest payload.
+    pub payload_bytes: usize,
+    /// See [`OnNondeterminism`].
+    pub on_nondeterminism: OnNondeterminism,
+}
+
+/// See the module's text.
+pub struct Dispatcher {
+    options: DispatcherOptions,
+    entropy: Box<dyn Entropy + Send>,
+    names: HashSet<String>,
+    lives: HashMap<InstanceKey, Live>,
+    /// Keys of the live instances whose id is known.
+    ids: HashMap<String, InstanceKey>,
+    tokens: HashMap<Token, InstanceKey>,
+    next_token: Token,
+    activities: Activities,
+    timers: Timers,
+    /// Instances that may have something to run.
+    runnable: Vec<InstanceKey>,
+    waiting_loads: VecDeque<InstanceKey>,
+    loads_in_flight: usize,
+    failed_loads: Vec<InstanceKey>,
+    /// Idle instances, least recently used first; entries whose tick is old are passed over.
+    idle: VecDeque<(u64, InstanceKey)>,
+    tick: u64,
+    bytes: usize,
+    closed: bool,
+}
+
+impl Dispatcher {
+    /// An empty one.
+    #[must_use]
+    pub fn new(
+        options: DispatcherOptions,
+        registered: &Registered,
+        entropy: Box<dyn Entropy + Send>,
+    ) -> Self {
+        let mut dispatcher = Self {
+            activities: Activities::new(options.concurrent_activities),
+            options,
+            entropy,
+            names: HashSet::new(),
+            lives: HashMap::new(),
+            ids: HashMap::new(),
+            tokens: HashMap::new(),
+            next_token: 1,
+            timers: Timers::default(),
+            runnable: Vec::new(),
+            waiting_loads: VecDeque::new(),
+            loads_in_flight: 0,
+            failed_loads: Vec::new(),
+            idle: VecDeque::new(),
+            tick: 0,
+            bytes: 0,
+            closed: false,
+        };
+        dispatcher.add_names(registered);
+        dispatcher
+    }
+
+    /// Functions were registered. Instances that waited for them run.
+    pub fn register(&mut self, registered: &Registered) {
+        self.add_names(registered);
+        let names = &self.names;
+        let waiting: Vec<InstanceKey> = self
+            .lives
+            .iter()
+            .filter(|(_, live)| matches!(live.state, State::Unregistered))
+            .filter(|(_, live)| names.contains(&fold_name(&live.name)))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in waiting {
+            self.reload(key);
+        }
+    }
+
+    fn add_names(&mut self, registered: &Registered) {
+        self.names.extend(registered.orchestrators.iter().map(|name| fold_name(name)));
+        self.activities.register(&registered.activities);
+    }
+
+    /// No activity starts from now on.
+    pub fn drain(&mut self) {
+        self.activities.drain();
+    }
+
+    /// The last call: what only memory holds goes to the store. Later calls do nothing.
+    pub fn close(&mut self, step: &mut Step) {
+        self.closed = true;
+        let mut innocent = Vec::new();
+        for (key, live) in &mut self.lives {
+            if live.suspect {
+                innocent.push(*key);
+            }
+            let messages = live.take_unstored();
+            if !messages.is_empty() {
+                step.work.push(Work::Keep { key: *key, exec: live.exec, messages });
+            }
+        }
+        if !innocent.is_empty() {
+            // The process ends by itself: nothing that was under way took it down.
+            step.work.push(Work::ClearCrash(innocent));
+        }
+    }
+
+    /// A transaction was committed, with these consequences.
+    pub fn effect(&mut self, effect: Effect, step: &mut Step) {
+        match effect {
+            Effect::Started(started) => self.started(started, step),
+            Effect::Delivered { key, delivery } => self.deliver(key, delivery, step),
+            Effect::Changed { key } => self.changed(key),
+            Effect::Ended { .. } => {}
+        }
+    }
+
+    /// Work of the dispatcher's own came back from the store.
+    pub fn done(&mut self, work: Work, outcome: &Outcome, now_ms: TimeMs, step: &mut Step) {
+        if self.closed {
+            return;
+        }
+        match (work, outcome) {
+            (Work::Turn(commit), Outcome::Turn(verdict)) => {
+                self.committed(*commit, verdict, now_ms, step);
+            }
+            (Work::CountCrash(keys), _) => {
+                for key in keys {
+                    self.counted(key, step);
+                }
+            }
+            (Work::Unpark(key), _) => self.unparked(key),
+            _ => {}
+        }
+    }
+
+    /// Instances and messages that another process wrote, or that stood in the store at the open.
+    pub fn arrived(
+        &mut self,
+        ready: Vec<InstanceKey>,
+        held: Vec<InstanceKey>,
+        messages: Vec<(InstanceKey, Delivery)>,
+        opening: bool,
+        step: &mut Step,
+    ) {
+        for key in ready {
+            self.load(key, opening);
+        }
+        for key in held {
+            self.load(key, opening);
+        }
+        for (key, delivery) in messages {
+            self.deliver(key, delivery, step);
+            if opening && let Some(live) = self.lives.get_mut(&key) {
+                live.recovered = true;
+            }
+        }
+    }
+
+    /// Timers up to `until` were read from the store.
+    pub fn timers_read(&mut self, until: TimeMs, rows: Vec<TimerRow>) {
+        self.timers.add_read(until, rows);
+    }
+
+    /// Reading timers failed.
+    pub fn timers_failed(&mut self) {
+        self.timers.read_failed();
+    }
+
+    /// An activity ended in JavaScript.
+    pub fn result(&mut self, run: RunId, ok: bool, payload: Option<Payload>, step: &mut Step) {
+        let Some(activity) = self.activities.end(run) else {
+            return;
+        };
+        let Some(live) = self.lives.get_mut(&activity.key) else {
+            return;
+        };
+        if live.exec != activity.exec {
+            return;
+        }
+        live.activities.remove(&activity.task);
+        let task = activity.task;
+        let message = match payload {
+            Some(payload) if payload.get().len() > self.options.payload_bytes => {
+                Message::TaskFailed { task, failure: too_large("result", &payload, &self.options) }
+            }
+            Some(failure) if !ok => Message::TaskFailed { task, failure },
+            result => Message::TaskCompleted { task, result },
+        };
+        let exec = Some(activity.exec);
+        if matches!(live.state, State::Suspended) {
+            let messages = vec![message];
+            step.work.push(Work::Keep { key: activity.key, exec: activity.exec, messages });
+            if live.activities.is_empty() {
+                self.forget(activity.key, step);
+            }
+            return;
+        }
+        self.deliver(activity.key, Delivery { key: None, exec, message }, step);
+    }
+
+    /// Does what time and the calls since the last one make possible. Ends each round of calls.
+    pub fn advance(&mut self, now_ms: TimeMs, step: &mut Step) {
+        if self.closed {
+            return;
+        }
+        for row in self.timers.take_due(now_ms) {
+            let message = Message::TimerFired { task: row.task };
+            self.deliver(row.key, Delivery { key: None, exec: None, message }, step);
+        }
+        for key in std::mem::take(&mut self.runnable) {
+            self.run(key, now_ms, step);
+        }
+        self.start_activities(step);
+        self.evict(step);
+        self.send_loads(step);
+        if !step.count.is_empty() {
+            step.work.push(Work::CountCrash(std::mem::take(&mut step.count)));
+        }
+        step.timers_until = self.timers.read_more(now_ms);
+        step.out.wake_in_ms = Some(self.timers.next_in(now_ms));
+    }
+
+    /// Work of the dispatcher's own can never be written.
+    pub fn unwritable(&mut self, work: &Work, error: &crate::core::error::Error, step: &mut Step) {
+        if let Work::Turn(commit) = work {
+            let problem = Box::new(Problem::new(error.code, error.message.clone()));
+            self.park(commit.key, problem, Park::Hold, step);
+        } else {
+            step.log(LogLevel::Error, "", error.to_string());
+        }
+    }
+
+    /// Whether the instance is in memory and open.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.ids.contains_key(id)
+    }
+
+    /// How many instances are in memory.
+    #[must_use]
+    pub fn live_instances(&self) -> usize {
+        self.lives.len()
+    }
+
+    /// How many activities run.
+    #[must_use]
+    pub fn running_activities(&self) -> usize {
+        self.activities.running()
+    }
+
+    fn started(&mut self, started: StartedInstance, step: &mut Step) {
+        let key = started.key;
+        let live = Live::started(started);
+        self.bytes += live.bytes;
+        let registered = self.names.contains(&fold_name(&live.name));
+        self.ids.insert(live.id.clone(), key);
+        self.lives.insert(key, live);
+        if registered {
+            self.runnable.push(key);
+        } else {
+            self.unregistered(key, step);
+        }
+    }
+
+    /// The orchestrator of an instance is not registered: it waits, and says so.
+    fn unregistered(&mut self, key: InstanceKey, step: &mut Step) {
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        live.state = State::Unregistered;
+        let message = format!(
+            "No orchestrator named '{}' is registered in this worker; the instance waits until one \
+             is. Register it, or terminate the instance.",
+            live.name
+        );
+        step.warn(&live.id, message.clone());
+        if !std::mem::replace(&mut live.has_problem, true) {
+            let problem = Box::new(Problem::new(ErrorCode::NotRegistered, message));
+            step.work.push(Work::Park { key, problem, how: Park::Mark });
+        }
+    }
+
+    fn deliver(&mut self, key: InstanceKey, delivery: Delivery, step: &mut Step) {
+        if matches!(delivery.message, Message::Changed) {
+            step.work.extend(delivery.key.map(|key| Work::Forget(vec![key])));
+            return self.changed(key);
+        }
+        let Some(live) = self.lives.get_mut(&key) else {
+            self.load(key, false);
+            // A stored message comes with the load; the rest is handed over.
+            if let (None, Some(live)) = (delivery.key, self.lives.get_mut(&key)) {
+                live.mailbox.push(delivery);
+            }
+            return;
+        };
+        if live.mailbox.is_empty() && matches!(live.state, State::Idle) {
+            self.runnable.push(key);
+        }
+        live.mailbox.push(delivery);
+    }
+
+    /// The row of an instance was changed from outside.
+    fn changed(&mut self, key: InstanceKey) {
+        match self.lives.get_mut(&key) {
+            None => self.load(key, false),
+            Some(live) => match live.state {
+                State::Idle | State::Unregistered | State::Suspended => self.reload(key),
+                _ => live.stale = true,
+            },
+        }
+    }
+
+    fn start_activities(&mut self, step: &mut Step) {
+        for (run, activity) in self.activities.start() {
+            let Some(live) = self.lives.get(&activity.key) else {
+                continue;
+            };
+            let Some(crate::core::execution::OpenTask::Activity(call)) =
+                live.execution.task(activity.task)
+            else {
+                continue;
+            };
+            let (hub, key) = (&self.options.hub_id, activity.key);
+            let (exec, task) = (activity.exec, activity.task);
+            step.out.activities.push(ActivityStart {
+                run,
+                iid: key,
+                instance_id: live.id.clone(),
+                name: call.name.clone(),
+                input: call.input.clone(),
+                attempt: call.attempt,
+                idempotency_key: format!("{hub}-{key}-{exec}-{task}"),
+            });
+        }
+    }
+
+    fn token(&mut self, key: InstanceKey) -> Token {
+        let token = self.next_token;
+        self.next_token = self.next_token.wrapping_add(1).max(1);
+        self.tokens.insert(token, key);
+        token
+    }
+}
+
+impl Step {
+    fn warn(&mut self, id: &str, message: String) {
+        self.log(LogLevel::Warn, id, message);
+    }
+
+    fn log(&mut self, level: LogLevel, id: &str, message: String) {
+        let instance_id = Some(id.to_owned());
+        self.out.logs.push(LogEntry { level, message, instance_id });
+    }
+}
+
+fn too_large(field: &str, payload: &Payload, options: &DispatcherOptions) -> Payload {
+    let (bytes, limit) = (payload.get().len(), options.payload_bytes);
+    let message = format!(
+        "The {field} has {bytes} bytes of JSON; the limit is {limit}. Pass a reference to the data \
+         instead, or raise limits.payloadBytes."
+    );
+    engine_failure(ErrorCode::PayloadTooLarge, &message)
+}

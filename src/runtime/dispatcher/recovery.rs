@@ -1,0 +1,366 @@
+//! Instances that are not in memory: loaded, counted, replayed, parked.
+//!
+//! Owns: the way from rows back to a live execution. Must never: run a new turn of an execution
+//! before its replay has been checked.
+
+use crate::core::error::ErrorCode;
+use crate::core::execution::OpenTask;
+use crate::core::history::HistoryRecord;
+use crate::core::ids::fold_name;
+use crate::core::instance::InstanceRow;
+use crate::core::limits::{CRASHES, LOADS_IN_FLIGHT, REPLAY_TURNS};
+use crate::core::message::{Delivery, Message};
+use crate::core::replay::{Problem, Replay, ReplayTurn};
+use crate::core::status::RuntimeStatus;
+use crate::core::turn::TurnOutcome;
+use crate::core::view::StatusView;
+use crate::core::{InstanceKey, TaskId};
+use crate::provider::transaction::{Park, Work};
+use crate::provider::{Loaded, ProviderError, ProviderErrorKind, StoredMessage};
+
+use super::super::protocol::{Activation, ActivationTurn, LogLevel, OnNondeterminism};
+use super::{Dispatcher, Live, State, Step};
+
+impl Dispatcher {
+    /// Asks for an instance that is not in memory.
+    pub(super) fn load(&mut self, key: InstanceKey, opening: bool) {
+        let waiting = &mut self.waiting_loads;
+        let live = self.lives.entry(key).or_insert_with(|| {
+            waiting.push_back(key);
+            Live::loading()
+        });
+        live.recovered |= opening;
+    }
+
+    /// Asks again for an instance in memory, whose execution there is void.
+    pub(super) fn reload(&mut self, key: InstanceKey) {
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        live.state = State::Loading;
+        live.stale = false;
+        live.replay = None;
+        self.waiting_loads.push_back(key);
+    }
+
+    pub(super) fn send_loads(&mut self, step: &mut Step) {
+        while self.loads_in_flight < LOADS_IN_FLIGHT {
+            let Some(key) = self.waiting_loads.pop_front() else {
+                return;
+            };
+            self.loads_in_flight += 1;
+            step.loads.push(key);
+        }
+    }
+
+    /// Loads that failed are tried again.
+    pub fn retry_loads(&mut self) {
+        self.waiting_loads.extend(self.failed_loads.drain(..));
+    }
+
+    /// Whether loads wait to be tried again.
+    #[must_use]
+    pub fn has_failed_loads(&self) -> bool {
+        !self.failed_loads.is_empty()
+    }
+
+    /// The store has answered.
+    pub fn loaded(
+        &mut self,
+        key: InstanceKey,
+        answer: Result<Option<Loaded>, ProviderError>,
+        step: &mut Step,
+    ) {
+        self.loads_in_flight -= 1;
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        if !matches!(live.state, State::Loading) {
+            return;
+        }
+        if std::mem::take(&mut live.stale) {
+            self.waiting_loads.push_back(key);
+            return;
+        }
+        if std::mem::take(&mut live.in_js) {
+            step.out.drops.push(key);
+        }
+        match answer {
+            Ok(Some(loaded)) => self.take(key, loaded, step),
+            Ok(None) => self.forget(key, step),
+            Err(error) if error.kind == ProviderErrorKind::Corrupt => {
+                self.corrupt(key, &error.message, step);
+            }
+            Err(error) => {
+                step.log(LogLevel::Error, "", format!("An instance could not be loaded: {error}"));
+                self.failed_loads.push(key);
+            }
+        }
+    }
+
+    fn take(&mut self, key: InstanceKey, loaded: Loaded, step: &mut Step) {
+        let Loaded { row, history, messages } = loaded;
+        if row.head.status.has_ended() {
+            if !messages.is_empty() {
+                let keys = messages.iter().map(|message| message.key).collect();
+                step.work.push(Work::Forget(keys));
+            }
+            step.ended.push(StatusView::from(row));
+            return self.forget(key, step);
+        }
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        if live.exec != row.head.exec && !live.activities.is_empty() {
+            self.give_up_activities(key, step);
+        }
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        live.fill(&row);
+        self.ids.insert(live.id.clone(), key);
+        let suspended = row.head.status == RuntimeStatus::Suspended;
+        if suspended && !(row.head.has_problem && live.recovered) {
+            return self.suspend(key, step);
+        }
+        live.held = suspended;
+        let crashes = row.head.crashes;
+        match decode(&history, &messages) {
+            Err(cause) => return self.corrupt(key, &cause, step),
+            Ok((records, deliveries)) => live.prepare(records, deliveries),
+        }
+        // A held instance is not counted: it runs only what it ran before.
+        if live.recovered && !live.held && crashes >= CRASHES {
+            return self.poisoned(key, step);
+        }
+        if !self.names.contains(&fold_name(&live.name)) {
+            return self.unregistered(key, step);
+        }
+        if std::mem::take(&mut live.recovered) && !live.held {
+            live.state = State::Counting;
+            live.suspect = true;
+            step.count.push(key);
+            return;
+        }
+        self.replay_on(key, step);
+    }
+
+    /// That the instance may take the process down has been written, so it may run.
+    pub(super) fn counted(&mut self, key: InstanceKey, step: &mut Step) {
+        if self.lives.get(&key).is_some_and(|live| matches!(live.state, State::Counting)) {
+            self.replay_on(key, step);
+        }
+    }
+
+    /// Hands the next recorded turns to JavaScript, or goes on if there are none.
+    fn replay_on(&mut self, key: InstanceKey, step: &mut Step) {
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        let turns = match &mut live.replay {
+            Some(replay) => replay.next_turns(&mut live.execution, REPLAY_TURNS),
+            None => Vec::new(),
+        };
+        if turns.is_empty() {
+            live.replay = None;
+            return self.replay_ended(key, step);
+        }
+        let start = (!live.in_js).then(|| live.start());
+        live.in_js = true;
+        let token = self.token(key);
+        if let Some(live) = self.lives.get_mut(&key) {
+            live.state = State::Replaying(token);
+        }
+        let replayed = turns.len();
+        let turns = turns.into_iter().map(ActivationTurn::from).collect();
+        step.out.activations.push(Activation { token, iid: key, start, turns, replayed });
+    }
+
+    /// JavaScript has run recorded turns.
+    pub(super) fn replayed(&mut self, key: InstanceKey, outcomes: &[TurnOutcome], step: &mut Step) {
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        let checked = live.replay.as_mut().map_or(Ok(()), |replay| replay.check(outcomes));
+        match checked {
+            Ok(()) => self.replay_on(key, step),
+            Err(problem) => {
+                let how = match self.options.on_nondeterminism {
+                    OnNondeterminism::Hold => Park::Hold,
+                    OnNondeterminism::Fail => Park::Fail,
+                };
+                self.park(key, problem, how, step);
+            }
+        }
+    }
+
+    fn replay_ended(&mut self, key: InstanceKey, step: &mut Step) {
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        if live.held {
+            live.state = State::Unparking;
+            step.work.push(Work::Unpark(key));
+        } else {
+            self.resume(key);
+        }
+    }
+
+    /// An instance that was held matches its history again, and the store knows.
+    pub(super) fn unparked(&mut self, key: InstanceKey) {
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        if matches!(live.state, State::Unparking) {
+            live.held = false;
+            live.has_problem = false;
+            live.row_ready = true;
+            self.resume(key);
+        }
+    }
+
+    /// An execution is where its history ends: what it asked for is under way again.
+    fn resume(&mut self, key: InstanceKey) {
+        let Some(live) = self.lives.get(&key) else {
+            return;
+        };
+        let mut due: Vec<TaskId> = Vec::new();
+        for (task, open) in live.execution.open() {
+            match open {
+                OpenTask::Activity(call) => match call.again_at {
+                    None => due.push(task),
+                    Some(at) => self.timers.add(at, key, task),
+                },
+                OpenTask::Child { call, .. } => {
+                    if let Some(at) = call.again_at {
+                        self.timers.add(at, key, task);
+                    }
+                }
+                OpenTask::Timer { fire_at } => self.timers.add(*fire_at, key, task),
+                OpenTask::Event { .. } => {}
+            }
+        }
+        let answered: Vec<TaskId> = live.mailbox.iter().filter_map(answered_task).collect();
+        for task in due {
+            if !answered.contains(&task) {
+                self.due(key, task);
+            }
+        }
+        self.become_idle(key);
+    }
+
+    /// A suspended instance keeps nothing in memory but what still runs.
+    fn suspend(&mut self, key: InstanceKey, step: &mut Step) {
+        for task in self.activities.retract(key) {
+            if let Some(live) = self.lives.get_mut(&key) {
+                live.activities.remove(&task);
+            }
+        }
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        let messages = live.take_unstored();
+        if !messages.is_empty() {
+            step.work.push(Work::Keep { key, exec: live.exec, messages });
+        }
+        if live.activities.is_empty() {
+            self.forget(key, step);
+        } else {
+            live.state = State::Suspended;
+        }
+    }
+
+    fn poisoned(&mut self, key: InstanceKey, step: &mut Step) {
+        let message = format!(
+            "The process died {CRASHES} times while this instance was under way, so it is parked. \
+             Mend the function that takes the process down, then resume the instance."
+        );
+        self.park(key, Box::new(Problem::new(ErrorCode::Poison, message)), Park::Hold, step);
+    }
+
+    fn corrupt(&mut self, key: InstanceKey, cause: &str, step: &mut Step) {
+        let message = format!(
+            "The stored rows of this instance cannot be read ({cause}), so it is parked; the hub \
+             runs on. Restore the store from a backup, or terminate the instance."
+        );
+        let problem = Box::new(Problem::new(ErrorCode::CorruptHistory, message));
+        self.park(key, problem, Park::Hold, step);
+    }
+
+    /// An instance does not get on; it leaves memory, and what only memory holds goes to the store.
+    pub(super) fn park(
+        &mut self,
+        key: InstanceKey,
+        problem: Box<Problem>,
+        how: Park,
+        step: &mut Step,
+    ) {
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        step.log(LogLevel::Error, &live.id, problem.message.clone());
+        let messages = live.take_unstored();
+        if !messages.is_empty() {
+            step.work.push(Work::Keep { key, exec: live.exec, messages });
+        }
+        step.work.push(Work::Park { key, problem, how });
+        self.forget(key, step);
+    }
+}
+
+impl Live {
+    fn fill(&mut self, row: &InstanceRow) {
+        self.id.clone_from(&row.head.id);
+        self.name.clone_from(&row.head.name);
+        self.parent_id.clone_from(&row.parent_id);
+        self.exec = row.head.exec;
+        self.input.clone_from(&row.input);
+        self.scheduled_ms = row.scheduled_ms;
+        self.created_ms = row.created_ms;
+        self.custom_status.clone_from(&row.custom_status);
+        self.row_ready = row.ready;
+        self.has_problem = row.head.has_problem;
+        self.suspect = row.head.crashes > 0;
+    }
+
+    fn prepare(&mut self, records: Vec<HistoryRecord>, stored: Vec<Delivery>) {
+        let known = |delivery: &Delivery| {
+            delivery.key.is_some_and(|key| stored.iter().any(|other| other.key == Some(key)))
+        };
+        self.mailbox.retain(|delivery| !known(delivery));
+        let mut mailbox = stored;
+        mailbox.append(&mut self.mailbox);
+        self.mailbox = mailbox;
+        self.execution = crate::core::execution::Execution::default();
+        self.replay = Some(Replay::new(records));
+    }
+}
+
+impl From<ReplayTurn> for ActivationTurn {
+    fn from(turn: ReplayTurn) -> Self {
+        Self { time: turn.time_ms, resolutions: turn.resolutions }
+    }
+}
+
+fn answered_task(delivery: &Delivery) -> Option<TaskId> {
+    match delivery.message {
+        Message::TaskCompleted { task, .. } | Message::TaskFailed { task, .. } => Some(task),
+        _ => None,
+    }
+}
+
+fn decode(
+    history: &[Vec<u8>],
+    messages: &[StoredMessage],
+) -> Result<(Vec<HistoryRecord>, Vec<Delivery>), String> {
+    let records =
+        history.iter().map(|body| HistoryRecord::decode(body)).collect::<Result<_, _>>()?;
+    let deliveries = messages
+        .iter()
+        .map(|stored| {
+            let message = Message::decode(&stored.body)?;
+            Ok(Delivery { key: Some(stored.key), exec: stored.exec, message })
+        })
+        .collect::<Result<_, String>>()?;
+    Ok((records, deliveries))
+}

@@ -1,0 +1,225 @@
+//! Turns of live instances: begun, finished, committed, refused.
+//!
+//! Owns: the hand-over to JavaScript and to the store. Must never: have two turns of one instance
+//! under way.
+
+use crate::core::commit::{End, TurnCommit, TurnVerdict};
+use crate::core::error::{Error, ErrorCode};
+use crate::core::execution::{Execution, OpenTask};
+use crate::core::history::HistoryEvent;
+use crate::core::replay::Problem;
+use crate::core::turn::{Turn, TurnOutcome};
+use crate::core::{InstanceKey, TaskId, TimeMs};
+use crate::provider::transaction::{Park, Work};
+
+use super::super::activities::DueActivity;
+use super::super::protocol::{Activation, ActivationOutcome, ActivationTurn};
+use super::{Dispatcher, State, Step, is_unstored, too_large};
+
+impl Dispatcher {
+    /// Begins a turn of an idle instance with all that waits for it.
+    pub(super) fn run(&mut self, key: InstanceKey, now_ms: TimeMs, step: &mut Step) {
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        if !matches!(live.state, State::Idle) {
+            return;
+        }
+        let deliveries = std::mem::take(&mut live.mailbox);
+        if deliveries.is_empty() && live.execution.begun() {
+            return;
+        }
+        let turn =
+            Turn::begin(&mut live.execution, live.exec, &deliveries, now_ms, self.entropy.as_mut());
+        if turn.is_empty() {
+            if !turn.consumed().is_empty() {
+                step.work.push(Work::Forget(turn.consumed().to_vec()));
+            }
+            return self.become_idle(key);
+        }
+        live.unstored = deliveries.into_iter().filter(is_unstored).collect();
+        if !turn.needs_code() {
+            return self.finish(key, turn, TurnOutcome::default(), step);
+        }
+        let start = (!live.in_js).then(|| live.start());
+        live.in_js = true;
+        let resolutions = turn.resolutions().collect();
+        let turns = vec![ActivationTurn { time: turn.time_ms, resolutions }];
+        let token = self.token(key);
+        if let Some(live) = self.lives.get_mut(&key) {
+            live.state = State::Running(token, turn);
+        }
+        step.out.activations.push(Activation { token, iid: key, start, turns, replayed: 0 });
+    }
+
+    /// JavaScript has run an activation.
+    pub fn activation_done(&mut self, outcome: ActivationOutcome, step: &mut Step) {
+        let Some(key) = self.tokens.remove(&outcome.token) else {
+            return;
+        };
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        match std::mem::replace(&mut live.state, State::Idle) {
+            State::Running(token, turn) if token == outcome.token => {
+                let outcome = outcome.turns.into_iter().next().unwrap_or_default();
+                self.finish(key, turn, outcome, step);
+            }
+            State::Replaying(token) if token == outcome.token => {
+                self.replayed(key, &outcome.turns, step);
+            }
+            // The answer of an execution that was dropped meanwhile.
+            other => live.state = other,
+        }
+    }
+
+    fn finish(&mut self, key: InstanceKey, turn: Turn, outcome: TurnOutcome, step: &mut Step) {
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        let outcome = self.options.within_limits(outcome);
+        let finished = turn.finish(
+            key,
+            live.exec,
+            &mut live.execution,
+            live.row_ready,
+            outcome,
+            self.entropy.as_mut(),
+        );
+        match finished {
+            Ok(mut commit) => {
+                commit.recovers = live.has_problem || (live.suspect && gets_on(&commit));
+                live.state = State::Committing;
+                step.work.push(Work::Turn(Box::new(commit)));
+            }
+            Err(error) => self.defect(key, &error, step),
+        }
+    }
+
+    fn defect(&mut self, key: InstanceKey, error: &Error, step: &mut Step) {
+        let problem = Problem::new(ErrorCode::Internal, error.message.clone());
+        self.park(key, Box::new(problem), Park::Hold, step);
+    }
+
+    /// A turn came back from the store.
+    pub(super) fn committed(
+        &mut self,
+        commit: TurnCommit,
+        verdict: &TurnVerdict,
+        now_ms: TimeMs,
+        step: &mut Step,
+    ) {
+        let key = commit.key;
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        if let TurnVerdict::Refused(_) = verdict {
+            // What the code did is void. The store says how the instance stands now.
+            let mut mailbox = std::mem::take(&mut live.unstored);
+            mailbox.append(&mut live.mailbox);
+            live.mailbox = mailbox;
+            return self.reload(key);
+        }
+        live.unstored.clear();
+        let weight = commit.weight();
+        live.bytes += weight;
+        self.bytes += weight;
+        if commit.ready_changed {
+            live.row_ready = commit.ready;
+        }
+        if commit.recovers {
+            live.has_problem = false;
+            live.suspect = false;
+        }
+        if let Some(custom_status) = &commit.custom_status {
+            live.custom_status = Some(custom_status.clone());
+        }
+        if commit.begins && live.created_ms.is_none() {
+            live.created_ms = Some(commit.record.time_ms);
+        }
+        match commit.end {
+            None => self.go_on(&commit, now_ms),
+            Some(End::ContinueAsNew { input }) => {
+                live.input = input;
+                live.exec += 1;
+                live.execution = Execution::default();
+                live.row_ready = true;
+                live.in_js = false;
+                self.bytes -= std::mem::take(&mut live.bytes);
+                self.give_up_activities(key, step);
+                self.become_idle(key);
+            }
+            Some(_) => {
+                step.ended.push(live.ended_view(&commit));
+                // The code has returned, so JavaScript has let go of it already.
+                live.in_js = false;
+                self.forget(key, step);
+            }
+        }
+    }
+
+    /// What a committed turn asked for may begin.
+    fn go_on(&mut self, commit: &TurnCommit, _now_ms: TimeMs) {
+        for (task, fire_at) in &commit.timers_set {
+            self.timers.add(*fire_at, commit.key, *task);
+        }
+        for task in &commit.activities {
+            self.due(commit.key, *task);
+        }
+        self.become_idle(commit.key);
+    }
+
+    /// An activity may start, unless it is due or runs already.
+    pub(super) fn due(&mut self, key: InstanceKey, task: TaskId) {
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
+        let Some(OpenTask::Activity(call)) = live.execution.task(task) else {
+            return;
+        };
+        if live.activities.insert(task) {
+            self.activities.push(DueActivity {
+                key,
+                exec: live.exec,
+                task,
+                name: call.name.clone(),
+                group: call.group,
+            });
+        }
+    }
+
+    pub(super) fn give_up_activities(&mut self, key: InstanceKey, step: &mut Step) {
+        if let Some(live) = self.lives.get_mut(&key)
+            && !live.activities.is_empty()
+        {
+            live.activities.clear();
+            step.out.aborts.extend(self.activities.give_up(key, None));
+        }
+    }
+}
+
+impl super::DispatcherOptions {
+    /// JavaScript checks payloads where they arise; this holds for whatever it lets through.
+    fn within_limits(&self, mut outcome: TurnOutcome) -> TurnOutcome {
+        let too_big = match &outcome.end {
+            Some(End::Complete { result: Some(payload) }) => Some(("result", payload)),
+            Some(End::ContinueAsNew { input: Some(payload) }) => Some(("input", payload)),
+            _ => None,
+        };
+        if let Some((field, payload)) =
+            too_big.filter(|(_, payload)| payload.get().len() > self.payload_bytes)
+        {
+            outcome.end = Some(End::Fail { failure: too_large(field, payload, self) });
+        }
+        outcome
+    }
+}
+
+/// Whether a turn shows that what was under way did not take the process down: an activity came
+/// back, or none is left.
+fn gets_on(commit: &TurnCommit) -> bool {
+    !commit.ready
+        || commit.record.events.iter().any(|event| {
+            matches!(event, HistoryEvent::TaskCompleted { .. } | HistoryEvent::TaskFailed { .. })
+        })
+}

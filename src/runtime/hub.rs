@@ -1,0 +1,551 @@
+//! A hub as one process has it: the meeting point of JavaScript, the dispatcher and the threads.
+//!
+//! Owns: the exchange (one batch in, one batch out), callers that wait, opening and closing. Must
+//! never: block; everything that takes time is asked of a thread and comes back as an event.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::core::error::{Error, ErrorCode};
+use crate::core::ids::fold_name;
+use crate::core::limits;
+use crate::core::request::{self, Command, Control, HubSettings};
+use crate::core::view::StatusView;
+use crate::core::{InstanceKey, TimeMs};
+use crate::provider::sqlite::{self, SqliteOptions, SqliteProvider};
+use crate::provider::transaction::{Effect, Outcome, Work};
+use crate::provider::{Arrivals, Loaded, Page, Provider, ProviderError, TimerRow};
+
+use super::clock;
+use super::dispatcher::{Dispatcher, DispatcherOptions, Step};
+use super::entropy::SystemEntropy;
+use super::fault::caller_error;
+use super::protocol::{
+    ControlRequest, Durability, EngineInfo, EngineOptions, Inbound, LogEntry, LogLevel, Registered,
+    Reply, Request, RequestId, Role,
+};
+use super::reader::{self, ReadRequest};
+use super::store::{StoreMessage, StoreThread, Ticket};
+use super::waiters::Waiters;
+
+/// What a thread tells the hub.
+#[derive(Debug)]
+pub enum Event {
+    /// The store is open.
+    Opened(Box<Opened>),
+    /// It could not be opened.
+    NotOpened(Error),
+    /// Work of the dispatcher's was done.
+    Done(Work, Outcome),
+    /// Work of the dispatcher's can never be done.
+    Unwritable(Work, Error),
+    /// A caller's command was done.
+    Answer(RequestId, Outcome),
+    /// A caller's answer.
+    Reply(Reply),
+    /// A consequence of a transaction.
+    Effect(Effect),
+    /// What other processes wrote, or what stood in the store at the open.
+    Arrived(Arrivals, bool),
+    /// An instance was read.
+    Loaded(InstanceKey, Box<Result<Option<Loaded>, ProviderError>>),
+    /// An instance that a caller waits for was read.
+    Watched(String, Result<Option<Box<StatusView>>, Error>),
+    /// Timers were read.
+    Timers(Result<(TimeMs, Vec<TimerRow>), String>),
+    /// Something for the log.
+    Trouble(String),
+    /// The hub cannot go on.
+    Fatal(Error),
+    /// The store is closed.
+    Closed(RequestId),
+}
+
+/// See [`Event::Opened`].
+#[derive(Debug)]
+pub struct Opened {
+    info: EngineInfo,
+    /// Where reads go; without it, they go to the store thread.
+    reads: Option<Sender<ReadRequest>>,
+}
+
+/// Events on their way to the JavaScript thread.
+pub struct Outbox {
+    events: Mutex<Vec<Event>>,
+    signalled: AtomicBool,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Outbox {
+    /// `wake` is called when there is something, at most once until it has been taken.
+    #[must_use]
+    pub fn new(wake: Box<dyn Fn() + Send + Sync>) -> Self {
+        Self { events: Mutex::new(Vec::new()), signalled: AtomicBool::new(false), wake }
+    }
+
+    /// Adds events, in order.
+    pub fn push(&self, events: impl IntoIterator<Item = Event>) {
+        let mut waiting = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend(events);
+        let any = !waiting.is_empty();
+        drop(waiting);
+        if any && !self.signalled.swap(true, Ordering::AcqRel) {
+            (self.wake)();
+        }
+    }
+
+    fn take(&self) -> Vec<Event> {
+        self.signalled.store(false, Ordering::Release);
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// How often a client looks whether an instance that somebody waits for has ended.
+const WATCH_MS: TimeMs = 20;
+/// After what time a load that failed is tried again.
+const RELOAD_MS: TimeMs = 1_000;
+
+/// See the module's text.
+pub struct Hub {
+    options: EngineOptions,
+    settings: HubSettings,
+    to_store: Sender<StoreMessage>,
+    to_reader: Option<Sender<ReadRequest>>,
+    outbox: Arc<Outbox>,
+    dispatcher: Option<Dispatcher>,
+    waiters: Waiters,
+    watched: Option<Instant>,
+    failure: Option<Error>,
+    closing: bool,
+}
+
+impl Hub {
+    /// Returns at once; the reply to request 0 says how the open went.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn open(
+        options: EngineOptions,
+        wake: Box<dyn Fn() + Send + Sync>,
+    ) -> std::io::Result<Self> {
+        let settings = HubSettings {
+            unmatched_events: options.unmatched_events,
+            payload_bytes: options.payload_bytes.unwrap_or(limits::PAYLOAD_BYTES),
+            orchestrators: folded(&options.registered),
+        };
+        let (to_store, inbox) = channel();
+        let outbox = Arc::new(Outbox::new(wake));
+        let (thread_options, thread_settings) = (options.clone(), settings.clone());
+        let thread_outbox = Arc::clone(&outbox);
+        std::thread::Builder::new().name("durafn-store".to_owned()).spawn(move || {
+            let run = || store_thread(&thread_options, thread_settings, inbox, &thread_outbox);
+            if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                let message = "The store thread of durafn panicked; the hub is closed.";
+                thread_outbox.push([Event::Fatal(Error::new(ErrorCode::Internal, message))]);
+            }
+        })?;
+        Ok(Self {
+            options,
+            settings,
+            to_store,
+            to_reader: None,
+            outbox,
+            dispatcher: None,
+            waiters: Waiters::default(),
+            watched: None,
+            failure: None,
+            closing: false,
+        })
+    }
+
+    /// Takes a batch from JavaScript and gives what has become possible.
+    ///
+    /// # Errors
+    /// If the batch cannot be read, which is a defect.
+    pub fn exchange(&mut self, inbound: &str) -> Result<String, String> {
+        let inbound: Inbound = if inbound.is_empty() {
+            Inbound::default()
+        } else {
+            serde_json::from_str(inbound).map_err(|error| format!("unreadable batch: {error}"))?
+        };
+        let mut step = Step::default();
+        let mut work = Vec::new();
+        for rid in inbound.forget {
+            self.waiters.forget(rid);
+        }
+        for (rid, request) in inbound.requests {
+            self.request(rid, request, &mut work, &mut step);
+        }
+        if let Some(dispatcher) = &mut self.dispatcher {
+            for (run, ok, payload) in inbound.results {
+                dispatcher.result(run, ok == 1, payload, &mut step);
+            }
+            for outcome in inbound.turns {
+                dispatcher.activation_done(outcome, &mut step);
+            }
+        }
+        let now_ms = clock::now_ms();
+        for event in self.outbox.take() {
+            self.event(event, now_ms, &mut step);
+        }
+        self.advance(now_ms, &mut step);
+        self.send(work, &mut step);
+        serde_json::to_string(&step.out).map_err(|error| format!("unwritable batch: {error}"))
+    }
+
+    fn advance(&mut self, now_ms: TimeMs, step: &mut Step) {
+        if let Some(dispatcher) = &mut self.dispatcher {
+            let watch = self.watched.get_or_insert_with(clock::instant);
+            if dispatcher.has_failed_loads() && watch.elapsed() > millis(RELOAD_MS) {
+                self.watched = None;
+                dispatcher.retry_loads();
+            }
+            dispatcher.advance(now_ms, step);
+            if dispatcher.has_failed_loads() {
+                step.out.wake_in_ms = step.out.wake_in_ms.map(|wake| wake.min(RELOAD_MS));
+            }
+        } else if self.options.role == Role::Client && !self.waiters.is_empty() {
+            // A client is told of nothing, so it looks.
+            let watch = self.watched.get_or_insert_with(clock::instant);
+            if watch.elapsed() >= millis(WATCH_MS) {
+                self.watched = None;
+                let ids: Vec<String> = self.waiters.ids().map(str::to_owned).collect();
+                for id in ids {
+                    self.read(ReadRequest::Watch(id));
+                }
+            }
+            step.out.wake_in_ms = Some(WATCH_MS);
+        }
+    }
+
+    /// Sends what the round produced: commands first, in the order of the calls.
+    fn send(&mut self, commands: Vec<(Ticket, Work)>, step: &mut Step) {
+        let mut work = commands;
+        work.extend(step.work.drain(..).map(|work| (Ticket::Dispatcher, work)));
+        if !work.is_empty() {
+            let _ = self.to_store.send(StoreMessage::Work(work));
+        }
+        for key in std::mem::take(&mut step.loads) {
+            self.read(ReadRequest::Load(key));
+        }
+        if let Some(until) = step.timers_until {
+            self.read(ReadRequest::Timers(until));
+        }
+        for view in std::mem::take(&mut step.ended) {
+            for rid in self.waiters.take(&view.instance_id) {
+                step.out.replies.push(Reply::ok(rid, &view));
+            }
+        }
+    }
+
+    fn read(&self, request: ReadRequest) {
+        // A thread that is gone has said so by an event of its own.
+        let _ = match &self.to_reader {
+            Some(reader) => reader.send(request).map_err(|_| ()),
+            None => self.to_store.send(StoreMessage::Read(request)).map_err(|_| ()),
+        };
+    }
+
+    fn request(
+        &mut self,
+        rid: RequestId,
+        request: Request,
+        work: &mut Vec<(Ticket, Work)>,
+        step: &mut Step,
+    ) {
+        if let Some(error) = self.refusal(&request) {
+            step.out.replies.push(Reply::error(rid, error));
+            return;
+        }
+        let request = match command_of(request) {
+            Ok(command) => {
+                work.push((Ticket::Request(rid), Work::Command(command)));
+                return;
+            }
+            Err(request) => request,
+        };
+        match request {
+            Request::PurgeBy { filter } => {
+                let _ = self.to_store.send(StoreMessage::PurgeBy(rid, filter));
+            }
+            Request::Get(get) => {
+                let (instance_id, history) = (get.instance_id, get.history);
+                self.read(ReadRequest::Get { rid, instance_id, history });
+            }
+            Request::List { filter, top, cursor } => {
+                let page = Page { top: top.clamp(1, limits::PAGE_INSTANCES), cursor };
+                self.read(ReadRequest::List { rid, filter, page });
+            }
+            Request::Count { filter } => self.read(ReadRequest::Count { rid, filter }),
+            Request::Wait { instance_id } => self.wait(rid, instance_id),
+            Request::Backup { file } => {
+                let file = PathBuf::from(file);
+                self.read(ReadRequest::Backup { rid, file });
+            }
+            Request::Register(registered) => self.register(rid, &registered, step),
+            Request::Drain {} => {
+                if let Some(dispatcher) = &mut self.dispatcher {
+                    dispatcher.drain();
+                }
+                step.out.replies.push(Reply::ok(rid, &()));
+            }
+            Request::Close {} => self.close(rid, work, step),
+            _ => {}
+        }
+    }
+
+    fn refusal(&self, request: &Request) -> Option<Error> {
+        if let Some(error) = &self.failure {
+            return (!matches!(request, Request::Close {} | Request::Drain {}))
+                .then(|| error.clone());
+        }
+        self.closing.then(|| Error::new(ErrorCode::HubClosed, "The hub is closed."))
+    }
+
+    fn wait(&mut self, rid: RequestId, id: String) {
+        self.waiters.add(&id, rid);
+        let live = self.dispatcher.as_ref().is_some_and(|dispatcher| dispatcher.has(&id));
+        if !live {
+            self.read(ReadRequest::Watch(id));
+        }
+    }
+
+    fn register(&mut self, rid: RequestId, registered: &Registered, step: &mut Step) {
+        for name in folded(registered) {
+            if !self.settings.orchestrators.contains(&name) {
+                self.settings.orchestrators.push(name);
+            }
+        }
+        let _ = self.to_store.send(StoreMessage::Settings(self.settings.clone()));
+        if let Some(dispatcher) = &mut self.dispatcher {
+            dispatcher.register(registered);
+        }
+        step.out.replies.push(Reply::ok(rid, &()));
+    }
+
+    fn close(&mut self, rid: RequestId, work: &mut Vec<(Ticket, Work)>, step: &mut Step) {
+        self.closing = true;
+        if let Some(dispatcher) = &mut self.dispatcher {
+            dispatcher.close(step);
+        }
+        let mut last = std::mem::take(work);
+        last.extend(step.work.drain(..).map(|work| (Ticket::Nobody, work)));
+        let _ = self.to_store.send(StoreMessage::Work(last));
+        if self.to_store.send(StoreMessage::Close(Some(rid))).is_err() || self.failure.is_some() {
+            step.out.replies.push(Reply::ok(rid, &()));
+        }
+        self.to_reader = None;
+    }
+
+    fn event(&mut self, event: Event, now_ms: TimeMs, step: &mut Step) {
+        match event {
+            Event::Opened(opened) => self.opened(*opened, step),
+            Event::NotOpened(error) => {
+                self.failure = Some(error.clone());
+                step.out.replies.push(Reply::error(0, error));
+            }
+            Event::Answer(rid, Outcome::Command(Ok(answer))) => {
+                step.out.replies.push(Reply::ok(rid, &answer));
+            }
+            Event::Answer(rid, Outcome::Command(Err(error))) => {
+                step.out.replies.push(Reply::error(rid, error));
+            }
+            Event::Answer(rid, _) | Event::Closed(rid) => step.out.replies.push(Reply::ok(rid, &())),
+            Event::Reply(reply) => step.out.replies.push(reply),
+            Event::Effect(Effect::Ended { instance_id }) => {
+                // If its last turn ran here, whoever waited has been answered by it.
+                let answered = step.ended.iter().any(|view| view.instance_id == instance_id);
+                if !answered && self.waiters.has(&instance_id) {
+                    self.read(ReadRequest::Watch(instance_id));
+                }
+            }
+            Event::Watched(id, row) => self.watched(&id, row, step),
+            Event::Trouble(message) => {
+                step.out.logs.push(LogEntry { level: LogLevel::Error, message, instance_id: None })
+            }
+            Event::Fatal(error) => self.fatal(error, step),
+            event => self.dispatch(event, now_ms, step),
+        }
+    }
+
+    fn dispatch(&mut self, event: Event, now_ms: TimeMs, step: &mut Step) {
+        let Some(dispatcher) = &mut self.dispatcher else {
+            return;
+        };
+        match event {
+            Event::Done(work, outcome) => dispatcher.done(work, &outcome, now_ms, step),
+            Event::Unwritable(work, error) => dispatcher.unwritable(&work, &error, step),
+            Event::Effect(effect) => dispatcher.effect(effect, step),
+            Event::Arrived(arrivals, opening) => {
+                let Arrivals { ready, messages, held } = arrivals;
+                dispatcher.arrived(ready, held, messages, opening, step);
+            }
+            Event::Loaded(key, answer) => dispatcher.loaded(key, *answer, step),
+            Event::Timers(Ok((until, rows))) => dispatcher.timers_read(until, rows),
+            Event::Timers(Err(message)) => {
+                dispatcher.timers_failed();
+                let level = LogLevel::Error;
+                step.out.logs.push(LogEntry { level, message, instance_id: None });
+            }
+            _ => {}
+        }
+    }
+
+    fn opened(&mut self, opened: Opened, step: &mut Step) {
+        let Opened { info, reads } = opened;
+        self.to_reader = reads;
+        self.settings.payload_bytes = info.payload_bytes;
+        if self.options.role == Role::Worker {
+            let options = DispatcherOptions {
+                hub_id: info.hub_id.clone(),
+                cached_instances: self.options.cached_instances.unwrap_or(limits::CACHED_INSTANCES),
+                cached_bytes: limits::CACHED_BYTES,
+                concurrent_activities: self
+                    .options
+                    .max_concurrent_activities
+                    .unwrap_or(limits::CONCURRENT_ACTIVITIES),
+                payload_bytes: info.payload_bytes,
+                on_nondeterminism: self.options.on_nondeterminism,
+            };
+            let entropy = Box::new(SystemEntropy);
+            self.dispatcher = Some(Dispatcher::new(options, &self.options.registered, entropy));
+        }
+        step.out.replies.push(Reply::ok(0, &info));
+    }
+
+    fn watched(&mut self, id: &str, row: Result<Option<Box<StatusView>>, Error>, step: &mut Step) {
+        let error = match row {
+            Ok(Some(view)) if view.status.has_ended() => {
+                step.ended.push(*view);
+                return;
+            }
+            Ok(Some(_)) => return,
+            Ok(None) => request::not_found(id),
+            Err(error) => error,
+        };
+        for rid in self.waiters.take(id) {
+            step.out.replies.push(Reply::error(rid, error.clone()));
+        }
+    }
+
+    fn fatal(&mut self, error: Error, step: &mut Step) {
+        let message = error.message.clone();
+        step.out.logs.push(LogEntry { level: LogLevel::Error, message, instance_id: None });
+        let ids: Vec<String> = self.waiters.ids().map(str::to_owned).collect();
+        for id in ids {
+            for rid in self.waiters.take(&id) {
+                step.out.replies.push(Reply::error(rid, error.clone()));
+            }
+        }
+        self.failure = Some(error);
+    }
+}
+
+impl Drop for Hub {
+    /// The owner is gone without a close (a worker thread that was ended, say): the store is let go.
+    fn drop(&mut self) {
+        let _ = self.to_store.send(StoreMessage::Close(None));
+    }
+}
+
+fn millis(ms: TimeMs) -> Duration {
+    Duration::from_millis(ms.unsigned_abs())
+}
+
+fn folded(registered: &Registered) -> Vec<String> {
+    registered.orchestrators.iter().map(|name| fold_name(name)).collect()
+}
+
+/// The command that a request is, or the request if it is none.
+fn command_of(request: Request) -> Result<Command, Request> {
+    Ok(match request {
+        Request::Start { starts } => Command::Start(starts),
+        Request::RaiseEvent { instance_id, name, input } => {
+            Command::RaiseEvent { instance_id, name, input }
+        }
+        Request::Terminate(request) => control(Control::Terminate, request),
+        Request::Suspend(request) => control(Control::Suspend, request),
+        Request::Resume(request) => control(Control::Resume, request),
+        Request::Rewind { instance_id, reason } => Command::Rewind { instance_id, reason },
+        Request::Restart { instance_id, with_new_instance_id } => {
+            Command::Restart { instance_id, with_new_instance_id }
+        }
+        Request::Purge { instance_id } => Command::Purge { instance_id },
+        other => return Err(other),
+    })
+}
+
+fn control(control: Control, request: ControlRequest) -> Command {
+    let ControlRequest { instance_id, reason, recursive } = request;
+    Command::Control { instance_id, control, reason, recursive }
+}
+
+/// Opens the store and serves it.
+fn store_thread(
+    options: &EngineOptions,
+    settings: HubSettings,
+    inbox: Receiver<StoreMessage>,
+    outbox: &Arc<Outbox>,
+) {
+    match open_store(options, settings, outbox) {
+        Err(error) => outbox.push([Event::NotOpened(caller_error(&error))]),
+        Ok((provider, epoch, settings, opened)) => {
+            outbox.push([Event::Opened(Box::new(opened))]);
+            let entropy = Box::new(SystemEntropy);
+            let outbox = Arc::clone(outbox);
+            StoreThread::new(provider, epoch, settings, options.retention, entropy, inbox, outbox)
+                .run();
+        }
+    }
+}
+
+type OpenStore = (Box<dyn Provider>, Option<i64>, HubSettings, Opened);
+
+fn open_store(
+    options: &EngineOptions,
+    mut settings: HubSettings,
+    outbox: &Arc<Outbox>,
+) -> Result<OpenStore, ProviderError> {
+    let worker = options.role == Role::Worker;
+    let mut provider: Box<dyn Provider> = Box::new(SqliteProvider::open(&SqliteOptions {
+        path: options.path.as_ref().map(PathBuf::from),
+        hub_name: options.hub_name.clone(),
+        relaxed: options.durability == Durability::Relaxed,
+        role: if worker { sqlite::Role::Worker } else { sqlite::Role::Client },
+    })?);
+    let mut ownership = None;
+    if worker {
+        ownership = Some(provider.acquire()?);
+    }
+    let epoch = ownership.as_ref().map(|ownership| ownership.epoch);
+    provider.transaction(epoch, &mut |rows| {
+        if worker {
+            rows.put_settings(&settings)
+        } else {
+            settings = rows.settings()?;
+            Ok(())
+        }
+    })?;
+    let reads = match provider.reader()? {
+        None => None,
+        Some(view) => {
+            let (sender, receiver) = channel();
+            reader::spawn(view, receiver, Arc::clone(outbox)).map_err(|error| {
+                let kind = crate::provider::ProviderErrorKind::Permanent;
+                ProviderError::new(kind, "starting the reader thread", error)
+            })?;
+            Some(sender)
+        }
+    };
+    let info = EngineInfo {
+        hub_id: ownership.map(|ownership| ownership.hub_id).unwrap_or_default(),
+        epoch: epoch.unwrap_or_default(),
+        synchronous: provider.durability()?,
+        payload_bytes: settings.payload_bytes,
+    };
+    Ok((provider, epoch, settings, Opened { info, reads }))
+}

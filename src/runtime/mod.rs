@@ -1,0 +1,17 @@
+//! The running hub: threads, clock, caches and the loop between JavaScript and the store.
+//!
+//! Owns: everything that happens in time. Must never: decide what history means (core) or how rows
+//! are kept (provider). `dispatcher` is a machine of its own without threads, clock or I/O, so that
+//! `tests/simulation.rs` can drive it; `hub` connects it to the `store` and `reader` threads.
+
+pub mod activities;
+pub mod clock;
+pub mod dispatcher;
+pub mod entropy;
+pub mod fault;
+pub mod hub;
+pub mod protocol;
+pub mod reader;
+pub mod store;
+pub mod timers;
+pub mod waiters;

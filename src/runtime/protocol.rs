@@ -1,0 +1,328 @@
+//! What crosses between JavaScript and the hub, as data.
+//!
+//! Owns: the Rust half of `lib/protocol.ts`, field by field. Must never: hold a rule.
+//! Proved by every test under `__test__/`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::error::{Error, ErrorCode};
+use crate::core::request::{Filter, StartSpec, UnmatchedEvents};
+use crate::core::turn::{Resolution, TurnOutcome};
+use crate::core::{ExecutionId, InstanceKey, Payload, TaskId, TimeMs};
+
+/// Number of a client call, chosen by JavaScript.
+pub type RequestId = u32;
+/// Number of an activation.
+pub type Token = u32;
+/// Number of a run of an activity.
+pub type RunId = u32;
+
+/// From JavaScript: all that was produced in one tick.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Inbound {
+    /// Client calls.
+    pub requests: Vec<(RequestId, Request)>,
+    /// Waits that were given up.
+    pub forget: Vec<RequestId>,
+    /// Activities that ended: run, 1 for a result or 0 for a failure, payload.
+    pub results: Vec<(RunId, u8, Option<Payload>)>,
+    /// Outcomes of activations.
+    pub turns: Vec<ActivationOutcome>,
+}
+
+/// A client call.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub enum Request {
+    Start { starts: Vec<StartSpec> },
+    RaiseEvent { instance_id: String, name: String, input: Option<Payload> },
+    Terminate(ControlRequest),
+    Suspend(ControlRequest),
+    Resume(ControlRequest),
+    Rewind { instance_id: String, reason: Option<Payload> },
+    Restart { instance_id: String, with_new_instance_id: bool },
+    Purge { instance_id: String },
+    PurgeBy { filter: Filter },
+    Get(GetRequest),
+    List { filter: Filter, top: usize, cursor: Option<String> },
+    Count { filter: Filter },
+    Wait { instance_id: String },
+    Backup { file: String },
+    Register(Registered),
+    Drain {},
+    Close {},
+}
+
+/// Terminate, suspend, resume.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct ControlRequest {
+    pub instance_id: String,
+    pub reason: Option<Payload>,
+    #[serde(default)]
+    pub recursive: bool,
+}
+
+/// One instance's status.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct GetRequest {
+    pub instance_id: String,
+    #[serde(default)]
+    pub history: bool,
+}
+
+/// Functions that the process can run.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct Registered {
+    pub orchestrators: Vec<String>,
+    pub activities: Vec<RegisteredActivity>,
+}
+
+/// See [`Registered`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct RegisteredActivity {
+    pub name: String,
+    pub max_concurrency: Option<usize>,
+}
+
+/// What JavaScript made of an activation.
+#[derive(Debug, Deserialize)]
+pub struct ActivationOutcome {
+    /// Of the activation.
+    pub token: Token,
+    /// One for each of its turns.
+    pub turns: Vec<TurnOutcome>,
+}
+
+/// To JavaScript.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct Outbound {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drops: Vec<InstanceKey>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aborts: Vec<RunId>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replies: Vec<Reply>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub activities: Vec<ActivityStart>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub activations: Vec<Activation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wake_in_ms: Option<TimeMs>,
+}
+
+/// Something for the hub's logger.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct LogEntry {
+    pub level: LogLevel,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+}
+
+/// See [`LogEntry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+}
+
+/// The answer to a client call.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct Reply {
+    pub rid: RequestId,
+    #[serde(flatten)]
+    pub body: ReplyBody,
+}
+
+/// See [`Reply`].
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub enum ReplyBody {
+    Ok(Payload),
+    Error(CallerError),
+}
+
+/// An error as it crosses.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct CallerError {
+    pub code: ErrorCode,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<usize>,
+}
+
+impl Reply {
+    /// A success with a value of the engine's own types.
+    pub fn ok<T: Serialize>(rid: RequestId, value: &T) -> Self {
+        Self { rid, body: ReplyBody::Ok(crate::core::error::raw(value)) }
+    }
+
+    /// A refusal or failure.
+    #[must_use]
+    pub fn error(rid: RequestId, error: Error) -> Self {
+        let Error { code, message, index } = error;
+        Self { rid, body: ReplyBody::Error(CallerError { code, message, index }) }
+    }
+}
+
+/// An activity to be run.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct ActivityStart {
+    pub run: RunId,
+    pub iid: InstanceKey,
+    pub instance_id: String,
+    pub name: crate::core::Name,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Payload>,
+    pub attempt: u32,
+    pub idempotency_key: String,
+}
+
+/// Turns to be run.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct Activation {
+    pub token: Token,
+    pub iid: InstanceKey,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<ExecutionStart>,
+    pub turns: Vec<ActivationTurn>,
+    pub replayed: usize,
+}
+
+/// Of a new execution.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct ExecutionStart {
+    pub instance_id: String,
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Payload>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_instance_id: Option<String>,
+    pub exec: ExecutionId,
+}
+
+/// One turn of an activation.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct ActivationTurn {
+    pub time: TimeMs,
+    pub resolutions: Vec<Resolution>,
+}
+
+/// How a hub is opened.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct EngineOptions {
+    pub role: Role,
+    pub path: Option<String>,
+    pub hub_name: Option<String>,
+    #[serde(default)]
+    pub durability: Durability,
+    #[serde(default = "discard")]
+    pub unmatched_events: UnmatchedEvents,
+    #[serde(default)]
+    pub on_nondeterminism: OnNondeterminism,
+    pub payload_bytes: Option<usize>,
+    pub cached_instances: Option<usize>,
+    pub max_concurrent_activities: Option<usize>,
+    #[serde(default)]
+    pub retention: Retention,
+    #[serde(default)]
+    pub registered: Registered,
+}
+
+fn discard() -> UnmatchedEvents {
+    UnmatchedEvents::Discard
+}
+
+/// What a process is to the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// It runs orchestrations and activities.
+    Worker,
+    /// It sends and asks.
+    Client,
+}
+
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Durability {
+    /// Power loss.
+    #[default]
+    Full,
+    /// The death of the process; the last commits may be lost with the power.
+    Relaxed,
+}
+
+/// What becomes of an instance whose code does not match its history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnNondeterminism {
+    /// It is suspended until it is resumed.
+    #[default]
+    Hold,
+    /// It fails.
+    Fail,
+}
+
+/// How long ended instances are kept, in milliseconds; without a value, for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct Retention {
+    pub completed_ms: Option<TimeMs>,
+    pub failed_ms: Option<TimeMs>,
+    pub terminated_ms: Option<TimeMs>,
+}
+
+/// The answer to the open.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
+pub struct EngineInfo {
+    pub hub_id: String,
+    pub epoch: i64,
+    pub synchronous: String,
+    pub payload_bytes: usize,
+}
+
+/// The task of a resolution, for tests.
+#[must_use]
+pub fn resolved_task(resolution: &Resolution) -> TaskId {
+    match resolution {
+        Resolution::Ok { task, .. }
+        | Resolution::Fail { task, .. }
+        | Resolution::Ask { task, .. }
+        | Resolution::Child { task, .. } => *task,
+    }
+}

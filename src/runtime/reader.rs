@@ -1,0 +1,152 @@
+//! Questions to the store, answered on a thread of their own where the store has a second view.
+//!
+//! Owns: turning rows into answers. Must never: write.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use serde::Serialize;
+
+use crate::core::history::HistoryRecord;
+use crate::core::request::Filter;
+use crate::core::view::StatusView;
+use crate::core::{InstanceKey, TimeMs};
+use crate::provider::{Page, Reader, Result};
+
+use super::fault::caller_error;
+use super::hub::{Event, Outbox};
+use super::protocol::{Reply, RequestId};
+
+/// Timers read at a time.
+const TIMERS: usize = 100_000;
+
+/// A question.
+#[derive(Debug)]
+pub enum ReadRequest {
+    /// An instance, to be run again.
+    Load(InstanceKey),
+    /// A caller waits for this instance: has it ended?
+    Watch(String),
+    /// Status of an instance.
+    Get {
+        /// Who asks.
+        rid: RequestId,
+        /// The instance.
+        instance_id: String,
+        /// With its history.
+        history: bool,
+    },
+    /// A page of instances.
+    List {
+        /// Who asks.
+        rid: RequestId,
+        /// Which instances.
+        filter: Filter,
+        /// Which page.
+        page: Page,
+    },
+    /// How many instances.
+    Count {
+        /// Who asks.
+        rid: RequestId,
+        /// Which instances.
+        filter: Filter,
+    },
+    /// Timers up to a time.
+    Timers(TimeMs),
+    /// A copy of the store.
+    Backup {
+        /// Who asks.
+        rid: RequestId,
+        /// Where to.
+        file: PathBuf,
+    },
+}
+
+/// The thread: answers until the hub lets go of it.
+pub fn run(mut reader: Box<dyn Reader>, inbox: &Receiver<ReadRequest>, outbox: &Outbox) {
+    while let Ok(request) = inbox.recv() {
+        let event = serve(reader.as_mut(), request);
+        outbox.push(event);
+    }
+}
+
+/// Answers one question.
+pub fn serve<R: Reader + ?Sized>(reader: &mut R, request: ReadRequest) -> [Event; 1] {
+    [match request {
+        ReadRequest::Load(key) => Event::Loaded(key, Box::new(reader.load(key))),
+        ReadRequest::Watch(id) => match reader.find(&id) {
+            Ok(row) => Event::Watched(id, Ok(row.map(|row| Box::new(StatusView::from(row))))),
+            Err(error) => Event::Watched(id, Err(caller_error(&error))),
+        },
+        ReadRequest::Get { rid, instance_id, history } => {
+            reply(rid, status(reader, &instance_id, history))
+        }
+        ReadRequest::List { rid, filter, page } => reply(rid, list(reader, &filter, &page)),
+        ReadRequest::Count { rid, filter } => reply(rid, reader.count(&filter)),
+        ReadRequest::Timers(until) => Event::Timers(match reader.timers_due(until, TIMERS) {
+            // A reading that was cut short ends before the last time that it saw.
+            Ok(rows) if rows.len() == TIMERS => {
+                Ok((rows.last().map_or(until, |row| row.fire_at - 1), rows))
+            }
+            Ok(rows) => Ok((until, rows)),
+            Err(error) => Err(error.to_string()),
+        }),
+        ReadRequest::Backup { rid, file } => reply(rid, reader.backup(&file)),
+    }]
+}
+
+fn reply<T: Serialize>(rid: RequestId, answer: Result<T>) -> Event {
+    Event::Reply(match answer {
+        Ok(value) => Reply::ok(rid, &value),
+        Err(error) => Reply::error(rid, caller_error(&error)),
+    })
+}
+
+fn status<R: Reader + ?Sized>(
+    reader: &mut R,
+    id: &str,
+    with_history: bool,
+) -> Result<Option<StatusView>> {
+    let Some(row) = reader.find(id)? else {
+        return Ok(None);
+    };
+    let (key, ended) = (row.head.key, row.head.status.has_ended());
+    let mut view = StatusView::from(row);
+    if with_history || !ended {
+        // Rows that cannot be read are left out; the instance's problem says so once it is run.
+        let records: Vec<HistoryRecord> = reader
+            .history(key)?
+            .iter()
+            .filter_map(|body| HistoryRecord::decode(body).ok())
+            .collect();
+        view.add_history(&records, with_history);
+    }
+    Ok(Some(view))
+}
+
+#[derive(Serialize)]
+struct PageView {
+    instances: Vec<StatusView>,
+    cursor: Option<String>,
+}
+
+fn list<R: Reader + ?Sized>(reader: &mut R, filter: &Filter, page: &Page) -> Result<PageView> {
+    let listing = reader.list(filter, page)?;
+    let instances = listing.rows.into_iter().map(StatusView::from).collect();
+    Ok(PageView { instances, cursor: listing.cursor })
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// If the system gives none.
+pub fn spawn(
+    reader: Box<dyn Reader>,
+    inbox: Receiver<ReadRequest>,
+    outbox: Arc<Outbox>,
+) -> std::io::Result<()> {
+    let body = move || run(reader, &inbox, &outbox);
+    std::thread::Builder::new().name("durafn-reader".to_owned()).spawn(body).map(|_| ())
+}

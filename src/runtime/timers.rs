@@ -1,0 +1,69 @@
+//! Timers that are due soon.
+//!
+//! Owns: the set in memory and the point up to which the store has been read. Must never: lose one:
+//! a timer beyond the horizon stays in the store until the horizon reaches it.
+
+use std::collections::BTreeSet;
+
+use crate::core::limits::TIMER_HORIZON_MS;
+use crate::core::{InstanceKey, TaskId, TimeMs};
+use crate::provider::TimerRow;
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct Timers {
+    due: BTreeSet<TimerRow>,
+    /// Every timer in the store at or before this time is in `due`.
+    read_until: TimeMs,
+    /// The store is being read up to here. A timer that is set meanwhile may be missed by that
+    /// reading, so it is noted as if the reading had ended.
+    reading: Option<TimeMs>,
+}
+
+impl Timers {
+    /// Notes a timer; one beyond the horizon is left to the store.
+    pub fn add(&mut self, fire_at: TimeMs, key: InstanceKey, task: TaskId) {
+        if fire_at <= self.reading.unwrap_or(self.read_until) {
+            self.due.insert(TimerRow { fire_at, key, task });
+        }
+    }
+
+    /// Takes the timers whose time has come.
+    pub fn take_due(&mut self, now_ms: TimeMs) -> Vec<TimerRow> {
+        let mut taken = Vec::new();
+        while let Some(first) = self.due.first().copied().filter(|row| row.fire_at <= now_ms) {
+            self.due.pop_first();
+            taken.push(first);
+        }
+        taken
+    }
+
+    /// Up to which time the store is to be read now, if at all.
+    pub fn read_more(&mut self, now_ms: TimeMs) -> Option<TimeMs> {
+        if self.reading.is_some() || now_ms + TIMER_HORIZON_MS / 2 <= self.read_until {
+            return None;
+        }
+        self.reading = Some(now_ms + TIMER_HORIZON_MS);
+        self.reading
+    }
+
+    /// Takes what the store has up to `until`. Those that are noted already are passed over.
+    pub fn add_read(&mut self, until: TimeMs, rows: Vec<TimerRow>) {
+        self.reading = None;
+        self.read_until = until;
+        self.due.extend(rows);
+    }
+
+    /// A reading failed and is to be tried again.
+    pub fn read_failed(&mut self) {
+        self.reading = None;
+    }
+
+    /// How long until there is something to do, in milliseconds.
+    #[must_use]
+    pub fn next_in(&self, now_ms: TimeMs) -> TimeMs {
+        let horizon = self.read_until - TIMER_HORIZON_MS / 2;
+        let first = self.due.first().map_or(horizon, |row| row.fire_at.min(horizon));
+        (first - now_ms).max(0)
+    }
+}

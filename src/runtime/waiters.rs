@@ -1,0 +1,50 @@
+//! Callers that wait for an instance to end.
+//!
+//! Owns: who waits for which id. Must never: answer before the end is durable.
+
+use std::collections::HashMap;
+
+use super::protocol::RequestId;
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct Waiters {
+    by_id: HashMap<String, Vec<RequestId>>,
+}
+
+impl Waiters {
+    /// A caller waits.
+    pub fn add(&mut self, id: &str, rid: RequestId) {
+        self.by_id.entry(id.to_owned()).or_default().push(rid);
+    }
+
+    /// A caller gave up.
+    pub fn forget(&mut self, rid: RequestId) {
+        self.by_id.retain(|_, rids| {
+            rids.retain(|waiting| *waiting != rid);
+            !rids.is_empty()
+        });
+    }
+
+    /// The instance has ended, or does not exist: those who waited.
+    pub fn take(&mut self, id: &str) -> Vec<RequestId> {
+        self.by_id.remove(id).unwrap_or_default()
+    }
+
+    /// Whether anybody waits for it.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    /// Every id that somebody waits for.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.by_id.keys().map(String::as_str)
+    }
+
+    /// Whether nobody waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}
