@@ -90,11 +90,18 @@ export class Activities {
     context: ActivityInvocation,
     result: unknown,
   ): void {
+    let promise: Promise<unknown>
+    try {
+      promise = Promise.resolve(result)
+    } catch (error) {
+      this.failed(run, error) // a promise whose constructor is a getter that throws
+      return
+    }
     const { timeoutMs } = entry
     const timeout =
       timeoutMs === undefined ? null : new Timeout(timeoutMs, () => this.expire(run, entry))
     this.running.set(run, { context, timeout })
-    Promise.resolve(result).then(
+    promise.then(
       (value) => {
         if (this.take(run) !== undefined) this.completed(run, entry, value)
       },

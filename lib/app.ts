@@ -15,11 +15,11 @@ import type {
   ActivityDefinition,
   ActivityHandler,
   ActivityOptions,
+  AnyOrchestrationHandler,
   AsyncHandler,
   Definition,
   GeneratorHandler,
   OrchestrationDefinition,
-  OrchestrationHandler,
   OrchestrationOptions,
 } from './types.js'
 
@@ -38,7 +38,7 @@ export interface OrchestratorEntry {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: handlers of any input and result
-type AnyHandler = OrchestrationHandler<any, any>
+type AnyHandler = AnyOrchestrationHandler<any, any>
 
 /**
  * A registry of orchestrators and activities. `df.app` is the one that hubs use by default; tests,

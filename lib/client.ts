@@ -11,6 +11,7 @@ import type { Engine } from './engine.js'
 import { TimeoutError } from './errors.js'
 import type { RaiseOutcome, RawJson, StatusRow } from './protocol.js'
 import {
+  backupRequest,
   filterRequest,
   type GetStatusOptions,
   getOptions,
@@ -139,7 +140,7 @@ export class DurableClient {
     return this.#attempt(() => {
       const parts = getOptions(options)
       return this.#engine.call(getRequest(instanceId, parts), (row: StatusRow | null) =>
-        row === null ? null : statusFromRow(row, parts),
+        row === null || isHidden(row, parts) ? null : statusFromRow(row, parts),
       )
     })
   }
@@ -375,6 +376,11 @@ export class DurableClient {
   }
 }
 
+/** Only the listing shows pending instances by itself. */
+function isHidden(row: StatusRow, parts: Required<GetStatusOptions>): boolean {
+  return row.status === 'Pending' && !parts.pending
+}
+
 function statusOf(row: StatusRow): OrchestrationStatus {
   return statusFromRow(row)
 }
@@ -392,6 +398,16 @@ export class ConnectedClient extends DurableClient implements AsyncDisposable {
   /** Itself, so that `{ client }` can be taken from a hub and a connection alike. */
   get client(): this {
     return this
+  }
+
+  /**
+   * Copies the hub, while it runs, to a new file.
+   *
+   * @param file its path; it must not exist
+   * @throws StoreUnavailable, StoreFull, StoreReadOnly, InvalidOption
+   */
+  async backup(file: string): Promise<void> {
+    await this.#engine.call(backupRequest(file))
   }
 
   /** Writes what was asked for and releases the store. May be called again. */

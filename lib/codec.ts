@@ -7,6 +7,7 @@
  * Proved by: `__test__/bad-input.spec.mjs`.
  */
 
+import { types } from 'node:util'
 import { InvalidName, PayloadTooLarge, UnserializableValue } from './errors.js'
 import { messageOf } from './failure.js'
 import type { RawJson } from './protocol.js'
@@ -14,7 +15,10 @@ import type { RawJson } from './protocol.js'
 /** The largest JSON text of one value unless the hub says otherwise: 16 MiB. */
 export const PAYLOAD_BYTES_DEFAULT: number = 16 * 1024 * 1024
 
-const NAME_CHARS_MAX = 1_000
+const NAME_CHARS_MAX = 256
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+const control = /[\u0000-\u001f\u007f-\u009f]/
 
 /**
  * The JSON text of a value, or null for `undefined`, which means that there is no value.
@@ -43,13 +47,15 @@ export function stringify(value: unknown, field: string, limitBytes: number): Ra
 }
 
 function refused(field: string, error: unknown, limitBytes: number): Error {
-  const reason = messageOf(error)
-  if (error instanceof RangeError && reason === 'Invalid string length') {
+  const message = messageOf(error)
+  // Asked this way round, as what a toJSON throws may be a Proxy.
+  const isRange = types.isNativeError(error) && error instanceof RangeError
+  if (isRange && message === 'Invalid string length') {
     return tooLarge(field, 'more than a string can hold', limitBytes)
   }
-  const deep = error instanceof RangeError ? 'it is nested too deeply' : reason.split('\n', 1)[0]
+  const reason = isRange ? 'it is nested too deeply' : message.split('\n', 1)[0]
   return new UnserializableValue(
-    `The ${field} cannot be written as JSON: ${deep}. Pass plain data (a BigInt as a string, ids instead of cycles).`,
+    `The ${field} cannot be written as JSON: ${reason}. Pass plain data (a BigInt as a string, ids instead of cycles).`,
     { field, cause: error },
   )
 }
@@ -96,8 +102,11 @@ export function checkName(name: unknown, field: string): asserts name is string 
   if (typeof name !== 'string') {
     throw new InvalidName(`The ${field} must be a string, not ${typeof name}.`, { field })
   }
-  if (name === '' || name.length > NAME_CHARS_MAX) {
+  if (name === '' || (name.length > NAME_CHARS_MAX && [...name].length > NAME_CHARS_MAX)) {
     throw new InvalidName(`The ${field} must have 1 to ${NAME_CHARS_MAX} characters.`, { field })
+  }
+  if (control.test(name)) {
+    throw new InvalidName(`The ${field} must hold no control characters.`, { field })
   }
   if (!isWellFormed(name)) {
     throw new InvalidName(`The ${field} holds half of a surrogate pair.`, { field })

@@ -33,6 +33,7 @@ const ROUNDS_MS_MAX = 5
 const RECHECK_MS_MAX = 1_000
 /** `setInterval` takes no more; it only holds the process. */
 const HOLD_MS = 2_147_483_647
+const RID_MAX = 4_294_967_295
 
 interface Pending {
   readonly resolve: (value: never) => void
@@ -62,7 +63,7 @@ export class Engine implements Surroundings {
   private refusal: DurableError | null = null
 
   private readonly pending: Map<number, Pending> = new Map()
-  private nextRid = 1
+  private lastRid = 0
   // The next batch, as text:
   private requests = ''
   private forget = ''
@@ -92,11 +93,10 @@ export class Engine implements Surroundings {
   static async open(options: EngineOptions, app: App, log: Log): Promise<Engine> {
     const engine = new Engine(options, app, log)
     try {
-      const opened = new Promise<EngineInfo>((resolve, reject) => {
+      engine.native = createEngine(JSON.stringify(options), engine.pump)
+      const info = await new Promise<EngineInfo>((resolve, reject) => {
         engine.pending.set(0, { resolve, reject, convert: null })
       })
-      engine.native = createEngine(JSON.stringify(options), engine.pump)
-      const info = await opened
       engine.payloadBytes = info.payloadBytes
       if (!engine.isWorker && engine.pending.size === 0) engine.hold.unref()
       return engine
@@ -137,12 +137,20 @@ export class Engine implements Surroundings {
       pending.reject(this.refusal)
       return 0
     }
-    const rid = this.nextRid++
+    const rid = this.freeRid()
     if (!this.isWorker && this.pending.size === 0) this.hold.ref()
     this.pending.set(rid, pending)
     this.requests += this.requests === '' ? `[${rid},${request}]` : `,[${rid},${request}]`
     this.schedule()
     return rid
+  }
+
+  /** The core counts calls in 32 bits, which a busy hub uses up within a day. */
+  private freeRid(): number {
+    do {
+      this.lastRid = this.lastRid === RID_MAX ? 1 : this.lastRid + 1
+    } while (this.pending.has(this.lastRid))
+    return this.lastRid
   }
 
   /** Takes a call off the list. A client holds the process only while a call of it waits. */
@@ -165,7 +173,7 @@ export class Engine implements Surroundings {
 
   private readonly queueResult = (run: number, ok: 0 | 1, payload: RawJson | null): void => {
     if (this.results !== '') this.results += ','
-    this.results += `[${run},${ok},${payload}]`
+    this.results += payload === null ? `[${run},${ok}]` : `[${run},${ok},${payload}]`
     this.schedule()
   }
 

@@ -124,9 +124,21 @@ export class NotATask extends DurableError {
 export class Nondeterminism extends DurableError {
   static override readonly code: string = 'Nondeterminism'
 }
+/** The instance took the process down too often and is parked. */
+export class Poison extends DurableError {
+  static override readonly code: string = 'Poison'
+}
+/** What is stored of the instance cannot be read. */
+export class CorruptHistory extends DurableError {
+  static override readonly code: string = 'CorruptHistory'
+}
 /** A sub-orchestration was terminated; `cause` is the reason given. */
 export class OrchestrationTerminated extends DurableError {
   static override readonly code: string = 'OrchestrationTerminated'
+}
+/** A folder of functions cannot be loaded: its `function.json` or its script is at fault. */
+export class InvalidFunction extends DurableError {
+  static override readonly code: string = 'InvalidFunction'
 }
 /** The hub or client was closed. */
 export class HubClosed extends DurableError {
@@ -186,7 +198,10 @@ const classes: ErrorClass[] = [
   OutsideTurn,
   NotATask,
   Nondeterminism,
+  Poison,
+  CorruptHistory,
   OrchestrationTerminated,
+  InvalidFunction,
   HubClosed,
   HubInUse,
   NotAHub,

@@ -194,21 +194,19 @@ export class Execution {
   private stepLoop(steps: Steps): void {
     let refusal: NotATask | null = null
     for (let refused = 0; refused <= REFUSED_YIELDS_MAX; ) {
-      let isDone: boolean
       let value: unknown
       try {
         const next = this.resume(steps, refusal)
-        isDone = next.done === true
         value = next.value
+        if (next.done === true || this.continuation !== undefined) {
+          this.complete(next.done === true ? value : undefined)
+          return
+        }
+        refusal = this.refuse(value)
       } catch (error) {
         this.fail(error)
         return
       }
-      if (isDone || this.continuation !== undefined) {
-        this.complete(isDone ? value : undefined)
-        return
-      }
-      refusal = this.refuse(value)
       if (refusal !== null) {
         refused += 1
         continue

@@ -55,7 +55,8 @@ function encode(thrown: unknown, chain: unknown[], cut: boolean): RawJson {
   const stackText = JSON.stringify(stack.slice(0, cut ? CUT_CHARS_MAX : STACK_CHARS_MAX))
   if (cut) return `${head},"stack":${stackText}${encodeFields(thrown, true)}}`
   chain.push(thrown)
-  const rest = encodeCause(thrown, chain) + encodeErrors(thrown, chain) + encodeFields(thrown, false)
+  const rest =
+    encodeCause(thrown, chain) + encodeErrors(thrown, chain) + encodeFields(thrown, false)
   chain.pop()
   return `${head},"stack":${stackText}${rest}}`
 }

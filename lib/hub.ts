@@ -24,6 +24,7 @@ import { StoreFull, StoreReadOnly, StoreUnavailable } from './errors.js'
 import { messageOf } from './failure.js'
 import { checkLogger, Log, type Logger } from './log.js'
 import type { EngineOptions } from './protocol.js'
+import { backupRequest } from './requests.js'
 
 export interface ConnectOptions {
   /**
@@ -187,8 +188,7 @@ export class TaskHub implements AsyncDisposable {
    * @throws StoreUnavailable, StoreFull, StoreReadOnly, InvalidOption
    */
   async backup(file: string): Promise<void> {
-    if (typeof file !== 'string' || file === '') throw invalid('file', 'must be a path', file)
-    await this.#engine.call(`{"backup":{"file":${JSON.stringify(resolve(file))}}}`)
+    await this.#engine.call(backupRequest(file))
   }
 
   [Symbol.asyncDispose](): Promise<void> {

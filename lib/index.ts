@@ -22,7 +22,21 @@ export {
 export type { LogFunction, Logger } from './log.js'
 
 // ------------------------------------------------------------------ function folders
-// `openFunctionApp` and `orchestrator`, from `lib/host/`, belong here.
+
+export type {
+  ExecutionContext,
+  FolderContext,
+  FunctionContext,
+  OrchestrationTrigger,
+} from './host/context.js'
+export {
+  FunctionApp,
+  type FunctionAppOptions,
+  type FunctionInfo,
+  openFunctionApp,
+  orchestrator,
+} from './host/function-app.js'
+export type { BindingDefinition, FunctionKind } from './host/function-json.js'
 
 // ------------------------------------------------------------------ orchestrators and activities
 
@@ -45,6 +59,7 @@ export type {
   ActivityDefinition,
   ActivityHandler,
   ActivityOptions,
+  AnyOrchestrationHandler,
   AsyncHandler,
   CallArguments,
   CallOptions,
@@ -95,6 +110,7 @@ export {
 
 export {
   AlreadyRegistered,
+  CorruptHistory,
   DurableError,
   type ErrorDetails,
   HubClosed,
@@ -105,6 +121,7 @@ export {
   InstanceNotEnded,
   InstanceNotFound,
   Internal,
+  InvalidFunction,
   InvalidInstanceId,
   InvalidName,
   InvalidOption,
@@ -117,6 +134,7 @@ export {
   OrchestrationTerminated,
   OutsideTurn,
   PayloadTooLarge,
+  Poison,
   StoreFull,
   StoreReadOnly,
   StoreUnavailable,

@@ -26,8 +26,8 @@ export interface Inbound {
   requests?: [rid: number, request: Request][]
   /** Waits whose caller gave up (`waitForCompletion` timed out). */
   forget?: number[]
-  /** Activities that ended: `run` from `ActivityStart`. `ok` 1: payload is the result; 0: a `Failure`. */
-  results?: [run: number, ok: 0 | 1, payload: RawJson | null][]
+  /** Activities that ended: `run` from `ActivityStart`. `ok` 1: payload is the result, left out if there is none; 0: a `Failure`. */
+  results?: [run: number, ok: 0 | 1, payload?: RawJson][]
   /** Outcomes of activations. */
   turns?: ActivationOutcome[]
 }
@@ -97,7 +97,10 @@ export type RuntimeStatus =
   | 'Terminated'
   | 'Suspended'
 
-/** What JavaScript made of an `Activation`, with one `TurnOutcome` for each of its turns, in order. */
+/**
+ * What JavaScript made of an `Activation`, with one `TurnOutcome` for each of its turns, in order.
+ * No outcome at all: nothing was run, as JavaScript does not hold the execution or its function.
+ */
 export interface ActivationOutcome {
   token: number
   turns: TurnOutcome[]
@@ -239,7 +242,7 @@ export interface ChildEnd {
   reason?: Payload
 }
 
-/** How an error crosses: own JSON fields stand beside these. */
+/** How an error crosses: own JSON fields stand beside these. Up to 64 KiB whatever the hub's limit. */
 export interface Failure {
   name: string
   message: string

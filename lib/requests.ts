@@ -6,6 +6,7 @@
  * Proved by: `__test__/bad-input.spec.mjs`, `__test__/client.spec.mjs`.
  */
 
+import { resolve } from 'node:path'
 import {
   invalid,
   newInstanceId,
@@ -239,6 +240,12 @@ export function listRequest(given: unknown): RawJson {
 export function filterRequest(verb: 'count' | 'purgeBy', given: unknown): RawJson {
   const filter = filterOf(optionsOf(given, 'filter', FILTER_KEYS), 'filter')
   return `{"${verb}":{"filter":${filter}}}`
+}
+
+/** @throws InvalidOption */
+export function backupRequest(file: unknown): RawJson {
+  if (typeof file !== 'string' || file === '') throw invalid('file', 'must be a path', file ?? null)
+  return `{"backup":{"file":${JSON.stringify(resolve(file))}}}`
 }
 
 function filterOf(options: Options, where: string): RawJson {

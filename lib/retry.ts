@@ -18,7 +18,7 @@ export interface RetryPolicy {
   readonly maxNumberOfAttempts: number
   /** Each pause is the one before times this. Default 1. */
   backoffCoefficient?: number | undefined
-  /** No pause is longer. Default: no bound. */
+  /** No pause is longer. Default: six days, as in durable-functions. */
   maxRetryIntervalInMilliseconds?: number | undefined
   /** No attempt is made after this much time from the first. Default: no bound. */
   retryTimeoutInMilliseconds?: number | undefined
@@ -98,15 +98,14 @@ export function retryText(policy: RetryPolicy): RawJson {
 
 type NumberField = Exclude<keyof RetryPolicy, 'retryIf'>
 
-/** Whole milliseconds, as the core counts them; a time without end is no bound. */
+/** Whole milliseconds; `Infinity` becomes the longest time there is. */
 function msText(policy: RetryPolicy, key: NumberField): RawJson | null {
   const value = policy[key]
   if (value === undefined || value === null) return null
   if (typeof value !== 'number' || !(value > 0)) {
     throw invalid(`retryOptions.${key}`, 'must be a number of milliseconds, more than 0', value)
   }
-  const bounded = Math.min(value, Number.MAX_SAFE_INTEGER)
-  return bounded === Number.MAX_SAFE_INTEGER ? null : String(Math.ceil(bounded))
+  return String(Math.ceil(Math.min(value, Number.MAX_SAFE_INTEGER)))
 }
 
 function numberText(

@@ -6,21 +6,21 @@
  * Proved by: `__test__/status.spec.mjs`.
  */
 
-import type {
-  Failure,
-  HistoryRow,
-  Problem,
-  RuntimeStatus,
-  StatusRow,
-  WaitingFor,
-} from './protocol.js'
+import type { Failure, HistoryRow, Problem, StatusRow, WaitingFor } from './protocol.js'
 
 /** Where an instance stands. `Pending`: scheduled, its orchestrator function has not begun. */
-export type OrchestrationRuntimeStatus = RuntimeStatus
+export type OrchestrationRuntimeStatus =
+  | 'Pending'
+  | 'Running'
+  | 'Completed'
+  | 'ContinuedAsNew'
+  | 'Failed'
+  | 'Terminated'
+  | 'Suspended'
 
 /** The statuses by name, for code that was written against the enum of durable-functions. */
 export const OrchestrationRuntimeStatus: {
-  readonly [TStatus in RuntimeStatus]: TStatus
+  readonly [TStatus in OrchestrationRuntimeStatus]: TStatus
 } = {
   Pending: 'Pending',
   Running: 'Running',
@@ -32,7 +32,9 @@ export const OrchestrationRuntimeStatus: {
 }
 
 /** All statuses. */
-export const runtimeStatuses: readonly RuntimeStatus[] = Object.values(OrchestrationRuntimeStatus)
+export const runtimeStatuses: readonly OrchestrationRuntimeStatus[] = Object.values(
+  OrchestrationRuntimeStatus,
+)
 
 /** An error as it is stored: what it was, with its own fields beside. */
 export interface FailureDetails {

@@ -194,22 +194,30 @@ export type AsyncHandler<TInput = unknown, TResult = unknown> = (
   context: OrchestrationContext<TInput>,
 ) => TResult | PromiseLike<TResult>
 
+/** The name durable-functions has for a generator function, to annotate one with. */
+export type OrchestrationHandler<TInput = unknown, TResult = unknown> = GeneratorHandler<
+  TInput,
+  TResult
+>
+
 /** An orchestrator function of any kind. */
-export type OrchestrationHandler<TInput = unknown, TResult = unknown> =
+export type AnyOrchestrationHandler<TInput = unknown, TResult = unknown> =
   | GeneratorHandler<TInput, TResult>
   | AsyncHandler<TInput, TResult>
 
-export interface OrchestrationOptions<THandler = OrchestrationHandler> {
+export interface OrchestrationOptions<THandler = AnyOrchestrationHandler> {
   handler: THandler
 }
 
 /** An activity function. What it returns must be JSON; it may be a promise. */
-export type ActivityHandler<TInput = unknown, TResult = unknown> = (
+// biome-ignore lint/suspicious/noExplicitAny: as an annotation it must fit handlers of any input
+export type ActivityHandler<TInput = any, TResult = unknown> = (
   input: TInput,
   context: ActivityContext,
 ) => TResult | PromiseLike<TResult>
 
-export interface ActivityOptions<TInput = unknown, TResult = unknown> {
+// biome-ignore lint/suspicious/noExplicitAny: as an annotation it must fit handlers of any input
+export interface ActivityOptions<TInput = any, TResult = unknown> {
   handler: ActivityHandler<TInput, TResult>
   /**
    * Milliseconds after which an attempt fails with a `TimeoutError` and its `context.signal` aborts;
@@ -257,7 +265,7 @@ export interface OrchestrationDefinition<TInput = unknown, TResult = unknown>
   ): RegisteredOrchestrationTask<TResult>
   readonly kind: 'orchestration'
   /** The function itself, for tests of it. */
-  readonly handler: OrchestrationHandler<TInput, TResult>
+  readonly handler: AnyOrchestrationHandler<TInput, TResult>
 }
 
 /** The name durable-functions has for it. */

@@ -27,6 +27,7 @@ pub enum Action {
         /// Name of the activity.
         name: Name,
         /// Its input.
+        #[serde(default, deserialize_with = "super::present")]
         input: Option<Payload>,
         /// How it is tried again.
         retry: Option<Retry>,
@@ -40,6 +41,7 @@ pub enum Action {
         /// The id that the code chose.
         instance_id: Option<String>,
         /// Its input.
+        #[serde(default, deserialize_with = "super::present")]
         input: Option<Payload>,
         /// How it is tried again.
         retry: Option<Retry>,

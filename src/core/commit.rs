@@ -17,6 +17,7 @@ pub enum End {
     /// The function returned.
     Complete {
         /// What it returned.
+        #[serde(default, deserialize_with = "super::present")]
         result: Option<Payload>,
     },
     /// It threw.
@@ -27,6 +28,7 @@ pub enum End {
     /// It goes on as a new execution.
     ContinueAsNew {
         /// Input of the new one.
+        #[serde(default, deserialize_with = "super::present")]
         input: Option<Payload>,
     },
 }

@@ -38,10 +38,10 @@ pub struct ChildEnd {
     /// `Failed` or `Terminated`.
     pub status: ChildStatus,
     /// Of a failed one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "super::present")]
     pub failure: Option<Payload>,
     /// Of a terminated one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "super::present")]
     pub reason: Option<Payload>,
 }
 
@@ -66,7 +66,12 @@ pub enum HistoryEvent {
         #[serde(rename = "n")]
         name: Name,
         /// Its input.
-        #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            rename = "i",
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
         input: Option<Payload>,
         /// How it is tried again.
         #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
@@ -81,7 +86,12 @@ pub enum HistoryEvent {
         #[serde(rename = "k")]
         task: TaskId,
         /// What it returned.
-        #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            rename = "r",
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
         result: Option<Payload>,
     },
     /// An attempt of an activity threw.
@@ -120,7 +130,12 @@ pub enum HistoryEvent {
         #[serde(rename = "c", default, skip_serializing_if = "std::ops::Not::not")]
         chosen: bool,
         /// Its input.
-        #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            rename = "i",
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
         input: Option<Payload>,
         /// How it is tried again.
         #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
@@ -132,7 +147,12 @@ pub enum HistoryEvent {
         #[serde(rename = "k")]
         task: TaskId,
         /// What it returned.
-        #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            rename = "r",
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
         result: Option<Payload>,
     },
     /// An attempt of a sub-orchestration failed or was terminated.
@@ -183,7 +203,12 @@ pub enum HistoryEvent {
         #[serde(rename = "k")]
         task: TaskId,
         /// The event's data.
-        #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            rename = "i",
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
         input: Option<Payload>,
     },
     /// The function returned; the result stands in the instance's row.
@@ -199,25 +224,45 @@ pub enum HistoryEvent {
     /// Notice: terminated.
     ExecutionTerminated {
         /// Why.
-        #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            rename = "f",
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
         reason: Option<Payload>,
     },
     /// Notice: suspended.
     ExecutionSuspended {
         /// Why.
-        #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            rename = "f",
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
         reason: Option<Payload>,
     },
     /// Notice: resumed.
     ExecutionResumed {
         /// Why.
-        #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            rename = "f",
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
         reason: Option<Payload>,
     },
     /// Notice: the last turn was undone so that it runs again.
     ExecutionRewound {
         /// Why.
-        #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            rename = "f",
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
         reason: Option<Payload>,
     },
 }

@@ -15,7 +15,11 @@ pub enum Message {
         /// Its task.
         task: TaskId,
         /// What it returned.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
         result: Option<Payload>,
     },
     /// An attempt of an activity threw.
@@ -35,7 +39,11 @@ pub enum Message {
         /// Its name, as the sender spelled it.
         name: String,
         /// Its data.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
         input: Option<Payload>,
     },
     /// A sub-orchestration completed.
@@ -43,7 +51,11 @@ pub enum Message {
         /// Its task in the parent.
         task: TaskId,
         /// What it returned.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
         result: Option<Payload>,
     },
     /// A sub-orchestration failed or was terminated, or could not be started.
@@ -82,6 +94,19 @@ impl Message {
     /// What is wrong with the row.
     pub fn decode(body: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(body).map_err(|error| error.to_string())
+    }
+
+    /// The task that it is about. An external event finds its task by name.
+    #[must_use]
+    pub fn task(&self) -> Option<TaskId> {
+        match self {
+            Self::TaskCompleted { task, .. }
+            | Self::TaskFailed { task, .. }
+            | Self::TimerFired { task }
+            | Self::ChildCompleted { task, .. }
+            | Self::ChildFailed { task, .. } => Some(*task),
+            Self::EventRaised { .. } | Self::Changed => None,
+        }
     }
 
     /// Bytes of the payload it carries.

@@ -26,11 +26,19 @@ pub mod view;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// A JSON value of the user's, as its text. It is carried, measured and compared to nothing: only
 /// JavaScript makes values of it.
 pub type Payload = Arc<RawValue>;
+
+/// Reads a payload that may be missing: `null` is a value, and not the same as none.
+pub(crate) fn present<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Payload>, D::Error> {
+    Payload::deserialize(deserializer).map(Some)
+}
 
 /// A function or event name, shared between an open task and its history.
 pub type Name = Arc<str>;

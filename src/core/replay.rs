@@ -57,10 +57,17 @@ pub struct ReplayTurn {
 #[derive(Debug)]
 pub struct Replay {
     records: VecDeque<HistoryRecord>,
-    /// For each turn handed out and not checked: what it asked for, by number of the event.
-    expected: VecDeque<Vec<(usize, HistoryEvent)>>,
+    /// Turns handed out and not checked.
+    expected: VecDeque<ExpectedTurn>,
     /// Number of the next event, from 0 at the start of the execution.
     position: usize,
+}
+
+/// What a recorded turn asked for, by number of the event, and the number after its last one.
+#[derive(Debug, Default)]
+struct ExpectedTurn {
+    asked: Vec<(usize, HistoryEvent)>,
+    end: usize,
 }
 
 impl Replay {
@@ -96,7 +103,7 @@ impl Replay {
             }
             if begins || !resolutions.is_empty() {
                 turns.push(ReplayTurn { time_ms, resolutions });
-                self.expected.push_back(asked);
+                self.expected.push_back(ExpectedTurn { asked, end: self.position });
             }
         }
         turns
@@ -105,13 +112,20 @@ impl Replay {
     /// Compares what the code made of the turns handed out with what is recorded of them.
     ///
     /// # Errors
-    /// The first difference.
+    /// The first difference; `Internal` if there are turns that the code was not taken through.
     pub fn check(&mut self, outcomes: &[TurnOutcome]) -> Result<(), Box<Problem>> {
         for outcome in outcomes {
             let expected = self.expected.pop_front().unwrap_or_default();
-            check_turn(&expected, outcome, self.position)?;
+            check_turn(&expected, outcome)?;
         }
-        Ok(())
+        if self.expected.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "The orchestrator was not run through {} of its recorded turns.",
+            self.expected.len()
+        );
+        Err(Box::new(Problem::new(ErrorCode::Internal, message)))
     }
 
     /// Whether every recorded turn has been handed out and checked.
@@ -121,13 +135,9 @@ impl Replay {
     }
 }
 
-fn check_turn(
-    expected: &[(usize, HistoryEvent)],
-    outcome: &TurnOutcome,
-    end: usize,
-) -> Result<(), Box<Problem>> {
+fn check_turn(expected: &ExpectedTurn, outcome: &TurnOutcome) -> Result<(), Box<Problem>> {
     let mut actual = outcome.actions.iter();
-    for (number, event) in expected {
+    for (number, event) in &expected.asked {
         let place = format!("event {number}, {}", event_type(event));
         let wanted = describe_recorded(event);
         match actual.next() {
@@ -139,8 +149,7 @@ fn check_turn(
             }
         }
     }
-    let after = expected.last().map_or(end, |(number, _)| number + 1);
-    let place = format!("event {after}, the end of a turn");
+    let place = format!("event {}, the end of a turn", expected.end);
     let wanted = "nothing more in this turn".to_owned();
     if let Some(extra) = actual.next() {
         return Err(mismatch(place, wanted, extra.describe()));

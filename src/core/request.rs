@@ -76,6 +76,7 @@ pub struct StartSpec {
     /// Its id; a fresh one is made if there is none.
     pub instance_id: Option<String>,
     /// Its input.
+    #[serde(default, deserialize_with = "super::present")]
     pub input: Option<Payload>,
     /// See [`OnConflict`].
     #[serde(default)]

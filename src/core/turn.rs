@@ -64,6 +64,7 @@ pub struct TurnOutcome {
     /// Answers to `Ask`, in the order of the asking.
     pub answers: Vec<(TaskId, bool)>,
     /// The last custom status it set.
+    #[serde(deserialize_with = "super::present")]
     pub custom_status: Option<Payload>,
     /// It ended.
     pub end: Option<End>,
@@ -152,14 +153,20 @@ impl Turn {
         let begins = !execution.begun();
         let time_ms = execution.begin_turn(now_ms);
         let mut turn = Self { time_ms, begins, accepted: Vec::new(), consumed: Vec::new() };
+        // Tasks that the code decides on in this turn: open until then, and yet they take no more.
+        let mut asked: Vec<TaskId> = Vec::new();
         for delivery in deliveries {
             turn.consumed.extend(delivery.key);
-            if delivery.exec.is_some_and(|other| other != exec) {
+            let task = delivery.message.task();
+            if delivery.exec.is_some_and(|other| other != exec)
+                || task.is_some_and(|task| asked.contains(&task))
+            {
                 continue;
             }
             if let Some(accepted) = execution.accept(&delivery.message, now_ms, entropy) {
-                if accepted.ask.is_none() {
-                    execution.apply(&accepted.event);
+                match accepted.ask {
+                    None => execution.apply(&accepted.event),
+                    Some(_) => asked.extend(task),
                 }
                 turn.accepted.push(accepted);
             }
@@ -279,7 +286,7 @@ impl TurnCommit {
             HistoryEvent::TaskFailed { task, again_at: Some(at), .. }
             | HistoryEvent::SubOrchestrationInstanceFailed { task, again_at: Some(at), .. }
             | HistoryEvent::TimerCreated { task, fire_at: at } => {
-                self.timers_set.push((*task, *at))
+                self.timers_set.push((*task, *at));
             }
             HistoryEvent::TimerFired { task } => self.timers_cleared.push(*task),
             HistoryEvent::TimerCanceled { task } => self.cancel_timer(*task),

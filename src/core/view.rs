@@ -155,7 +155,8 @@ impl StatusView {
             E::TaskScheduled { input, .. } | E::EventRaised { input, .. } => {
                 view.input.clone_from(input);
             }
-            E::TaskCompleted { result, .. } | E::SubOrchestrationInstanceCompleted { result, .. } => {
+            E::TaskCompleted { result, .. }
+            | E::SubOrchestrationInstanceCompleted { result, .. } => {
                 view.result.clone_from(result);
             }
             E::TaskFailed { failure, again_at, .. } => {

@@ -335,9 +335,7 @@ impl Rows for Tables {
         self.waits.retain(|(of, _), _| *of != key);
         self.timers.retain(|(of, _), _| *of != key);
         let keeps_events = what == Clear::Execution;
-        self.messages.retain(|_, message| {
-            message.key != key || keeps_events && !message.taken
-        });
+        self.messages.retain(|_, message| message.key != key || keeps_events && !message.taken);
         if what != Clear::Ended {
             self.history.retain(|_, row| row.key != key);
         }
@@ -390,11 +388,7 @@ impl Rows for Tables {
         Ok(of_this.map(|(key, _)| *key).collect())
     }
 
-    fn take_kept_event(
-        &mut self,
-        key: InstanceKey,
-        event: &str,
-    ) -> Result<Option<StoredMessage>> {
+    fn take_kept_event(&mut self, key: InstanceKey, event: &str) -> Result<Option<StoredMessage>> {
         let oldest = self.messages.iter_mut().find(|(_, message)| {
             message.key == key && !message.taken && message.event.as_deref() == Some(event)
         });

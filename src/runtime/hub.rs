@@ -181,8 +181,8 @@ impl Hub {
             self.request(rid, request, &mut work, &mut step);
         }
         if let Some(dispatcher) = &mut self.dispatcher {
-            for (run, ok, payload) in inbound.results {
-                dispatcher.result(run, ok == 1, payload, &mut step);
+            for result in inbound.results {
+                dispatcher.result(result, &mut step);
             }
             for outcome in inbound.turns {
                 dispatcher.activation_done(outcome, &mut step);
@@ -191,6 +191,7 @@ impl Hub {
         let now_ms = clock::now_ms();
         for event in self.outbox.take() {
             self.event(event, now_ms, &mut step);
+            self.answer_waiters(&mut step);
         }
         self.advance(now_ms, &mut step);
         self.send(work, &mut step);
@@ -235,7 +236,11 @@ impl Hub {
         if let Some(until) = step.timers_until {
             self.read(ReadRequest::Timers(until));
         }
-        for view in std::mem::take(&mut step.ended) {
+        self.answer_waiters(step);
+    }
+
+    fn answer_waiters(&mut self, step: &mut Step) {
+        for view in step.ended.drain(..) {
             for rid in self.waiters.take(&view.instance_id) {
                 step.out.replies.push(Reply::ok(rid, &view));
             }
@@ -282,10 +287,7 @@ impl Hub {
             }
             Request::Count { filter } => self.read(ReadRequest::Count { rid, filter }),
             Request::Wait { instance_id } => self.wait(rid, instance_id),
-            Request::Backup { file } => {
-                let file = PathBuf::from(file);
-                self.read(ReadRequest::Backup { rid, file });
-            }
+            Request::Backup { file } => self.backup(rid, PathBuf::from(file)),
             Request::Register(registered) => self.register(rid, &registered, step),
             Request::Drain {} => {
                 if let Some(dispatcher) = &mut self.dispatcher {
@@ -311,6 +313,33 @@ impl Hub {
         let live = self.dispatcher.as_ref().is_some_and(|dispatcher| dispatcher.has(&id));
         if !live {
             self.read(ReadRequest::Watch(id));
+        }
+    }
+
+    /// Copying takes as long as the file is large, so it has a thread and a view of its own.
+    fn backup(&self, rid: RequestId, file: PathBuf) {
+        let request = ReadRequest::Backup { rid, file };
+        let Some(path) = self.options.path.as_ref().map(PathBuf::from) else {
+            return self.read(request);
+        };
+        let outbox = Arc::clone(&self.outbox);
+        let copy = move || {
+            let options = SqliteOptions {
+                path: Some(path),
+                hub_name: None,
+                relaxed: false,
+                role: sqlite::Role::Client,
+            };
+            let event = match SqliteProvider::open(&options) {
+                Ok(mut view) => reader::serve(&mut view, request),
+                Err(error) => [Event::Reply(Reply::error(rid, caller_error(&error)))],
+            };
+            outbox.push(event);
+        };
+        let spawned = std::thread::Builder::new().name("durafn-backup".to_owned()).spawn(copy);
+        if let Err(error) = spawned {
+            let error = Error::new(ErrorCode::StoreUnavailable, format!("no thread: {error}"));
+            self.outbox.push([Event::Reply(Reply::error(rid, error))]);
         }
     }
 
@@ -354,18 +383,19 @@ impl Hub {
             Event::Answer(rid, Outcome::Command(Err(error))) => {
                 step.out.replies.push(Reply::error(rid, error));
             }
-            Event::Answer(rid, _) | Event::Closed(rid) => step.out.replies.push(Reply::ok(rid, &())),
+            Event::Answer(rid, _) | Event::Closed(rid) => {
+                step.out.replies.push(Reply::ok(rid, &()));
+            }
             Event::Reply(reply) => step.out.replies.push(reply),
             Event::Effect(Effect::Ended { instance_id }) => {
-                // If its last turn ran here, whoever waited has been answered by it.
-                let answered = step.ended.iter().any(|view| view.instance_id == instance_id);
-                if !answered && self.waiters.has(&instance_id) {
+                // Whoever waits still did not hear of it from its last turn.
+                if self.waiters.has(&instance_id) {
                     self.read(ReadRequest::Watch(instance_id));
                 }
             }
             Event::Watched(id, row) => self.watched(&id, row, step),
             Event::Trouble(message) => {
-                step.out.logs.push(LogEntry { level: LogLevel::Error, message, instance_id: None })
+                step.out.logs.push(LogEntry { level: LogLevel::Error, message, instance_id: None });
             }
             Event::Fatal(error) => self.fatal(error, step),
             event => self.dispatch(event, now_ms, step),
@@ -441,6 +471,9 @@ impl Hub {
                 step.out.replies.push(Reply::error(rid, error.clone()));
             }
         }
+        if let Some(mut dispatcher) = self.dispatcher.take() {
+            step.out.aborts.extend(dispatcher.abort_all());
+        }
         self.failure = Some(error);
     }
 }
@@ -461,6 +494,7 @@ fn folded(registered: &Registered) -> Vec<String> {
 }
 
 /// The command that a request is, or the request if it is none.
+#[expect(clippy::result_large_err, reason = "the request goes on by value, it is no error")]
 fn command_of(request: Request) -> Result<Command, Request> {
     Ok(match request {
         Request::Start { starts } => Command::Start(starts),

@@ -3,7 +3,10 @@
 //! Owns: the Rust half of `lib/protocol.ts`, field by field. Must never: hold a rule.
 //! Proved by every test under `__test__/`.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::core::error::{Error, ErrorCode};
 use crate::core::request::{Filter, StartSpec, UnmatchedEvents};
@@ -26,9 +29,40 @@ pub struct Inbound {
     /// Waits that were given up.
     pub forget: Vec<RequestId>,
     /// Activities that ended: run, 1 for a result or 0 for a failure, payload.
-    pub results: Vec<(RunId, u8, Option<Payload>)>,
+    pub results: Vec<RunResult>,
     /// Outcomes of activations.
     pub turns: Vec<ActivationOutcome>,
+}
+
+/// An activity that ended.
+#[derive(Debug)]
+pub struct RunResult {
+    /// Which run.
+    pub run: RunId,
+    /// It returned; else it threw.
+    pub ok: bool,
+    /// What it returned or threw.
+    pub payload: Option<Payload>,
+}
+
+/// `[run, ok]` or `[run, ok, payload]`: a payload `null` is a value, and not the same as none.
+impl<'de> Deserialize<'de> for RunResult {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items;
+        impl<'de> Visitor<'de> for Items {
+            type Value = RunResult;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("[run, ok, payload?]")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<RunResult, A::Error> {
+                let run = items.next_element()?.ok_or_else(|| A::Error::custom("no run"))?;
+                let ok: u8 = items.next_element()?.ok_or_else(|| A::Error::custom("no ok"))?;
+                let payload = items.next_element()?;
+                Ok(RunResult { run, ok: ok == 1, payload })
+            }
+        }
+        deserializer.deserialize_seq(Items)
+    }
 }
 
 /// A client call.
@@ -36,20 +70,48 @@ pub struct Inbound {
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[expect(missing_docs, reason = "documented in lib/protocol.ts")]
 pub enum Request {
-    Start { starts: Vec<StartSpec> },
-    RaiseEvent { instance_id: String, name: String, input: Option<Payload> },
+    Start {
+        starts: Vec<StartSpec>,
+    },
+    RaiseEvent {
+        instance_id: String,
+        name: String,
+        #[serde(default, deserialize_with = "crate::core::present")]
+        input: Option<Payload>,
+    },
     Terminate(ControlRequest),
     Suspend(ControlRequest),
     Resume(ControlRequest),
-    Rewind { instance_id: String, reason: Option<Payload> },
-    Restart { instance_id: String, with_new_instance_id: bool },
-    Purge { instance_id: String },
-    PurgeBy { filter: Filter },
+    Rewind {
+        instance_id: String,
+        #[serde(default, deserialize_with = "crate::core::present")]
+        reason: Option<Payload>,
+    },
+    Restart {
+        instance_id: String,
+        with_new_instance_id: bool,
+    },
+    Purge {
+        instance_id: String,
+    },
+    PurgeBy {
+        filter: Filter,
+    },
     Get(GetRequest),
-    List { filter: Filter, top: usize, cursor: Option<String> },
-    Count { filter: Filter },
-    Wait { instance_id: String },
-    Backup { file: String },
+    List {
+        filter: Filter,
+        top: usize,
+        cursor: Option<String>,
+    },
+    Count {
+        filter: Filter,
+    },
+    Wait {
+        instance_id: String,
+    },
+    Backup {
+        file: String,
+    },
     Register(Registered),
     Drain {},
     Close {},
@@ -61,6 +123,7 @@ pub enum Request {
 #[expect(missing_docs, reason = "documented in lib/protocol.ts")]
 pub struct ControlRequest {
     pub instance_id: String,
+    #[serde(default, deserialize_with = "crate::core::present")]
     pub reason: Option<Payload>,
     #[serde(default)]
     pub recursive: bool,

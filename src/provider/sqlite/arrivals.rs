@@ -82,9 +82,12 @@ impl Watch {
         self.found = Arrivals {
             ready: sql.all("read ready instances", ALL_READY, [], |row| column(row, 0))?,
             messages: sql.all("read messages", NEW_MESSAGES, [0], delivery)?,
-            held: sql.all("read held instances", HELD, [RuntimeStatus::Suspended.number()], |row| {
-                column(row, 0)
-            })?,
+            held: sql.all(
+                "read held instances",
+                HELD,
+                [RuntimeStatus::Suspended.number()],
+                |row| column(row, 0),
+            )?,
         };
         self.seen = Some(greatest_keys(sql)?);
         self.version = Some(version);

@@ -235,9 +235,8 @@ fn read_page(sql: Sql<'_>, found: Found, size: usize) -> Result<Listing> {
     let mut rows = Vec::with_capacity(on_page);
     let mut bytes = 0;
     for (place, key) in keys.into_iter().take(size) {
-        let row = sql.one("list instances", ROW, [key], |row| {
-            columns::instance(row, Unreadable::Mark)
-        })?;
+        let row =
+            sql.one("list instances", ROW, [key], |row| columns::instance(row, Unreadable::Mark))?;
         bytes += row.as_ref().map_or(0, payload_bytes);
         rows.extend(row);
         let last = rows.len() == on_page;

@@ -151,8 +151,7 @@ impl SqliteProvider {
         work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
     ) -> Result<Newest> {
         let owned = self.owned.as_ref();
-        let conn =
-            connected(&mut self.conn, self.place.as_ref(), self.relaxed, owned.is_some())?;
+        let conn = connected(&mut self.conn, self.place.as_ref(), self.relaxed, owned.is_some())?;
         let sql = Sql(conn);
         let transaction = begin(sql, self.place.as_ref(), owned.is_some())?;
         if let Some(owned) = owned.filter(|_| fenced) {

@@ -50,9 +50,8 @@ impl<S: Source> Reader for S {
     fn load(&mut self, key: InstanceKey) -> Result<Option<Loaded>> {
         Sql(self.connection()?).reading(|sql| {
             let operation = "load an instance";
-            let row = sql.one(operation, ROW, [key], |row| {
-                columns::instance(row, Unreadable::Refuse)
-            })?;
+            let row =
+                sql.one(operation, ROW, [key], |row| columns::instance(row, Unreadable::Refuse))?;
             let Some(row) = row else { return Ok(None) };
             let exec = row.head.exec;
             let of_this = params![key, exec];
@@ -106,8 +105,9 @@ impl<S: Source> Reader for S {
             .open(file)
             .map_err(|error| file_failed(operation, file, &error))?;
         let done = match self.files() {
-            Some(files) => connection::connect(files, Purpose::Copy)
-                .and_then(|conn| copy(&conn, text)),
+            Some(files) => {
+                connection::connect(files, Purpose::Copy).and_then(|conn| copy(&conn, text))
+            }
             None => copy(self.connection()?, text),
         };
         let done = done
@@ -136,9 +136,8 @@ fn snapshot(sql: Sql<'_>) -> Result<Snapshot> {
     lines.settings(&SqliteRows::new(sql).settings()?);
 
     let text = concat!("SELECT ", row_columns!(), " FROM instances");
-    let instances = sql.all(operation, text, [], |row| {
-        columns::instance(row, Unreadable::Refuse)
-    })?;
+    let instances =
+        sql.all(operation, text, [], |row| columns::instance(row, Unreadable::Refuse))?;
     let ids: HashMap<InstanceKey, &str> =
         instances.iter().map(|row| (row.head.key, row.head.id.as_str())).collect();
     let id = |key: InstanceKey| ids.get(&key).copied().unwrap_or("(gone)");

@@ -18,7 +18,7 @@ use crate::provider::{
 
 use super::arrivals::Newest;
 use super::columns::{self, Unreadable, head_columns, row_columns};
-use super::statement::{Sql, column};
+use super::statement::{Kept, Sql, column, one, run};
 
 pub(super) const HEAD: &str = concat!("SELECT ", head_columns!(), " FROM instances WHERE iid = ?1");
 pub(super) const HEAD_BY_ID: &str =
@@ -54,8 +54,7 @@ pub(super) const OPEN_WAIT: &str = "INSERT INTO waits (iid, event, open) VALUES 
     ON CONFLICT (iid, event) DO UPDATE SET open = open + 1";
 pub(super) const TAKE_LAST_WAIT: &str =
     "DELETE FROM waits WHERE iid = ?1 AND event = ?2 AND open = 1";
-pub(super) const TAKE_WAIT: &str =
-    "UPDATE waits SET open = open - 1 WHERE iid = ?1 AND event = ?2";
+pub(super) const TAKE_WAIT: &str = "UPDATE waits SET open = open - 1 WHERE iid = ?1 AND event = ?2";
 pub(super) const DELETE_WAITS: &str = "DELETE FROM waits WHERE iid = ?1";
 
 pub(super) const SET_TIMER: &str =
@@ -69,19 +68,28 @@ pub(super) const PUT_SETTINGS: &str = "UPDATE hub SET settings = ?1";
 /// The rows, in the transaction that is open on the connection.
 pub(super) struct SqliteRows<'c> {
     sql: Sql<'c>,
+    // Each turn runs these.
+    head: Kept<'c>,
+    append_history: Kept<'c>,
     /// The greatest keys given.
     pub(super) newest: Newest,
 }
 
 impl<'c> SqliteRows<'c> {
     pub(super) fn new(sql: Sql<'c>) -> Self {
-        Self { sql, newest: Newest::default() }
+        Self {
+            sql,
+            head: Kept::new(sql, HEAD),
+            append_history: Kept::new(sql, APPEND_HISTORY),
+            newest: Newest::default(),
+        }
     }
 }
 
 impl Rows for SqliteRows<'_> {
     fn head(&mut self, key: InstanceKey) -> Result<Option<InstanceHead>> {
-        self.sql.one("read an instance", HEAD, [key], columns::head)
+        let operation = "read an instance";
+        one(self.head.get(operation)?, operation, [key], columns::head)
     }
 
     fn head_by_id(&mut self, id: &str) -> Result<Option<InstanceHead>> {
@@ -89,9 +97,8 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn row(&mut self, key: InstanceKey) -> Result<Option<InstanceRow>> {
-        self.sql.one("read an instance", ROW, [key], |row| {
-            columns::instance(row, Unreadable::Refuse)
-        })
+        self.sql
+            .one("read an instance", ROW, [key], |row| columns::instance(row, Unreadable::Refuse))
     }
 
     fn insert_instance(&mut self, new: &NewInstance) -> Result<InstanceKey> {
@@ -152,7 +159,8 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn append_history(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()> {
-        self.sql.run("append history", APPEND_HISTORY, params![key, exec, body]).map(|_| ())
+        let operation = "append history";
+        run(self.append_history.get(operation)?, operation, params![key, exec, body]).map(|_| ())
     }
 
     fn history(
@@ -188,11 +196,7 @@ impl Rows for SqliteRows<'_> {
         self.sql.all("read taken events", TAKEN_EVENTS, [key], |row| column(row, 0))
     }
 
-    fn take_kept_event(
-        &mut self,
-        key: InstanceKey,
-        event: &str,
-    ) -> Result<Option<StoredMessage>> {
+    fn take_kept_event(&mut self, key: InstanceKey, event: &str) -> Result<Option<StoredMessage>> {
         let found = self.sql.one("read a kept event", KEPT_EVENT, params![key, event], |row| {
             Ok(StoredMessage { key: column(row, 0)?, exec: column(row, 1)?, body: column(row, 2)? })
         })?;
@@ -220,7 +224,8 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn settings(&mut self) -> Result<HubSettings> {
-        let text: Option<String> = self.sql.one("read settings", SETTINGS, [], |row| column(row, 0))?;
+        let text: Option<String> =
+            self.sql.one("read settings", SETTINGS, [], |row| column(row, 0))?;
         let corrupt =
             |cause: String| ProviderError::new(ProviderErrorKind::Corrupt, "read settings", cause);
         decode_settings(&text.ok_or_else(|| corrupt("the hub has none".to_owned()))?)
@@ -286,9 +291,7 @@ fn integer(number: impl Into<i64>) -> ToSqlOutput<'static> {
 }
 
 fn blob(payload: Option<&Payload>) -> ToSqlOutput<'_> {
-    payload.map_or(NULL, |payload| {
-        ToSqlOutput::Borrowed(ValueRef::Blob(payload.get().as_bytes()))
-    })
+    payload.map_or(NULL, |payload| ToSqlOutput::Borrowed(ValueRef::Blob(payload.get().as_bytes())))
 }
 
 /// The widest update that a change can make, for the test of its plan.

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use rusqlite::types::FromSql;
-use rusqlite::{CachedStatement, Connection, ErrorCode, Params, Row};
+use rusqlite::{CachedStatement, Connection, ErrorCode, Params, Row, Statement};
 
 use crate::provider::{ProviderError, ProviderErrorKind, Result};
 
@@ -17,7 +17,7 @@ pub(super) struct Sql<'c>(pub(super) &'c Connection);
 impl<'c> Sql<'c> {
     /// Runs a statement and gives the number of rows it changed.
     pub(super) fn run(self, operation: &str, sql: &str, params: impl Params) -> Result<usize> {
-        self.prepare(operation, sql)?.execute(params).map_err(|error| failed(operation, &error))
+        run(&mut *self.prepare(operation, sql)?, operation, params)
     }
 
     /// The first row, if there is one.
@@ -28,9 +28,7 @@ impl<'c> Sql<'c> {
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        let mut statement = self.prepare(operation, sql)?;
-        let mut rows = statement.query(params).map_err(|error| failed(operation, &error))?;
-        rows.next().map_err(|error| failed(operation, &error))?.map(read).transpose()
+        one(&mut *self.prepare(operation, sql)?, operation, params, read)
     }
 
     /// Every row.
@@ -78,6 +76,46 @@ impl<'c> Sql<'c> {
         let found = work(self)?;
         transaction.commit("end reading")?;
         Ok(found)
+    }
+}
+
+/// Runs a prepared statement and gives the number of rows it changed.
+pub(super) fn run(
+    statement: &mut Statement<'_>,
+    operation: &str,
+    params: impl Params,
+) -> Result<usize> {
+    statement.execute(params).map_err(|error| failed(operation, &error))
+}
+
+/// The first row of a prepared statement, if there is one.
+pub(super) fn one<T>(
+    statement: &mut Statement<'_>,
+    operation: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> Result<T>,
+) -> Result<Option<T>> {
+    let mut rows = statement.query(params).map_err(|error| failed(operation, &error))?;
+    rows.next().map_err(|error| failed(operation, &error))?.map(read).transpose()
+}
+
+/// A statement that a transaction runs so often that the way to it through the cache would be felt.
+pub(super) struct Kept<'c> {
+    sql: Sql<'c>,
+    text: &'static str,
+    statement: Option<CachedStatement<'c>>,
+}
+
+impl<'c> Kept<'c> {
+    pub(super) fn new(sql: Sql<'c>, text: &'static str) -> Self {
+        Self { sql, text, statement: None }
+    }
+
+    pub(super) fn get(&mut self, operation: &str) -> Result<&mut CachedStatement<'c>> {
+        match &mut self.statement {
+            Some(statement) => Ok(statement),
+            none => Ok(none.insert(self.sql.prepare(operation, self.text)?)),
+        }
     }
 }
 

@@ -248,6 +248,8 @@ fn control_one(
         RuntimeStatus::Terminated => return terminate(rows, head, reason.as_ref(), context),
         RuntimeStatus::Suspended => {
             append_notice(rows, head, now, HistoryEvent::ExecutionSuspended { reason })?;
+            // Suspended with a problem is what the engine does, and undoes, by itself.
+            change.problem = Some(None);
         }
         _ => {
             append_notice(rows, head, now, HistoryEvent::ExecutionResumed { reason })?;

@@ -33,8 +33,6 @@ pub(super) enum State {
     Running(Token, Turn),
     /// A turn is being written.
     Committing,
-    /// Its orchestrator is not registered here.
-    Unregistered,
     /// It is suspended, and activities of it still run.
     Suspended,
 }

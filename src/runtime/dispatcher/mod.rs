@@ -13,7 +13,7 @@ mod turns;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::core::error::{ErrorCode, engine_failure};
+use crate::core::error::{ErrorCode, engine_failure, raw};
 use crate::core::execution::Entropy;
 use crate::core::ids::fold_name;
 use crate::core::message::{Delivery, Message};
@@ -25,7 +25,8 @@ use crate::provider::transaction::{Effect, Outcome, Park, StartedInstance, Work}
 
 use super::activities::Activities;
 use super::protocol::{
-    ActivityStart, LogEntry, LogLevel, OnNondeterminism, Outbound, Registered, RunId, Token,
+    ActivityStart, LogEntry, LogLevel, OnNondeterminism, Outbound, Registered, RunId, RunResult,
+    Token,
 };
 use super::timers::Timers;
 use live::{Live, State, is_unstored};
@@ -72,6 +73,8 @@ pub struct Dispatcher {
     lives: HashMap<InstanceKey, Live>,
     /// Keys of the live instances whose id is known.
     ids: HashMap<String, InstanceKey>,
+    /// Instances that wait for an orchestrator to be registered, by its folded name.
+    unregistered: HashMap<String, HashSet<InstanceKey>>,
     tokens: HashMap<Token, InstanceKey>,
     next_token: Token,
     activities: Activities,
@@ -103,6 +106,7 @@ impl Dispatcher {
             names: HashSet::new(),
             lives: HashMap::new(),
             ids: HashMap::new(),
+            unregistered: HashMap::new(),
             tokens: HashMap::new(),
             next_token: 1,
             timers: Timers::default(),
@@ -122,16 +126,10 @@ impl Dispatcher {
     /// Functions were registered. Instances that waited for them run.
     pub fn register(&mut self, registered: &Registered) {
         self.add_names(registered);
-        let names = &self.names;
-        let waiting: Vec<InstanceKey> = self
-            .lives
-            .iter()
-            .filter(|(_, live)| matches!(live.state, State::Unregistered))
-            .filter(|(_, live)| names.contains(&fold_name(&live.name)))
-            .map(|(key, _)| *key)
-            .collect();
-        for key in waiting {
-            self.reload(key);
+        for name in &registered.orchestrators {
+            for key in self.unregistered.remove(&fold_name(name)).unwrap_or_default() {
+                self.load(key, false);
+            }
         }
     }
 
@@ -227,7 +225,8 @@ impl Dispatcher {
     }
 
     /// An activity ended in JavaScript.
-    pub fn result(&mut self, run: RunId, ok: bool, payload: Option<Payload>, step: &mut Step) {
+    pub fn result(&mut self, result: RunResult, step: &mut Step) {
+        let RunResult { run, ok, payload } = result;
         let Some(activity) = self.activities.end(run) else {
             return;
         };
@@ -243,7 +242,9 @@ impl Dispatcher {
             Some(payload) if payload.get().len() > self.options.payload_bytes => {
                 Message::TaskFailed { task, failure: too_large("result", &payload, &self.options) }
             }
-            Some(failure) if !ok => Message::TaskFailed { task, failure },
+            failure if !ok => {
+                Message::TaskFailed { task, failure: failure.unwrap_or_else(|| raw(&())) }
+            }
             result => Message::TaskCompleted { task, result },
         };
         let exec = Some(activity.exec);
@@ -278,6 +279,13 @@ impl Dispatcher {
         }
         step.timers_until = self.timers.read_more(now_ms);
         step.out.wake_in_ms = Some(self.timers.next_in(now_ms));
+    }
+
+    /// The hub is lost: the runs whose signal is to abort.
+    pub fn abort_all(&mut self) -> Vec<RunId> {
+        self.closed = true;
+        let keys: Vec<InstanceKey> = self.lives.keys().copied().collect();
+        keys.into_iter().flat_map(|key| self.activities.give_up(key, None)).collect()
     }
 
     /// Work of the dispatcher's own can never be written.
@@ -322,22 +330,24 @@ impl Dispatcher {
         }
     }
 
-    /// The orchestrator of an instance is not registered: it waits, and says so.
+    /// The orchestrator of an instance is not registered: the instance waits in the store, and says
+    /// so.
     fn unregistered(&mut self, key: InstanceKey, step: &mut Step) {
-        let Some(live) = self.lives.get_mut(&key) else {
-            return;
-        };
-        live.state = State::Unregistered;
+        let Some(live) = self.lives.get(&key) else { return };
         let message = format!(
             "No orchestrator named '{}' is registered in this worker; the instance waits until one \
              is. Register it, or terminate the instance.",
             live.name
         );
-        step.warn(&live.id, message.clone());
-        if !std::mem::replace(&mut live.has_problem, true) {
+        if self.unregistered.entry(fold_name(&live.name)).or_default().insert(key) {
+            step.warn(&live.id, message.clone());
+        }
+        if !live.has_problem {
             let problem = Box::new(Problem::new(ErrorCode::NotRegistered, message));
             step.work.push(Work::Park { key, problem, how: Park::Mark });
         }
+        self.keep_unstored(key, step);
+        self.forget(key, step);
     }
 
     fn deliver(&mut self, key: InstanceKey, delivery: Delivery, step: &mut Step) {
@@ -364,7 +374,7 @@ impl Dispatcher {
         match self.lives.get_mut(&key) {
             None => self.load(key, false),
             Some(live) => match live.state {
-                State::Idle | State::Unregistered | State::Suspended => self.reload(key),
+                State::Idle | State::Suspended => self.reload(key),
                 _ => live.stale = true,
             },
         }

@@ -3,6 +3,8 @@
 //! Owns: the way from rows back to a live execution. Must never: run a new turn of an execution
 //! before its replay has been checked.
 
+use std::collections::HashSet;
+
 use crate::core::error::ErrorCode;
 use crate::core::execution::OpenTask;
 use crate::core::history::HistoryRecord;
@@ -120,22 +122,22 @@ impl Dispatcher {
         live.fill(&row);
         self.ids.insert(live.id.clone(), key);
         let suspended = row.head.status == RuntimeStatus::Suspended;
-        if suspended && !(row.head.has_problem && live.recovered) {
+        let poisoned = has_crashed_too_often(&row);
+        if suspended && !(row.head.has_problem && live.recovered && !poisoned) {
             return self.suspend(key, step);
         }
         live.held = suspended;
-        let crashes = row.head.crashes;
         match decode(&history, &messages) {
             Err(cause) => return self.corrupt(key, &cause, step),
             Ok((records, deliveries)) => live.prepare(records, deliveries),
         }
-        // A held instance is not counted: it runs only what it ran before.
-        if live.recovered && !live.held && crashes >= CRASHES {
+        if live.recovered && poisoned {
             return self.poisoned(key, step);
         }
         if !self.names.contains(&fold_name(&live.name)) {
             return self.unregistered(key, step);
         }
+        // A held instance is not counted: it runs only what it ran before.
         if std::mem::take(&mut live.recovered) && !live.held {
             live.state = State::Counting;
             live.suspect = true;
@@ -240,7 +242,7 @@ impl Dispatcher {
                 OpenTask::Event { .. } => {}
             }
         }
-        let answered: Vec<TaskId> = live.mailbox.iter().filter_map(answered_task).collect();
+        let answered: HashSet<TaskId> = live.mailbox.iter().filter_map(answered_task).collect();
         for task in due {
             if !answered.contains(&task) {
                 self.due(key, task);
@@ -259,10 +261,6 @@ impl Dispatcher {
         let Some(live) = self.lives.get_mut(&key) else {
             return;
         };
-        let messages = live.take_unstored();
-        if !messages.is_empty() {
-            step.work.push(Work::Keep { key, exec: live.exec, messages });
-        }
         if live.activities.is_empty() {
             self.forget(key, step);
         } else {
@@ -287,7 +285,7 @@ impl Dispatcher {
         self.park(key, problem, Park::Hold, step);
     }
 
-    /// An instance does not get on; it leaves memory, and what only memory holds goes to the store.
+    /// An instance does not get on, and the store is told why.
     pub(super) fn park(
         &mut self,
         key: InstanceKey,
@@ -299,12 +297,24 @@ impl Dispatcher {
             return;
         };
         step.log(LogLevel::Error, &live.id, problem.message.clone());
+        if std::mem::take(&mut live.in_js) {
+            step.out.drops.push(key);
+        }
+        step.work.push(Work::Park { key, problem, how });
+        match how {
+            // What runs may end, and its results are kept.
+            Park::Mark | Park::Hold => self.suspend(key, step),
+            Park::Fail => self.forget(key, step),
+        }
+    }
+
+    /// Results that stand nowhere but in memory go to the store.
+    pub(super) fn keep_unstored(&mut self, key: InstanceKey, step: &mut Step) {
+        let Some(live) = self.lives.get_mut(&key) else { return };
         let messages = live.take_unstored();
         if !messages.is_empty() {
             step.work.push(Work::Keep { key, exec: live.exec, messages });
         }
-        step.work.push(Work::Park { key, problem, how });
-        self.forget(key, step);
     }
 }
 
@@ -340,6 +350,12 @@ impl From<ReplayTurn> for ActivationTurn {
     fn from(turn: ReplayTurn) -> Self {
         Self { time: turn.time_ms, resolutions: turn.resolutions }
     }
+}
+
+/// Deaths are counted when an instance is taken up again; the first one, of an instance that had begun,
+/// came before that.
+fn has_crashed_too_often(row: &InstanceRow) -> bool {
+    row.head.crashes + u32::from(row.head.begun) >= CRASHES
 }
 
 fn answered_task(delivery: &Delivery) -> Option<TaskId> {

@@ -1,0 +1,135 @@
+/**
+ * `durafn start` and `durafn invoke`: function folders from the command line.
+ *
+ * Owns: the signals of the process, and when it ends.
+ * Must never: run a worker for `invoke`.
+ * Proved by: `__test__/cli.spec.mjs`.
+ */
+
+import type { Command } from 'commander'
+import { DurableError, HubClosed } from '../errors.js'
+import { callManual } from '../host/context.js'
+import { type FunctionApp, openFunctionApp, requireManual } from '../host/function-app.js'
+import { appDirectory, findFunction } from '../host/function-json.js'
+import { hostDirectory } from '../host/package-require.js'
+import { loadFunction } from '../host/script.js'
+import { connect } from '../hub.js'
+import { Log, type Logger } from '../log.js'
+import { jsonOption } from './arguments.js'
+import { note, print, printError, printJson, printTable, stderrLogger } from './output.js'
+import { type StoreOptions, storeOf, withStore } from './store.js'
+
+export function addHost(program: Command): void {
+  program
+    .command('start [dir]')
+    .description('host a folder of functions: load it, open its hub and run its workers')
+    .option('--store <store>', 'sqlite:PATH; default: DURAFN_STORE, else .durafn/hub.db in DIR')
+    .addHelpText(
+      'after',
+      `
+A function is a folder with function.json and index.js. On SIGTERM or SIGINT (Ctrl-C) the host lets
+running activities end and exits; instances go on at the next start.
+
+Examples:
+  $ durafn start
+  $ durafn start functions --store sqlite:/var/lib/orders/hub.db`,
+    )
+    .action((dir: string | undefined, options: StoreOptions) =>
+      start({ ...options, dir: dir ?? '.' }),
+    )
+  withStore(program.command('invoke <name>'))
+    .description('run a manual function in this process, as a client of the hub; prints its result')
+    .addOption(jsonOption('--input <json>', 'its input'))
+    .addHelpText(
+      'after',
+      `
+The host may run or not: what the function starts is kept until one does.
+
+Examples:
+  $ durafn invoke StartBackup --input '{"folder":"photos"}'
+  $ durafn invoke StartBackup --dir functions --store sqlite:/var/lib/orders/hub.db`,
+    )
+    .action(invoke)
+}
+
+// ------------------------------------------------------------------ start
+
+const hostLogger: Logger = {
+  debug: () => {},
+  info: print,
+  warn: note,
+  error: note,
+}
+
+async function start(options: StoreOptions & { dir: string }): Promise<void> {
+  // Before anything else, so that no signal finds the process without its handler.
+  const stopping = stopSignal()
+  const store = storeOf(options)
+  const app = await openFunctionApp(options.dir, { store, logger: hostLogger })
+  printLoaded(app, store)
+  const isIdle = (): void => {
+    printError(new HubClosed('The hub has stopped by itself; the lines above say why.'))
+    process.exitCode = 1
+  }
+  process.once('beforeExit', isIdle)
+  const signal = await stopping
+  process.off('beforeExit', isIdle)
+  print(`${signal}: letting running activities end ...`)
+  await app.close()
+  print('Stopped.')
+  exit(0) // whatever timers or sockets the functions left open
+}
+
+/** The second signal of a kind ends the process at once, as if there were no handler. */
+function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolveSignal) => {
+    process.once('SIGINT', resolveSignal)
+    process.once('SIGTERM', resolveSignal)
+  })
+}
+
+function printLoaded(app: FunctionApp, store: string): void {
+  print(`Function app  ${app.directory}`)
+  print(`Store         ${store}`)
+  print()
+  printTable(
+    ['FUNCTION', 'KIND', 'FILE'],
+    app.functions.map(({ name, kind, file, isDisabled }) => {
+      return [name, isDisabled ? `${kind}, disabled` : kind, file]
+    }),
+  )
+  print()
+  print('Running. Stop with Ctrl-C.')
+}
+
+// ------------------------------------------------------------------ invoke
+
+async function invoke(name: string, options: StoreOptions & { input?: unknown }): Promise<void> {
+  const directory = appDirectory(options.dir ?? '.')
+  hostDirectory(directory)
+  const func = await loadFunction(requireManual(findFunction(directory, name)))
+  const client = await connect({ store: storeOf({ ...options, dir: directory }), logger: false })
+  const isIdle = (): void => {
+    printError(
+      new DurableError(
+        `Function '${func.name}' has nothing left to wait for, and neither returned a promise nor called context.done.`,
+        { code: 'InvalidFunction' },
+      ),
+    )
+    process.exitCode = 1
+  }
+  process.once('beforeExit', isIdle)
+  try {
+    const result = await callManual(func, options.input, client, new Log(stderrLogger))
+    if (result !== undefined) printJson(result)
+  } finally {
+    process.off('beforeExit', isIdle)
+    await client.close()
+  }
+  exit(0)
+}
+
+/** Ends the process when what was printed is out. */
+export function exit(code: number): void {
+  process.stdout.write('', () => process.exit(code))
+}

@@ -1,0 +1,88 @@
+/**
+ * The command line: its commands and what they have in common.
+ *
+ * Owns: the program, `backup`, and the exit code.
+ * Must never: hold what a command does; that is in the files beside.
+ * Proved by: `__test__/cli.spec.mjs`.
+ */
+
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { Command } from 'commander'
+import { addHost, exit } from './host.js'
+import { addInstances } from './instances.js'
+import { print, printError } from './output.js'
+import { type StoreOptions, withExisting, withStore } from './store.js'
+
+/** Runs the command that the arguments ask for. Errors are printed, and the exit code is 1. */
+export async function run(argv: readonly string[]): Promise<void> {
+  process.stdout.on('error', ignoreClosedPipe)
+  try {
+    await makeProgram().parseAsync(argv)
+  } catch (error) {
+    printError(error)
+    exit(1)
+  }
+}
+
+function makeProgram(): Command {
+  const program = new Command('durafn')
+    .description('Durable functions: host a folder of functions, and work with its instances.')
+    .version(version())
+    .configureOutput({ outputError: (message, write) => write(wording(message)) })
+    .addHelpText(
+      'after',
+      `
+Every command works on the store given by --store, else by DURAFN_STORE, else on .durafn/hub.db in
+the app's folder, which is the current one unless given.
+
+Examples:
+  $ durafn start functions
+  $ durafn invoke StartBackup --dir functions --input '{"folder":"photos"}'
+  $ durafn instances list --dir functions`,
+    )
+  addHost(program)
+  addInstances(program)
+  addBackup(program)
+  return program
+}
+
+function addBackup(program: Command): void {
+  withStore(program.command('backup <file>'))
+    .description('copy the hub, while it runs, to a new file')
+    .addHelpText(
+      'after',
+      `
+The file must not exist yet.
+
+Example:
+  $ durafn backup hub-$(date +%F).db`,
+    )
+    .action((file: string, options: StoreOptions) =>
+      withExisting(options, async (client) => {
+        await client.backup(file)
+        print(`Copied to ${resolve(file)}`)
+      }),
+    )
+}
+
+/** Errors of the arguments read like all others. */
+function wording(message: string): string {
+  const line = message
+    .trim()
+    .replace(/^error: /, '')
+    .split('\n')
+    .join(' ')
+  return `durafn: InvalidOption: ${line.replace(/([^.!?'")])$/, '$1.')} See --help.\n`
+}
+
+function version(): string {
+  const file = join(__dirname, '..', '..', 'package.json')
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+}
+
+/** `durafn instances list | head` is no error. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+}

@@ -1,0 +1,351 @@
+//! A hub over any store, driven by hand: work in one transaction, turns from what is stored.
+//!
+//! It checks on the way what holds for every operation: a refusal leaves no trace.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use durafn::core::commit::{TurnCommit, TurnVerdict};
+use durafn::core::error::{Error, ErrorCode};
+use durafn::core::execution::Execution;
+use durafn::core::history::HistoryRecord;
+use durafn::core::instance::InstanceRow;
+use durafn::core::message::{Delivery, Message};
+use durafn::core::replay::Replay;
+use durafn::core::request::{
+    Answer, Command, Control, DiscardReason, HubFacts, HubSettings, OnConflict, RaiseOutcome,
+    StartSpec, UnmatchedEvents,
+};
+use durafn::core::status::RuntimeStatus;
+use durafn::core::turn::{Turn, TurnOutcome};
+use durafn::core::{InstanceKey, TimeMs};
+use durafn::provider::memory::MemoryProvider;
+use durafn::provider::sqlite::{Role, SqliteOptions, SqliteProvider};
+use durafn::provider::transaction::{Context, Effect, Outcome, Work, apply};
+use durafn::provider::{Epoch, Provider, ProviderError};
+use serde::Serialize;
+
+use super::{SeededEntropy, json, payload};
+
+/// A folder that goes with the test.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("durafn-test-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A store and what has to outlive it.
+pub(crate) struct Store {
+    pub(crate) provider: Box<dyn Provider>,
+    folder: Option<Folder>,
+}
+
+impl Store {
+    pub(crate) fn memory() -> Self {
+        Self { provider: Box::new(MemoryProvider::new()), folder: None }
+    }
+
+    pub(crate) fn sqlite_in_memory() -> Self {
+        Self { provider: Box::new(Self::sqlite(None)), folder: None }
+    }
+
+    pub(crate) fn sqlite_file() -> Self {
+        let folder = Folder::new();
+        let provider = Box::new(Self::sqlite(Some(folder.0.join("hub.db"))));
+        Self { provider, folder: Some(folder) }
+    }
+
+    fn sqlite(path: Option<PathBuf>) -> SqliteProvider {
+        // Power is not lost in these tests, and each commit synced would take most of their time.
+        let options = SqliteOptions { path, hub_name: None, relaxed: true, role: Role::Worker };
+        SqliteProvider::open(&options).unwrap()
+    }
+}
+
+/// See the module's text.
+pub(crate) struct Hub {
+    pub(crate) store: Box<dyn Provider>,
+    pub(crate) now_ms: TimeMs,
+    pub(crate) settings: HubSettings,
+    pub(crate) worker_lives: bool,
+    /// Work comes from another process than the worker's.
+    pub(crate) foreign: bool,
+    pub(crate) epoch: Epoch,
+    /// What the last piece of work means for instances, in words.
+    pub(crate) effects: Vec<String>,
+    ids: HashMap<InstanceKey, String>,
+    entropy: SeededEntropy,
+    turn_entropy: SeededEntropy,
+    _folder: Option<Folder>,
+}
+
+impl Hub {
+    /// Takes the hub in the store. All orchestrators `f`, `g` and `child` are registered.
+    pub(crate) fn over(store: Store) -> Self {
+        let Store { provider: mut store, folder } = store;
+        let epoch = store.acquire().unwrap().epoch;
+        let names = ["f", "g", "child"].map(str::to_owned);
+        let settings = HubSettings { orchestrators: names.to_vec(), ..HubSettings::default() };
+        Self {
+            store,
+            now_ms: 1_000,
+            settings,
+            worker_lives: true,
+            foreign: false,
+            epoch,
+            effects: Vec::new(),
+            ids: HashMap::new(),
+            entropy: SeededEntropy::with_prefix(1, "made"),
+            turn_entropy: SeededEntropy::with_prefix(2, "asked"),
+            _folder: folder,
+        }
+    }
+
+    pub(crate) fn buffering(&mut self) {
+        self.settings.unmatched_events = UnmatchedEvents::Buffer;
+    }
+
+    /// Carries out pieces of work in one transaction.
+    pub(crate) fn transact(&mut self, works: &[Work]) -> Result<Vec<Outcome>, ProviderError> {
+        let fence = (!self.foreign).then_some(self.epoch);
+        let mut outcomes = Vec::new();
+        let mut effects = Vec::new();
+        let hub = HubFacts {
+            settings: &self.settings,
+            worker_lives: self.worker_lives,
+            now_ms: self.now_ms,
+        };
+        let (foreign, entropy) = (self.foreign, &mut self.entropy);
+        self.store.transaction(fence, &mut |rows| {
+            outcomes.clear();
+            let mut context =
+                Context { hub: hub.clone(), foreign, entropy: &mut *entropy, effects: Vec::new() };
+            for work in works {
+                outcomes.push(apply(rows, work, &mut context)?);
+            }
+            effects = context.effects;
+            Ok(())
+        })?;
+        self.effects = effects.into_iter().map(|effect| self.describe(effect)).collect();
+        Ok(outcomes)
+    }
+
+    /// One piece of work. If it is refused, nothing has changed.
+    pub(crate) fn work(&mut self, work: Work) -> Outcome {
+        let before = self.snapshot();
+        let outcome = self.transact(&[work]).unwrap().remove(0);
+        let refused = matches!(
+            outcome,
+            Outcome::Command(Err(_)) | Outcome::Turn(TurnVerdict::Refused(_))
+        );
+        if refused {
+            assert_eq!(self.snapshot(), before, "a refusal leaves no trace");
+            assert!(self.effects.is_empty(), "{:?}", self.effects);
+        }
+        outcome
+    }
+
+    pub(crate) fn command(&mut self, command: Command) -> Result<Answer, Error> {
+        match self.work(Work::Command(command)) {
+            Outcome::Command(verdict) => verdict,
+            other => panic!("not the outcome of a command: {other:?}"),
+        }
+    }
+
+    /// The code of the error that a command is refused with.
+    pub(crate) fn refusal(&mut self, command: Command) -> ErrorCode {
+        self.command(command).unwrap_err().code
+    }
+
+    fn describe(&mut self, effect: Effect) -> String {
+        match effect {
+            Effect::Started(started) => {
+                self.ids.insert(started.key, started.id.clone());
+                let under = started.parent_id.map_or_else(String::new, |id| format!(" of {id}"));
+                format!("started {} {}{under}", started.name, started.id)
+            }
+            Effect::Delivered { key, delivery } => {
+                assert!(delivery.key.is_some(), "what is delivered is stored");
+                format!("delivered to {}: {}", self.ids[&key], json(&delivery.message))
+            }
+            Effect::Changed { key } => format!("changed {}", self.ids[&key]),
+            Effect::Ended { instance_id } => format!("ended {instance_id}"),
+        }
+    }
+
+    // ------------------------------------------------------------------------------ turns
+
+    /// Runs a turn of an instance with what is stored for it and what only the worker knows.
+    pub(crate) fn turn(
+        &mut self,
+        id: &str,
+        messages: &[Message],
+        outcome: TurnOutcome,
+    ) -> TurnVerdict {
+        let commit = self.prepare(id, messages, outcome);
+        self.commit(commit)
+    }
+
+    pub(crate) fn commit(&mut self, commit: TurnCommit) -> TurnVerdict {
+        match self.work(Work::Turn(Box::new(commit))) {
+            Outcome::Turn(verdict) => verdict,
+            other => panic!("not the outcome of a turn: {other:?}"),
+        }
+    }
+
+    /// The commit of a turn, made of what is stored now and not written yet.
+    pub(crate) fn prepare(
+        &mut self,
+        id: &str,
+        messages: &[Message],
+        outcome: TurnOutcome,
+    ) -> TurnCommit {
+        let key = self.key(id);
+        let loaded = self.store.load(key).unwrap().unwrap();
+        let exec = loaded.row.head.exec;
+        let stored = loaded.messages.iter().map(|stored| Delivery {
+            key: Some(stored.key),
+            exec: stored.exec,
+            message: Message::decode(&stored.body).unwrap(),
+        });
+        let told = messages.iter().map(|message| Delivery {
+            key: None,
+            exec: Some(exec),
+            message: message.clone(),
+        });
+        let deliveries: Vec<Delivery> = stored.chain(told).collect();
+        let mut execution = folded(&loaded.history);
+        let entropy = &mut self.turn_entropy;
+        let turn = Turn::begin(&mut execution, exec, &deliveries, self.now_ms, entropy);
+        turn.finish(key, exec, &mut execution, loaded.row.ready, outcome, entropy).unwrap()
+    }
+
+    pub(crate) fn execution(&mut self, id: &str) -> Execution {
+        let key = self.key(id);
+        folded(&self.store.history(key).unwrap())
+    }
+
+    // ------------------------------------------------------------------------------ questions
+
+    pub(crate) fn find(&mut self, id: &str) -> Option<InstanceRow> {
+        let row = self.store.find(id).unwrap();
+        if let Some(row) = &row {
+            self.ids.insert(row.head.key, id.to_owned());
+        }
+        row
+    }
+
+    pub(crate) fn row(&mut self, id: &str) -> InstanceRow {
+        self.find(id).unwrap_or_else(|| panic!("no instance '{id}'"))
+    }
+
+    pub(crate) fn key(&mut self, id: &str) -> InstanceKey {
+        self.row(id).head.key
+    }
+
+    pub(crate) fn status(&mut self, id: &str) -> RuntimeStatus {
+        self.row(id).head.status
+    }
+
+    /// The events of its history, row by row, as they are stored.
+    pub(crate) fn history(&mut self, id: &str) -> Vec<String> {
+        let key = self.key(id);
+        let rows = self.store.history(key).unwrap();
+        let events = |row: &Vec<u8>| json(&HistoryRecord::decode(row).unwrap().events);
+        rows.iter().map(events).collect()
+    }
+
+    pub(crate) fn snapshot(&mut self) -> Vec<String> {
+        self.store.snapshot().unwrap().0
+    }
+
+    /// The lines of the snapshot that tell of one kind of row of an instance.
+    pub(crate) fn rows(&mut self, kind: &str, id: &str) -> Vec<String> {
+        let start = format!("{kind} {id:?} ");
+        let lines = self.snapshot().into_iter();
+        lines.filter_map(|line| line.strip_prefix(&start).map(str::to_owned)).collect()
+    }
+}
+
+fn folded(history: &[Vec<u8>]) -> Execution {
+    let records = history.iter().map(|body| HistoryRecord::decode(body).unwrap()).collect();
+    let mut execution = Execution::default();
+    Replay::new(records).next_turns(&mut execution, usize::MAX);
+    execution
+}
+
+// ---------------------------------------------------------------------------------- commands
+
+pub(crate) fn spec(name: &str, id: &str) -> StartSpec {
+    StartSpec {
+        name: name.to_owned(),
+        instance_id: Some(id.to_owned()),
+        input: None,
+        on_conflict: OnConflict::Error,
+    }
+}
+
+pub(crate) fn start(id: &str) -> Command {
+    Command::Start(vec![spec("f", id)])
+}
+
+pub(crate) fn raise(id: &str, name: &str, input: &impl Serialize) -> Command {
+    let (instance_id, name) = (id.to_owned(), name.to_owned());
+    Command::RaiseEvent { instance_id, name, input: Some(payload(input)) }
+}
+
+pub(crate) fn control(id: &str, control: Control) -> Command {
+    let instance_id = id.to_owned();
+    Command::Control { instance_id, control, reason: Some(payload(&"why")), recursive: false }
+}
+
+pub(crate) fn control_all(id: &str, control: Control) -> Command {
+    let instance_id = id.to_owned();
+    Command::Control { instance_id, control, reason: Some(payload(&"why")), recursive: true }
+}
+
+pub(crate) fn terminate(id: &str) -> Command {
+    control(id, Control::Terminate)
+}
+
+pub(crate) fn suspend(id: &str) -> Command {
+    control(id, Control::Suspend)
+}
+
+pub(crate) fn resume(id: &str) -> Command {
+    control(id, Control::Resume)
+}
+
+pub(crate) fn rewind(id: &str) -> Command {
+    Command::Rewind { instance_id: id.to_owned(), reason: Some(payload(&"why")) }
+}
+
+pub(crate) fn restart(id: &str, with_new_instance_id: bool) -> Command {
+    Command::Restart { instance_id: id.to_owned(), with_new_instance_id }
+}
+
+pub(crate) fn purge(id: &str) -> Command {
+    Command::Purge { instance_id: id.to_owned() }
+}
+
+pub(crate) fn discarded(reason: DiscardReason) -> Result<Answer, Error> {
+    Ok(Answer::Raised(RaiseOutcome::Discarded { reason }))
+}
+
+pub(crate) const DELIVERED: Result<Answer, Error> = Ok(Answer::Raised(RaiseOutcome::Delivered));
+pub(crate) const BUFFERED: Result<Answer, Error> = Ok(Answer::Raised(RaiseOutcome::Buffered));
+pub(crate) const DONE: Result<Answer, Error> = Ok(Answer::Done);
