@@ -38,7 +38,7 @@ if (mode === 'resume') {
       JSON.stringify({
         rssMb: rss / 2 ** 20,
         grownMb: (rss - before) / 2 ** 20,
-        idleCpuPercent: (user + system) / 5_000_000 * 100,
+        idleCpuPercent: ((user + system) / 5_000_000) * 100,
       }),
     )
     await hub.close()

@@ -12,11 +12,12 @@ const counter = df.app.orchestration('counter', function* (context) {
 })
 
 // 'buffer': the event is kept if it comes just between two generations.
-await using hub = await df.open({ store: 'sqlite::memory:', unmatchedEvents: 'buffer' })
+const hub = await df.open({ store: 'sqlite::memory:', unmatchedEvents: 'buffer' })
 const id = await hub.client.startNew(counter, { input: 0 })
 while (((await hub.client.getStatus(id))?.customStatus?.count ?? 0) < 5) {
   await new Promise((resolve) => setTimeout(resolve, 5))
 }
 await hub.client.raiseEvent(id, 'Stop')
 const { output } = await hub.client.waitForCompletion(id)
-console.log(`stopped after ${output >= 5 ? 'five generations or more' : output}`)
+console.log(`stopped at ${output}`)
+await hub.close()

@@ -21,8 +21,9 @@ const total = df.app.orchestration('total', function* (context) {
   return lengths.reduce((sum, length) => sum + length, 0)
 })
 
-await using hub = await df.open({ store: 'sqlite::memory:' })
+const hub = await df.open({ store: 'sqlite::memory:' })
 const words = 'the quick brown fox jumps over the lazy dog'.split(' ')
 const id = await hub.client.startNew(total, { input: words })
 const { output } = await hub.client.waitForCompletion(id)
 console.log(`${words.length} words, ${output} letters, at most ${most} at a time`)
+await hub.close()

@@ -12,7 +12,7 @@ const request = df.app.orchestration('request', function* (context) {
   return `${amount}: ${decision.result.approved ? 'approved' : 'rejected'} by ${decision.result.by}`
 })
 
-await using hub = await df.open({ store: 'sqlite::memory:' })
+const hub = await df.open({ store: 'sqlite::memory:' })
 const { client } = hub
 
 const decided = await client.startNew(request, { input: { amount: 120, waitMs: 60_000 } })
@@ -25,6 +25,7 @@ console.log((await client.waitForCompletion(forgotten)).output)
 
 // An event for an instance that does not wait for it is discarded, and the outcome says so.
 console.log(await client.raiseEvent(forgotten, 'Decision', { approved: true, by: 'Bob' }))
+await hub.close()
 
 /** Until the status says that it waits for the event; in real life a person takes longer. */
 async function waitForDecision(id) {

@@ -40,8 +40,9 @@ const book = df.app.orchestration('book', async (context) => {
   }
 })
 
-await using hub = await df.open({ store: 'sqlite::memory:' })
+const hub = await df.open({ store: 'sqlite::memory:' })
 const id = await hub.client.startNew(book, { input: 'to Oslo' })
 const { output } = await hub.client.waitForCompletion(id)
 console.log(log.join('\n'))
 console.log(output)
+await hub.close()

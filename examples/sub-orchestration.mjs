@@ -19,10 +19,11 @@ const releaseAll = df.app.orchestration('releaseAll', function* (context) {
   )
 })
 
-await using hub = await df.open({ store: 'sqlite::memory:' })
+const hub = await df.open({ store: 'sqlite::memory:' })
 const id = await hub.client.startNew(releaseAll, { input: ['engine', 'client'] })
 console.log((await hub.client.waitForCompletion(id)).output)
 const child = await hub.client.getStatus('release-engine')
 console.log(
   `${child.instanceId}: ${child.runtimeStatus}, called by its parent: ${child.parentInstanceId === id}`,
 )
+await hub.close()

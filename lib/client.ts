@@ -7,6 +7,7 @@
  */
 
 import { optionalBoolean, optionalMs, optionsOf, quoteInstanceId } from './check.js'
+import { stringify } from './codec.js'
 import type { Engine } from './engine.js'
 import { TimeoutError } from './errors.js'
 import type { RaiseOutcome, RawJson, StatusRow } from './protocol.js'
@@ -63,6 +64,12 @@ export interface PurgeHistoryResult {
 }
 
 const PAGE_OF_ALL = 1_000
+const DONE = {
+  terminate: 'terminated',
+  suspend: 'suspended',
+  resume: 'resumed',
+  rewind: 'rewound',
+}
 
 /**
  * Starts, queries, terminates and sends events to instances.
@@ -236,7 +243,7 @@ export class DurableClient {
    * Starts a new instance with the name and input of this one.
    *
    * @returns the id of the new one
-   * @throws InstanceNotFound; InstanceNotEnded if the id is to be the same
+   * @throws InstanceNotFound; InstanceAlreadyExists if the id is to be the same and it has not ended
    */
   restart(instanceId: string, options?: RestartOptions | boolean): Promise<string> {
     return this.#send(
@@ -338,8 +345,13 @@ export class DurableClient {
   ): Promise<void> {
     return this.#send(
       () => reasonRequest(verb, instanceId, reason, options, this.#engine.payloadBytes),
-      () => undefined,
+      () => this.#log(verb, instanceId, reason),
     )
+  }
+
+  #log(verb: keyof typeof DONE, instanceId: string, reason: unknown): void {
+    const why = reason === undefined ? '' : `: ${stringify(reason, 'reason', Infinity)}`
+    this.#engine.log.engine('info', `Instance '${instanceId}' was ${DONE[verb]}${why}`)
   }
 
   #warnOfDiscard(

@@ -52,6 +52,8 @@ export interface Call<T> {
 export class Engine implements Surroundings {
   readonly log: Log
   payloadBytes: number
+  /** What the store says of its own durability. */
+  synchronous = ''
   private readonly isWorker: boolean
   private readonly activities: Activities
   private readonly executor: Executor
@@ -98,6 +100,7 @@ export class Engine implements Surroundings {
         engine.pending.set(0, { resolve, reject, convert: null })
       })
       engine.payloadBytes = info.payloadBytes
+      engine.synchronous = info.synchronous
       if (!engine.isWorker && engine.pending.size === 0) engine.hold.unref()
       return engine
     } catch (error) {

@@ -143,10 +143,10 @@ export class Executor {
     if (index === 0 && activation.start !== undefined) {
       execution.start(new OrchestrationInvocation(execution))
     }
-    for (const resolution of turn.resolutions) {
-      this.settle(execution, resolution)
-      if (execution.isDue) execution.step()
-    }
+    // All of them before the code goes on: it may end the execution, and has then seen every event
+    // whose sender was told that it was delivered.
+    for (const resolution of turn.resolutions) this.settle(execution, resolution)
+    if (execution.isDue) execution.step()
   }
 
   private endTurn(run: Run): void {

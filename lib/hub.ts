@@ -161,10 +161,17 @@ export class TaskHub implements AsyncDisposable {
   readonly app: App
   readonly #engine: Engine
 
+  /**
+   * What the store says, read back when it was opened, of how it syncs: for SQLite the value of
+   * `PRAGMA synchronous`, 'FULL', or 'NORMAL' with `durability: 'relaxed'`; 'in memory' for a hub in memory.
+   */
+  readonly synchronous: string
+
   /** @internal */
   constructor(engine: Engine, app: App, hubName: string) {
     this.client = new DurableClient(engine, hubName)
     this.app = app
+    this.synchronous = engine.synchronous
     this.#engine = engine
   }
 

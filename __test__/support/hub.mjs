@@ -141,11 +141,16 @@ export function throwsCode(code, action, { field, message } = {}) {
   return assert.fail(`expected ${code}, nothing was thrown`)
 }
 
+const errorClasses = new Map(
+  Object.values(df)
+    .filter((value) => typeof value === 'function' && typeof value.code === 'string')
+    .map((value) => [value.code, value]),
+)
+
 function checkError(error, code, { field, message }) {
   assert.ok(error instanceof df.DurableError, `not an error of the package: ${error?.stack}`)
   assert.equal(error.code, code, error.stack)
-  const ofCode = code === 'Timeout' ? df.TimeoutError : df[code]
-  assert.ok(error instanceof ofCode, `not a ${code}: ${error.constructor.name}`)
+  assert.ok(error instanceof errorClasses.get(code), `not a ${code}: ${error.constructor.name}`)
   if (field !== undefined) assert.equal(error.field, field, error.stack)
   if (message !== undefined) assert.match(error.message, message)
   return error

@@ -11,6 +11,9 @@ import { messageOf } from '../failure.js'
 import type { Logger } from '../log.js'
 
 const GAP = '  '
+/** How much of the last column is shown; on a terminal what fits, but not less than this. */
+const LAST_CHARS = 100
+const LAST_CHARS_MIN = 20
 const DIM = '\u001b[2m'
 const RESET = '\u001b[0m'
 
@@ -39,7 +42,8 @@ export function printTable(
     Math.max(heading.length, ...rows.map((row) => row[column]?.length ?? 0)),
   )
   const before = widths.slice(0, last).reduce((sum, width) => sum + width + GAP.length, 0)
-  const room = process.stdout.isTTY ? Math.max(process.stdout.columns - before, 16) : Infinity
+  const { isTTY, columns } = process.stdout
+  const room = isTTY ? Math.max((columns || 80) - before, LAST_CHARS_MIN) : LAST_CHARS
   const lineOf = (cells: readonly string[]): string =>
     cells
       .map((cell, column) => (column === last ? cut(cell, room) : cell.padEnd(widths[column] ?? 0)))

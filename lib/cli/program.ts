@@ -73,7 +73,7 @@ function wording(message: string): string {
     .replace(/^error: /, '')
     .split('\n')
     .join(' ')
-  return `durafn: InvalidOption: ${line.replace(/([^.!?'")])$/, '$1.')} See --help.\n`
+  return `durafn: InvalidOption: ${line.replace(/[^.!?]$/, '$&.')} See --help.\n`
 }
 
 function version(): string {

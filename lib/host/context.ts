@@ -139,23 +139,23 @@ function assignedBy(
 /** Calls a function that ends by the promise it returns, or by `context.done`. */
 function run(func: LoadedFunction, context: FunctionContext, inputs: unknown[]): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    let endedBy: string | null = null
-    const end = (by: string, error: unknown, result: unknown): void => {
+    let endedBy: 'done' | 'promise' | null = null
+    const end = (by: 'done' | 'promise', hasFailed: boolean, value: unknown): void => {
       if (endedBy !== null) {
         if (by === 'done') warnOfSecondEnd(context, endedBy)
-        else if (isFailure(error)) context.log.error(`It failed after done: ${messageOf(error)}`)
+        else if (hasFailed) context.log.error(`It failed after done: ${messageOf(value)}`)
         return
       }
       endedBy = by
-      if (isFailure(error)) reject(error)
-      else resolve(result)
+      if (hasFailed) reject(value)
+      else resolve(value)
     }
-    context.done = (error, result) => end('done', error, result)
+    context.done = (error, result) => end('done', Boolean(error), error ? error : result)
     const returned = func.run(context, ...inputs)
     if (isThenable(returned)) {
       returned.then(
-        (result) => end('promise', undefined, result),
-        (error) => end('promise', error ?? new Error('It failed without an error.'), undefined),
+        (result) => end('promise', false, result),
+        (error) => end('promise', true, error),
       )
     } else if (returned !== undefined && endedBy === null) {
       context.log.warn(
@@ -168,10 +168,6 @@ function run(func: LoadedFunction, context: FunctionContext, inputs: unknown[]):
 function warnOfSecondEnd(context: FunctionContext, endedBy: string): void {
   const what = endedBy === 'done' ? 'a second time' : 'after its promise had settled'
   context.log.warn(`context.done was called ${what}, which is ignored.`)
-}
-
-function isFailure(error: unknown): boolean {
-  return error !== undefined && error !== null && error !== false
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -155,8 +155,10 @@ export class FunctionApp implements AsyncDisposable {
   async invoke(name: string, input?: unknown): Promise<unknown> {
     if (this.#isClosed) throw new HubClosed('The function app is closed.')
     if (typeof name !== 'string') throw invalid('name', 'must be a string', name ?? null)
-    const func = this.#loaded.find((each) => each.name.toLowerCase() === name.toLowerCase())
-    if (func !== undefined) return callManual(requireManual(func), input, this.client, this.#log)
+    const info = this.functions.find((each) => each.name.toLowerCase() === name.toLowerCase())
+    const func = this.#loaded.find((each) => each.name === info?.name)
+    if (info !== undefined) requireManual(info)
+    if (func !== undefined) return callManual(func, input, this.client, this.#log)
     const names = this.#loaded.filter(({ kind }) => kind === 'manual').map((each) => each.name)
     throw new NotRegistered(
       `There is no function named '${name}' in ${this.directory}. Manual functions: ${names.join(', ') || 'none'}.`,

@@ -159,7 +159,7 @@ impl TurnCommit {
     /// The change of the instance's row, or `None` if the turn leaves it as it is: an open
     /// instance's last update is told by its last row of history.
     #[must_use]
-    pub fn row_change(&self) -> Option<InstanceChange> {
+    pub fn row_change(&self, head: &InstanceHead) -> Option<InstanceChange> {
         let now = self.record.time_ms;
         let touched = self.begins
             || self.ready_changed
@@ -176,8 +176,8 @@ impl TurnCommit {
         };
         if self.begins {
             change.status = Some(RuntimeStatus::Running);
-            // That of the first generation stays; `exec` 0 is the first.
-            change.created_ms = (self.exec == 0).then_some(now);
+            // That of the first generation stays, and that of a first turn that was rewound.
+            change.created_ms = (!head.begun).then_some(now);
         }
         if self.ready_changed {
             change.ready = Some(self.ready);

@@ -99,8 +99,11 @@ pub fn engine_failure(code: ErrorCode, message: &str) -> Payload {
         name: ErrorCode,
         message: &'a str,
         code: ErrorCode,
+        /// JavaScript takes what has one for an error, at any depth.
+        stack: String,
     }
-    raw(&Failure { name: code, message, code })
+    let stack = format!("{code:?}: {message}");
+    raw(&Failure { name: code, message, code, stack })
 }
 
 /// JSON text of a value of the engine's own types, which always serialise.

@@ -23,7 +23,7 @@ pub const REPLAY_TURNS: usize = 1_000;
 /// Instances on a page of a listing.
 pub const PAGE_INSTANCES: usize = 1_000;
 /// Rows that a filter may pass over before a page is returned short.
-pub const PAGE_SCAN_ROWS: usize = 20_000;
+pub const PAGE_SCAN_ROWS: usize = 5_000;
 /// Instances purged in one transaction.
 pub const PURGE_INSTANCES: usize = 200;
 /// Timers that are due later than this from now stay in the store, in milliseconds.

@@ -4,77 +4,117 @@
 //! activities and sub-orchestrations whose failure it was told run once more. Must never: touch an
 //! earlier turn: what they did stands. Proved by `tests/conformance.rs`.
 
-use super::TaskId;
 use super::execution::{Execution, OpenTask};
 use super::history::{ChildEnd, HistoryEvent, HistoryRecord};
+use super::ids::fold_name;
 use super::message::Message;
+use super::{Name, TaskId, TimeMs};
 
 /// What a rewind does.
 #[derive(Debug)]
 pub struct Rewind {
-    /// Position of the row of history that goes.
-    pub undone: usize,
+    /// Position of the row of history that goes; `None` if the execution did not fail in a turn.
+    pub undone: Option<usize>,
     /// Messages that come again, in the order in which the turn had them.
     pub messages: Vec<Message>,
-    /// Sub-orchestrations that did not complete, to be rewound too, with their tasks.
-    pub children: Vec<(TaskId, ChildEnd)>,
-    /// An activity is under way or due after the rewind.
-    pub ready: bool,
+    /// Sub-orchestrations that the execution waits for after the rewind.
+    pub children: Vec<AwaitedChild>,
     /// Timers that are set again.
-    pub timers: Vec<(TaskId, i64)>,
-    /// Waits that are open again, by name, one entry a wait.
+    pub timers: Vec<(TaskId, TimeMs)>,
+    /// Waits that are open again, by folded name, one entry a wait.
     pub waits: Vec<String>,
 }
 
-/// Plans the rewind of an execution whose last turn failed; `None` if it has no turn.
+/// See [`Rewind::children`].
+#[derive(Debug)]
+pub struct AwaitedChild {
+    /// The task it answers to.
+    pub task: TaskId,
+    /// Name of its orchestrator.
+    pub name: Name,
+    /// Its id.
+    pub instance_id: String,
+    /// How it ended, if the undone turn was told.
+    pub end: Option<ChildEnd>,
+}
+
+/// Plans the rewind of an execution that failed.
 #[must_use]
-pub fn plan(records: &[HistoryRecord]) -> Option<Rewind> {
-    let undone = records.iter().rposition(|record| !record.notice)?;
+pub fn plan(records: &[HistoryRecord]) -> Rewind {
+    // If the engine failed it, the last turn is not at fault and stands.
+    let undone = records.iter().rposition(|record| !record.notice).filter(|last| {
+        matches!(records[*last].events.last(), Some(HistoryEvent::ExecutionFailed {}))
+    });
+    let kept = &records[..undone.unwrap_or(records.len())];
     let mut execution = Execution::default();
-    for record in records[..undone].iter().filter(|record| !record.notice) {
+    for record in kept.iter().filter(|record| !record.notice) {
         execution.begin_turn(record.time_ms);
         record.events.iter().for_each(|event| execution.apply(event));
     }
-    let (mut messages, mut children) = (Vec::new(), Vec::new());
-    for event in &records[undone].events {
-        match event {
-            HistoryEvent::TaskCompleted { task, result } => {
-                messages.push(Message::TaskCompleted { task: *task, result: result.clone() });
-            }
-            HistoryEvent::SubOrchestrationInstanceCompleted { task, result } => {
-                messages.push(Message::ChildCompleted { task: *task, result: result.clone() });
-            }
-            HistoryEvent::EventRaised { task, input } => {
-                if let Some(OpenTask::Event { name, .. }) = execution.task(*task) {
-                    let name = name.to_string();
-                    messages.push(Message::EventRaised { name, input: input.clone() });
-                }
-            }
-            HistoryEvent::SubOrchestrationInstanceFailed { task, child, again_at: None } => {
-                children.push((*task, child.clone()));
-            }
-            _ => {}
-        }
-    }
-    // An event that comes again is held by its wait; the other waits are open.
-    let mut waits: Vec<String> = Vec::new();
-    let mut timers = Vec::new();
+    let events = undone.map_or(&[][..], |undone| &records[undone].events);
+    let messages: Vec<Message> =
+        events.iter().filter_map(|event| again(event, &execution)).collect();
+    let mut plan =
+        Rewind { undone, messages, children: Vec::new(), timers: Vec::new(), waits: Vec::new() };
     for (task, open) in execution.open() {
         match open {
-            OpenTask::Timer { fire_at } => timers.push((task, *fire_at)),
-            OpenTask::Activity(call) | OpenTask::Child { call, .. } => {
-                timers.extend(call.again_at.map(|at| (task, at)));
-            }
-            OpenTask::Event { name, .. } => waits.push(super::ids::fold_name(name)),
+            OpenTask::Timer { fire_at } => plan.timers.push((task, *fire_at)),
+            OpenTask::Activity(call) => plan.timers.extend(call.again_at.map(|at| (task, at))),
+            OpenTask::Child { call, instance_id, .. } => match call.again_at {
+                Some(at) => plan.timers.push((task, at)),
+                None if plan.messages.iter().any(|message| message.task() == Some(task)) => {}
+                None => plan.children.push(AwaitedChild {
+                    task,
+                    name: call.name.clone(),
+                    instance_id: instance_id.clone(),
+                    end: end_of(task, events),
+                }),
+            },
+            OpenTask::Event { name, .. } => plan.waits.push(fold_name(name)),
         }
     }
-    for message in &messages {
-        if let Message::EventRaised { name, .. } = message {
-            let folded = super::ids::fold_name(name);
-            if let Some(taken) = waits.iter().position(|wait| *wait == folded) {
-                waits.remove(taken);
+    plan.close_waits_of_messages();
+    plan
+}
+
+impl Rewind {
+    /// An event that comes again is held by its wait; the other waits are open.
+    fn close_waits_of_messages(&mut self) {
+        for message in &self.messages {
+            if let Message::EventRaised { name, .. } = message {
+                let folded = fold_name(name);
+                if let Some(taken) = self.waits.iter().position(|wait| *wait == folded) {
+                    self.waits.remove(taken);
+                }
             }
         }
     }
-    Some(Rewind { undone, messages, children, ready: execution.ready(), timers, waits })
+}
+
+/// The message that caused an event of the undone turn, if it tells of a success.
+fn again(event: &HistoryEvent, before: &Execution) -> Option<Message> {
+    match event {
+        HistoryEvent::TaskCompleted { task, result } => {
+            Some(Message::TaskCompleted { task: *task, result: result.clone() })
+        }
+        HistoryEvent::SubOrchestrationInstanceCompleted { task, result } => {
+            Some(Message::ChildCompleted { task: *task, result: result.clone() })
+        }
+        HistoryEvent::EventRaised { task, input } => match before.task(*task) {
+            Some(OpenTask::Event { name, .. }) => {
+                Some(Message::EventRaised { name: name.to_string(), input: input.clone() })
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn end_of(task: TaskId, events: &[HistoryEvent]) -> Option<ChildEnd> {
+    events.iter().find_map(|event| match event {
+        HistoryEvent::SubOrchestrationInstanceFailed { task: of, child, .. } if *of == task => {
+            Some(child.clone())
+        }
+        _ => None,
+    })
 }

@@ -148,10 +148,8 @@ impl Hub {
     pub(crate) fn work(&mut self, work: Work) -> Outcome {
         let before = self.snapshot();
         let outcome = self.transact(&[work]).unwrap().remove(0);
-        let refused = matches!(
-            outcome,
-            Outcome::Command(Err(_)) | Outcome::Turn(TurnVerdict::Refused(_))
-        );
+        let refused =
+            matches!(outcome, Outcome::Command(Err(_)) | Outcome::Turn(TurnVerdict::Refused(_)));
         if refused {
             assert_eq!(self.snapshot(), before, "a refusal leaves no trace");
             assert!(self.effects.is_empty(), "{:?}", self.effects);

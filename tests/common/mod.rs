@@ -48,7 +48,7 @@ impl Rng {
 #[derive(Debug, Clone)]
 pub(crate) struct SeededEntropy {
     rng: Rng,
-    prefix: &'static str,
+    prefix: String,
     ids: u32,
 }
 
@@ -58,8 +58,8 @@ impl SeededEntropy {
     }
 
     /// Two sources in one test need two prefixes: an id is never given twice.
-    pub(crate) fn with_prefix(seed: u64, prefix: &'static str) -> Self {
-        Self { rng: Rng::new(seed), prefix, ids: 0 }
+    pub(crate) fn with_prefix(seed: u64, prefix: &str) -> Self {
+        Self { rng: Rng::new(seed), prefix: prefix.to_owned(), ids: 0 }
     }
 }
 

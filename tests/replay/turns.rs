@@ -133,7 +133,7 @@ fn a_custom_status_is_committed_and_not_part_of_history() {
     };
     let commit = run.turn(1, &[], outcome);
     assert!(events(&commit).is_empty());
-    assert_eq!(commit.row_change().unwrap().custom_status.unwrap().get(), "\"half\"");
+    assert_eq!(commit.custom_status.unwrap().get(), "\"half\"");
 }
 
 #[test]

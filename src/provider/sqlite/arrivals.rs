@@ -54,15 +54,15 @@ impl Watch {
         if self.seen.is_none() {
             sql.reading(|sql| self.begin(sql))?;
         } else if self.version != Some(data_version(sql)?) {
-            sql.reading(|sql| self.look(sql))?;
+            sql.reading(|sql| self.look(sql, data_version(sql)?))?;
         }
         Ok(std::mem::take(&mut self.found))
     }
 
-    /// Called in each transaction that writes, before it does: what stands above the greatest keys
-    /// now is not ours.
-    pub(super) fn before_work(&mut self, sql: Sql<'_>) -> Result<()> {
-        if self.seen.is_none() { Ok(()) } else { self.look(sql) }
+    /// Called in each transaction that writes, before it does, with the `data_version`: what stands
+    /// above the greatest keys now is not ours.
+    pub(super) fn before_work(&mut self, sql: Sql<'_>, version: i64) -> Result<()> {
+        self.look(sql, version)
     }
 
     /// Called after each commit, with the greatest keys that it gave.
@@ -95,9 +95,9 @@ impl Watch {
     }
 
     /// Runs in a transaction, so that version, rows and greatest keys are of one state.
-    fn look(&mut self, sql: Sql<'_>) -> Result<()> {
-        let version = Some(data_version(sql)?);
-        let Some(mut seen) = self.seen.filter(|_| self.version != version) else { return Ok(()) };
+    fn look(&mut self, sql: Sql<'_>, version: i64) -> Result<()> {
+        let new = self.version != Some(version);
+        let Some(mut seen) = self.seen.filter(|_| new) else { return Ok(()) };
         let ready: Vec<InstanceKey> =
             sql.all("read new instances", NEW_READY, [seen.iid], |row| column(row, 0))?;
         let messages = sql.all("read new messages", NEW_MESSAGES, [seen.mid], delivery)?;
@@ -105,12 +105,13 @@ impl Watch {
         self.found.ready.extend(ready);
         self.found.messages.extend(messages);
         self.seen = Some(seen);
-        self.version = version;
+        self.version = Some(version);
         Ok(())
     }
 }
 
-fn data_version(sql: Sql<'_>) -> Result<i64> {
+/// Changes when another connection commits, and never by commits of this one.
+pub(super) fn data_version(sql: Sql<'_>) -> Result<i64> {
     let version = sql.one("read the data version", DATA_VERSION, [], |row| column(row, 0))?;
     Ok(version.unwrap_or_default())
 }

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::provider::{ProviderError, ProviderErrorKind, Result};
 
-use super::files::HubFiles;
+use super::files::{HubFiles, WaitingLine};
 use super::statement::{Sql, Transaction, column, failed};
 
 /// "dfn1", in the header of each hub.
@@ -82,14 +82,17 @@ pub(super) fn connect_in_memory() -> Result<Connection> {
 
 /// Makes the tables, or brings them up to date. One process does it at a time, and none while a
 /// worker of an older version lives.
-pub(super) fn prepare_tables(conn: &Connection, files: &HubFiles) -> Result<()> {
+pub(super) fn prepare_tables(
+    conn: &Connection,
+    files: &HubFiles,
+    line: &WaitingLine,
+) -> Result<()> {
     let operation = "make the hub's tables";
     let version = recognise(conn)?;
     // A copy of a hub has tables but no write-ahead log.
     if version == MIGRATIONS.len() && journal_mode(conn, "PRAGMA journal_mode")? == "wal" {
         return Ok(());
     }
-    let line = files.line()?;
     let _closed = line.close()?;
     if version > 0 && files.worker_lives()? {
         let cause = "a worker of an older version has the hub; stop it first";

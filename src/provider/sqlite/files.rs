@@ -1,7 +1,7 @@
 //! The files of a hub beside those of SQLite, and the locks on them.
 //!
-//! Owns: who the worker is (`-lock`), and which clients wait for the writer's lock (`-waiting`). Both
-//! are locks of the operating system, gone with the process that held them.
+//! Owns: who the worker is (`-lock`), and whether anyone waits for the writer's lock (`-waiting`).
+//! Both are locks of the operating system, gone with the process that held them.
 //! Must never: open the hub's file itself. Closing it would drop the locks that SQLite has on it in
 //! this process. Proved by `tests/provider_sqlite.rs`.
 
@@ -18,9 +18,9 @@ use crate::provider::{ProviderError, ProviderErrorKind, Result};
 /// lives has the lock for some microseconds.
 const TAKE_TRIES: u32 = 50;
 const TAKE_PAUSE: Duration = Duration::from_millis(2);
-/// How long, at most, the worker stands back for clients between two of its transactions.
-const YIELD_PAUSE: Duration = Duration::from_micros(500);
-const YIELD_PAUSES: u32 = 4;
+/// How long, at most, one who has written stands back for those who wait: 2 ms.
+const BACK_PAUSE: Duration = Duration::from_micros(200);
+const BACK_PAUSES: u32 = 10;
 
 /// Where a hub is.
 #[derive(Debug, Clone)]
@@ -79,6 +79,12 @@ impl HubFiles {
         Ok(WaitingLine { file: self.beside("-waiting")? })
     }
 
+    /// The system says better than SQLite why a file cannot be opened.
+    pub(super) fn explain(&self, error: ProviderError) -> ProviderError {
+        let refused = error.kind == ProviderErrorKind::ReadOnly;
+        refused.then(|| self.line().err()).flatten().unwrap_or(error)
+    }
+
     fn beside(&self, suffix: &str) -> Result<File> {
         let mut path = OsString::from(&self.hub);
         path.push(suffix);
@@ -96,7 +102,8 @@ pub(super) struct WorkerLock {
     _file: File,
 }
 
-/// Clients that want to write hold a shared lock on this file until they may.
+/// Whoever wants to write holds a shared lock on this file until it may. SQLite's own lock goes to the
+/// one who asks in the right microsecond, which is the one who has just let go of it.
 #[derive(Debug)]
 pub(super) struct WaitingLine {
     file: File,
@@ -110,22 +117,33 @@ impl WaitingLine {
         Ok(Waiting(&self.file))
     }
 
-    /// Keeps every client out until the guard is dropped: the tables are being made.
+    /// Keeps everyone out until the guard is dropped: the tables are being made.
     pub(super) fn close(&self) -> Result<Waiting<'_>> {
         self.file.lock().map_err(|error| lock_failed(&error))?;
         Ok(Waiting(&self.file))
     }
 
-    /// Stands back as long as a client waits, within reason.
-    pub(super) fn yield_to_clients(&self) {
-        for _ in 0..YIELD_PAUSES {
-            match self.file.try_lock() {
-                Err(TryLockError::WouldBlock) => sleep(YIELD_PAUSE),
-                // A lock that fails is no reason not to write.
-                Ok(()) | Err(TryLockError::Error(_)) => break,
+    /// For one who wrote last: stands back while someone waits, until someone has had a turn.
+    pub(super) fn stand_back(&self, mut had_a_turn: impl FnMut() -> Result<bool>) -> Result<()> {
+        for _ in 0..BACK_PAUSES {
+            if !self.someone_waits() || had_a_turn()? {
+                break;
             }
+            sleep(BACK_PAUSE);
         }
-        let _ = self.file.unlock();
+        Ok(())
+    }
+
+    fn someone_waits(&self) -> bool {
+        match self.file.try_lock() {
+            Ok(()) => {
+                let _ = self.file.unlock();
+                false
+            }
+            Err(TryLockError::WouldBlock) => true,
+            // A lock that fails is no reason not to write.
+            Err(TryLockError::Error(_)) => false,
+        }
     }
 }
 

@@ -11,8 +11,9 @@
 //! checkpoint  the size of the log                                   statement   rusqlite's errors
 //! ```
 //!
-//! A client that wants to write stands in line (`files::WaitingLine`) until SQLite gives it the lock;
-//! the worker, which writes all the time, looks at the line between two transactions and stands back.
+//! Whoever wants to write stands in line (`files::WaitingLine`) until SQLite gives it the lock. Who has
+//! written looks at the line before it writes again, and stands back until someone has had a turn. So
+//! neither a busy worker keeps clients out, nor busy clients the worker.
 
 mod arrivals;
 mod checkpoint;
@@ -35,7 +36,7 @@ use crate::provider::{
     Arrivals, Epoch, Ownership, Provider, ProviderError, ProviderErrorKind, Reader, Result, Rows,
 };
 
-use arrivals::{Newest, Watch};
+use arrivals::{Newest, Watch, data_version};
 use checkpoint::{Log, checkpoint};
 use connection::Purpose;
 use files::{HubFiles, WaitingLine, WorkerLock};
@@ -80,9 +81,12 @@ pub struct SqliteProvider {
     /// `None` for a hub in memory.
     place: Option<Place>,
     relaxed: bool,
+    role: Role,
     owned: Option<Owned>,
     watch: Watch,
     log: Log,
+    /// The connection's `data_version` in its last transaction.
+    last_turn: Option<i64>,
     /// Set while a commit runs, and after one that failed.
     in_doubt: bool,
 }
@@ -108,16 +112,20 @@ impl SqliteProvider {
             conn: None,
             place: None,
             relaxed: options.relaxed,
+            role: options.role,
             owned: None,
             watch: Watch::default(),
             log: Log::default(),
+            last_turn: None,
             in_doubt: false,
         };
         if let Some(path) = &options.path {
             let files = HubFiles::prepare(path)?;
-            let conn = connection::connect(&files, Purpose::writing(options.relaxed))?;
-            connection::prepare_tables(&conn, &files)?;
-            provider.place = Some(Place { line: files.line()?, files });
+            let connected = connection::connect(&files, Purpose::writing(options.relaxed));
+            let conn = connected.map_err(|error| files.explain(error))?;
+            let line = files.line()?;
+            connection::prepare_tables(&conn, &files, &line)?;
+            provider.place = Some(Place { files, line });
             provider.conn = Some(conn);
         } else {
             provider.conn = Some(connection::connect_in_memory()?);
@@ -153,14 +161,16 @@ impl SqliteProvider {
         let owned = self.owned.as_ref();
         let conn = connected(&mut self.conn, self.place.as_ref(), self.relaxed, owned.is_some())?;
         let sql = Sql(conn);
-        let transaction = begin(sql, self.place.as_ref(), owned.is_some())?;
+        let transaction = begin(sql, self.place.as_ref(), self.last_turn)?;
+        let version = data_version(sql)?;
+        self.last_turn = Some(version);
         if let Some(owned) = owned.filter(|_| fenced) {
             let fence = [owned.epoch, owned.commit_seq];
             if sql.run("check the ownership", FENCE, fence)? == 0 {
                 return Err(lost("another worker has taken it, or a commit is in doubt"));
             }
         }
-        self.watch.before_work(sql)?;
+        self.watch.before_work(sql, version)?;
         let mut rows = SqliteRows::new(sql);
         work(&mut rows)?;
         self.in_doubt = true;
@@ -175,6 +185,7 @@ impl SqliteProvider {
     fn drop_doubtful_connection(&mut self) {
         if self.in_doubt && self.place.is_some() && self.owned.is_some() {
             self.conn = None;
+            self.last_turn = None;
             self.watch.reconnected();
         }
         self.in_doubt = false;
@@ -203,6 +214,10 @@ impl Provider for SqliteProvider {
 
     fn acquire(&mut self) -> Result<Ownership> {
         let operation = "take the hub";
+        if self.role == Role::Client {
+            let cause = "it was opened as a client";
+            return Err(ProviderError::new(ProviderErrorKind::Invalid, operation, cause));
+        }
         self.owned = None;
         let lock = match &self.place {
             Some(place) => place.files.take()?,
@@ -217,7 +232,7 @@ impl Provider for SqliteProvider {
             return Err(ProviderError::new(ProviderErrorKind::HubInUse, operation, cause));
         }
         may_checkpoint(conn, lock.is_some())?;
-        let transaction = begin(sql, self.place.as_ref(), true)?;
+        let transaction = begin(sql, self.place.as_ref(), None)?;
         let owner = format!("process {}", std::process::id());
         let taken = sql.one(operation, TAKE, [owner], |row| {
             Ok((column::<String>(row, 0)?, column(row, 1)?, column(row, 2)?))
@@ -314,16 +329,16 @@ fn connected<'c>(
     relaxed: bool,
     owner: bool,
 ) -> Result<&'c Connection> {
-    match slot {
-        Some(conn) => Ok(conn),
-        None => {
-            let Some(place) = place else {
-                let cause = "a hub in memory is gone with its connection";
-                return Err(ProviderError::new(ProviderErrorKind::Permanent, "connect", cause));
-            };
+    match (slot, place) {
+        (Some(conn), _) => Ok(conn),
+        (slot, Some(place)) => {
             let conn = connection::connect(&place.files, Purpose::writing(relaxed))?;
             may_checkpoint(&conn, owner)?;
             Ok(slot.insert(conn))
+        }
+        (None, None) => {
+            let cause = "a hub in memory is gone with its connection";
+            Err(ProviderError::new(ProviderErrorKind::Permanent, "connect", cause))
         }
     }
 }
@@ -335,18 +350,18 @@ fn may_checkpoint(conn: &Connection, may: bool) -> Result<()> {
         .map_err(|error| failed("configure SQLite", &error))
 }
 
-fn begin<'c>(sql: Sql<'c>, place: Option<&Place>, owner: bool) -> Result<Transaction<'c>> {
-    match place {
-        Some(place) if owner => {
-            place.line.yield_to_clients();
-            Transaction::immediate(sql)
-        }
-        Some(place) => {
-            let _waiting = place.line.wait()?;
-            Transaction::immediate(sql)
-        }
-        None => Transaction::immediate(sql),
+/// Begins to write when it is this connection's turn.
+fn begin<'c>(
+    sql: Sql<'c>,
+    place: Option<&Place>,
+    last_turn: Option<i64>,
+) -> Result<Transaction<'c>> {
+    let Some(Place { line, .. }) = place else { return Transaction::immediate(sql) };
+    if let Some(version) = last_turn {
+        line.stand_back(|| Ok(data_version(sql)? != version))?;
     }
+    let _waiting = line.wait()?;
+    Transaction::immediate(sql)
 }
 
 fn lost(cause: &str) -> ProviderError {

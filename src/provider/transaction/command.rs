@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::core::error::{Error, ErrorCode};
-use crate::core::history::{ChildEnd, HistoryEvent, HistoryRecord};
+use crate::core::history::HistoryEvent;
 use crate::core::ids;
 use crate::core::instance::{InstanceChange, InstanceHead, NewInstance};
 use crate::core::limits::RECURSION_DEPTH;
@@ -16,14 +16,15 @@ use crate::core::request::{
     StartSpec,
 };
 use crate::core::status::RuntimeStatus;
-use crate::core::{InstanceKey, Payload, TaskId, rewind};
+use crate::core::{InstanceKey, Payload};
 
 use super::ending::{append_notice, terminate};
-use super::{Context, Effect, StartedInstance, insert};
+use super::rewind::rewind_tree;
+use super::{Context, Effect, StartedInstance};
 use crate::provider::rows::{Clear, NewMessage};
-use crate::provider::{ProviderError, ProviderErrorKind, Result, Rows};
+use crate::provider::{Result, Rows};
 
-type Verdict = std::result::Result<Answer, Error>;
+pub(super) type Verdict = std::result::Result<Answer, Error>;
 
 /// Carries out a command, or refuses it and writes nothing.
 ///
@@ -261,84 +262,6 @@ fn control_one(
     }
     rows.update_instance(head.key, &change)?;
     context.note_change(rows, head.key)
-}
-
-fn rewind_tree(
-    rows: &mut dyn Rows,
-    id: &str,
-    reason: Option<&Payload>,
-    context: &mut Context<'_>,
-) -> Result<Verdict> {
-    let head = rows.head_by_id(id)?;
-    if let Err(error) = request::check_rewind(id, head.as_ref()) {
-        return Ok(Err(error));
-    }
-    let mut next: Vec<InstanceHead> = head.into_iter().collect();
-    while let Some(head) = next.pop() {
-        for (task, end) in rewind_one(rows, &head, reason, context)? {
-            let child = rows.head_by_id(&end.instance_id)?.filter(|child| {
-                child.status == RuntimeStatus::Failed
-                    && child.parent.is_some_and(|parent| parent.key == head.key)
-            });
-            match child {
-                Some(child) => next.push(child),
-                // It cannot run again, so the parent is told of its end once more.
-                None => {
-                    insert(
-                        rows,
-                        head.key,
-                        Some(head.exec),
-                        &Message::ChildFailed { task, child: end },
-                    )?;
-                }
-            }
-        }
-    }
-    Ok(Ok(Answer::Done))
-}
-
-fn rewind_one(
-    rows: &mut dyn Rows,
-    head: &InstanceHead,
-    reason: Option<&Payload>,
-    context: &mut Context<'_>,
-) -> Result<Vec<(TaskId, ChildEnd)>> {
-    let stored = rows.history(head.key, head.exec)?;
-    let records: std::result::Result<Vec<HistoryRecord>, String> =
-        stored.iter().map(|(_, body)| HistoryRecord::decode(body)).collect();
-    let records = records.map_err(|cause| {
-        ProviderError::new(ProviderErrorKind::Corrupt, "reading the history to rewind", cause)
-    })?;
-    let mut children = Vec::new();
-    if let Some(plan) = rewind::plan(&records) {
-        rows.remove_history(stored[plan.undone].0)?;
-        for message in &plan.messages {
-            insert(rows, head.key, Some(head.exec), message)?;
-        }
-        for (task, fire_at) in plan.timers {
-            rows.set_timer(head.key, task, fire_at)?;
-        }
-        for wait in plan.waits {
-            rows.open_wait(head.key, &wait)?;
-        }
-        children = plan.children;
-    }
-    let now = context.hub.now_ms;
-    let event = HistoryEvent::ExecutionRewound { reason: reason.cloned() };
-    append_notice(rows, head, now, event)?;
-    let change = InstanceChange {
-        status: Some(RuntimeStatus::Running),
-        updated_ms: Some(now),
-        completed_ms: Some(None),
-        failure: Some(None),
-        problem: Some(None),
-        crashes: Some(0),
-        ready: Some(true),
-        ..InstanceChange::default()
-    };
-    rows.update_instance(head.key, &change)?;
-    context.note_change(rows, head.key)?;
-    Ok(children)
 }
 
 fn restart(

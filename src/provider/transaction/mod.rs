@@ -7,6 +7,7 @@
 
 mod command;
 mod ending;
+mod rewind;
 mod turn;
 
 pub use command::apply_command;

@@ -43,7 +43,7 @@ pub fn apply_turn(
     for child in &commit.children {
         start_child(rows, &head, commit, child, context)?;
     }
-    if let Some(change) = commit.row_change() {
+    if let Some(change) = commit.row_change(&head) {
         rows.update_instance(commit.key, &change)?;
     }
     Ok(TurnVerdict::Committed)

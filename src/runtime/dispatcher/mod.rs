@@ -239,7 +239,7 @@ impl Dispatcher {
         live.activities.remove(&activity.task);
         let task = activity.task;
         let message = match payload {
-            Some(payload) if payload.get().len() > self.options.payload_bytes => {
+            Some(payload) if ok && payload.get().len() > self.options.payload_bytes => {
                 Message::TaskFailed { task, failure: too_large("result", &payload, &self.options) }
             }
             failure if !ok => {
@@ -371,6 +371,11 @@ impl Dispatcher {
 
     /// The row of an instance was changed from outside.
     fn changed(&mut self, key: InstanceKey) {
+        // What is due and has not started waits until it is known whether it still shall.
+        let due = self.activities.retract(key);
+        if let Some(live) = self.lives.get_mut(&key) {
+            live.activities.retain(|task| !due.contains(task));
+        }
         match self.lives.get_mut(&key) {
             None => self.load(key, false),
             Some(live) => match live.state {

@@ -62,8 +62,11 @@ impl Dispatcher {
         };
         match std::mem::replace(&mut live.state, State::Idle) {
             State::Running(token, turn) if token == outcome.token => {
-                let outcome = outcome.turns.into_iter().next().unwrap_or_default();
-                self.finish(key, turn, outcome, step);
+                match outcome.turns.into_iter().next() {
+                    Some(outcome) => self.finish(key, turn, outcome, step),
+                    // JavaScript does not hold the execution: nothing was run.
+                    None => self.run_again(key),
+                }
             }
             State::Replaying(token) if token == outcome.token => {
                 self.replayed(key, &outcome.turns, step);
@@ -114,11 +117,7 @@ impl Dispatcher {
             return;
         };
         if let TurnVerdict::Refused(_) = verdict {
-            // What the code did is void. The store says how the instance stands now.
-            let mut mailbox = std::mem::take(&mut live.unstored);
-            mailbox.append(&mut live.mailbox);
-            live.mailbox = mailbox;
-            return self.reload(key);
+            return self.run_again(key);
         }
         live.unstored.clear();
         let weight = commit.weight();
@@ -156,6 +155,17 @@ impl Dispatcher {
                 self.forget(key, step);
             }
         }
+    }
+
+    /// What the code did in this turn is void. The store says how the instance stands now, and the
+    /// turn's messages come again.
+    fn run_again(&mut self, key: InstanceKey) {
+        if let Some(live) = self.lives.get_mut(&key) {
+            let mut mailbox = std::mem::take(&mut live.unstored);
+            mailbox.append(&mut live.mailbox);
+            live.mailbox = mailbox;
+        }
+        self.reload(key);
     }
 
     /// What a committed turn asked for may begin.

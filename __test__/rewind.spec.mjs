@@ -1,0 +1,108 @@
+/** Running again: rewind of what failed, restart of anything. `spec.md` §2. */
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { openHub, PATIENCE_MS, refuses, run, startWaiting, waiting } from './support/hub.mjs'
+
+const timeoutMs = PATIENCE_MS
+
+function register(app) {
+  app.orchestration('done', () => 'result')
+  app.orchestration('wait', function* (context) {
+    return yield context.df.waitForExternalEvent('go')
+  })
+}
+
+describe('rewind', () => {
+  test('runs a failed instance again: what succeeded is kept, what failed is tried anew', async (t) => {
+    const ran = []
+    let broken = true
+    const { client } = await openHub(t, (app) => {
+      app.activity('step', {
+        handler: (n) => {
+          ran.push(n)
+          if (n === 'b' && broken) throw new Error('broken')
+          return n
+        },
+      })
+      app.orchestration('steps', function* (context) {
+        const a = yield context.df.callActivity('step', 'a')
+        const [b, c] = yield context.df.Task.all([
+          context.df.callActivity('step', 'b'),
+          context.df.callActivity('step', 'c'),
+        ])
+        return [a, b, c]
+      })
+    })
+    const failed = await run(client, 'steps')
+    assert.equal(failed.runtimeStatus, 'Failed')
+    broken = false
+    await client.rewind(failed.instanceId, 'mended')
+    const status = await client.waitForCompletion(failed.instanceId, { timeoutMs })
+    assert.deepEqual(status.output, ['a', 'b', 'c'])
+    assert.equal(status.failure, undefined)
+    assert.equal(ran.filter((n) => n === 'a').length, 1)
+    assert.equal(ran.filter((n) => n === 'b').length, 2)
+    const { history } = await client.getStatus(failed.instanceId, { showHistory: true })
+    const rewound = history.find((event) => event.eventType === 'ExecutionRewound')
+    assert.equal(rewound.reason, 'mended')
+  })
+
+  test('reaches the sub-orchestration that failed', async (t) => {
+    let broken = true
+    const { client } = await openHub(t, (app) => {
+      app.activity('step', {
+        handler: () => {
+          if (broken) throw new Error('broken')
+          return 'mended'
+        },
+      })
+      app.orchestration('child', async (context) => await context.df.callActivity('step'))
+      app.orchestration('parent', async (context) => {
+        return await context.df.callSubOrchestrator('child', null, 'child')
+      })
+    })
+    const { instanceId, runtimeStatus } = await run(client, 'parent')
+    assert.equal(runtimeStatus, 'Failed')
+    broken = false
+    await client.rewind(instanceId)
+    assert.equal((await client.waitForCompletion(instanceId, { timeoutMs })).output, 'mended')
+    assert.equal((await client.getStatus('child')).runtimeStatus, 'Completed')
+  })
+
+  test('is for failed instances only', async (t) => {
+    const { client } = await openHub(t, register)
+    await run(client, 'done', 1, { instanceId: 'completed' })
+    await startWaiting(client, 'wait', { instanceId: 'terminated' })
+    await client.terminate('terminated')
+    await startWaiting(client, 'wait', { instanceId: 'open' })
+    for (const id of ['completed', 'terminated', 'open']) {
+      await refuses('NotRewindable', client.rewind(id))
+    }
+    await refuses('InstanceNotFound', client.rewind('nobody'))
+  })
+})
+
+describe('restart', () => {
+  test('starts a new instance with the name and input of the old one', async (t) => {
+    const { client } = await openHub(t, (app) => {
+      app.orchestration('echo', (context) => context.df.getInput())
+    })
+    const old = await run(client, 'echo', { a: 1 })
+    const id = await client.restart(old.instanceId)
+    assert.notEqual(id, old.instanceId)
+    assert.match(id, /^[0-9a-f]{32}$/)
+    assert.deepEqual((await client.waitForCompletion(id, { timeoutMs })).output, { a: 1 })
+    assert.deepEqual(await client.getStatus(old.instanceId), old)
+  })
+
+  test('keeps the id if asked to, once the old one has ended', async (t) => {
+    const { client } = await openHub(t, register)
+    const id = await startWaiting(client, 'wait', { instanceId: 'same', input: 1 })
+    await refuses('InstanceAlreadyExists', client.restart(id, { withNewInstanceId: false }))
+    await client.terminate(id)
+    assert.equal(await client.restart(id, false), id)
+    assert.equal((await waiting(client, id)).input, 1)
+    await refuses('InstanceNotFound', client.restart('nobody'))
+  })
+})

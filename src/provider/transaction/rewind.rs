@@ -1,0 +1,131 @@
+//! Carrying out a rewind, of an instance and of the sub-orchestrations that it waits for.
+//!
+//! Owns: the rows that a rewind reads and writes. Must never: decide what is undone (that is
+//! `core::rewind`), or leave an execution waiting for a child that nobody will tell it of.
+
+use crate::core::error::{ErrorCode, engine_failure};
+use crate::core::history::{ChildEnd, ChildStatus, HistoryEvent, HistoryRecord};
+use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, ParentLink};
+use crate::core::message::Message;
+use crate::core::request::{self, Answer};
+use crate::core::rewind::{AwaitedChild, plan};
+use crate::core::status::RuntimeStatus;
+use crate::core::{Payload, TaskId};
+
+use super::command::Verdict;
+use super::ending::append_notice;
+use super::{Context, insert};
+use crate::provider::{ProviderError, ProviderErrorKind, Result, Rows};
+
+/// Rewinds a failed instance and the failed children that it waits for.
+pub(super) fn rewind_tree(
+    rows: &mut dyn Rows,
+    id: &str,
+    reason: Option<&Payload>,
+    context: &mut Context<'_>,
+) -> Result<Verdict> {
+    let head = rows.head_by_id(id)?;
+    if let Err(error) = request::check_rewind(id, head.as_ref()) {
+        return Ok(Err(error));
+    }
+    let mut next: Vec<InstanceHead> = head.into_iter().collect();
+    while let Some(head) = next.pop() {
+        for child in rewind_one(rows, &head, reason, context)? {
+            next.extend(rejoin(rows, &head, child)?);
+        }
+    }
+    Ok(Ok(Answer::Done))
+}
+
+fn rewind_one(
+    rows: &mut dyn Rows,
+    head: &InstanceHead,
+    reason: Option<&Payload>,
+    context: &mut Context<'_>,
+) -> Result<Vec<AwaitedChild>> {
+    let stored = rows.history(head.key, head.exec)?;
+    let records: std::result::Result<Vec<HistoryRecord>, String> =
+        stored.iter().map(|(_, body)| HistoryRecord::decode(body)).collect();
+    let records = records.map_err(|cause| {
+        ProviderError::new(ProviderErrorKind::Corrupt, "reading the history to rewind", cause)
+    })?;
+    let plan = plan(&records);
+    if let Some(undone) = plan.undone {
+        rows.remove_history(stored[undone].0)?;
+    }
+    for message in &plan.messages {
+        insert(rows, head.key, Some(head.exec), message)?;
+    }
+    for (task, fire_at) in plan.timers {
+        rows.set_timer(head.key, task, fire_at)?;
+    }
+    for wait in plan.waits {
+        rows.open_wait(head.key, &wait)?;
+    }
+    let now = context.hub.now_ms;
+    append_notice(rows, head, now, HistoryEvent::ExecutionRewound { reason: reason.cloned() })?;
+    let change = InstanceChange {
+        status: Some(RuntimeStatus::Running),
+        updated_ms: Some(now),
+        completed_ms: Some(None),
+        failure: Some(None),
+        problem: Some(None),
+        crashes: Some(0),
+        ready: Some(true),
+        ..InstanceChange::default()
+    };
+    rows.update_instance(head.key, &change)?;
+    context.note_change(rows, head.key)?;
+    Ok(plan.children)
+}
+
+/// A child that a rewound execution waits for. One that failed is given, to be rewound too; one that
+/// runs will tell of its end; the end of any other is told here, as its parent had ended by then.
+fn rejoin(
+    rows: &mut dyn Rows,
+    parent: &InstanceHead,
+    child: AwaitedChild,
+) -> Result<Option<InstanceHead>> {
+    let task = child.task;
+    let link = ParentLink { key: parent.key, exec: parent.exec, task };
+    let own = rows.head_by_id(&child.instance_id)?.filter(|head| head.parent == Some(link));
+    let message = match own {
+        Some(head) if head.status == RuntimeStatus::Failed => return Ok(Some(head)),
+        Some(head) if !head.status.has_ended() => return Ok(None),
+        Some(head) => rows.row(head.key)?.map(|row| ended(task, row)),
+        None => None,
+    };
+    let message = message.unwrap_or_else(|| Message::ChildFailed { task, child: lost(child) });
+    insert(rows, parent.key, Some(parent.exec), &message)?;
+    Ok(None)
+}
+
+/// What a completed or terminated child tells.
+fn ended(task: TaskId, row: InstanceRow) -> Message {
+    if row.head.status == RuntimeStatus::Completed {
+        return Message::ChildCompleted { task, result: row.output };
+    }
+    let child = ChildEnd {
+        name: row.head.name.into(),
+        instance_id: row.head.id,
+        status: ChildStatus::Terminated,
+        failure: None,
+        reason: row.output,
+    };
+    Message::ChildFailed { task, child }
+}
+
+/// The end of a child that is no longer there: as it was told before, if it was.
+fn lost(child: AwaitedChild) -> ChildEnd {
+    let AwaitedChild { name, instance_id, end, .. } = child;
+    end.unwrap_or_else(|| {
+        let error = request::not_found(&instance_id);
+        ChildEnd {
+            name,
+            failure: Some(engine_failure(ErrorCode::InstanceNotFound, &error.message)),
+            instance_id,
+            status: ChildStatus::Failed,
+            reason: None,
+        }
+    })
+}

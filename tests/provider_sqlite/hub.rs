@@ -1,0 +1,208 @@
+//! Opening a hub, and whose it is.
+
+use durafn::core::request::Filter;
+use durafn::provider::{ProviderErrorKind as Kind, Reader};
+
+use crate::*;
+
+#[test]
+fn one_worker_has_the_hub_and_clients_may_come() {
+    let folder = Folder::new();
+    let mut first = open(&folder.hub(), Role::Worker).unwrap();
+    let mut other = client(&folder.hub());
+    assert!(!other.worker_lives().unwrap());
+    let owned = first.acquire().unwrap();
+    assert!(first.worker_lives().unwrap() && other.worker_lives().unwrap());
+
+    let mut second = open(&folder.hub(), Role::Worker).unwrap();
+    let refused = second.acquire().unwrap_err();
+    assert_eq!(refused.kind, Kind::HubInUse);
+    assert!(refused.message.contains(&std::process::id().to_string()), "{refused}");
+    start(&mut other, None, "from-a-client").unwrap();
+    assert_eq!(kind(other.acquire()), Kind::Invalid);
+
+    first.release().unwrap();
+    assert!(!other.worker_lives().unwrap());
+    let next = second.acquire().unwrap();
+    assert_eq!(next.epoch, owned.epoch + 1);
+    assert_eq!(next.hub_id, owned.hub_id);
+}
+
+#[test]
+fn the_hub_is_free_when_its_worker_is_gone() {
+    let folder = Folder::new();
+    drop(worker(&folder.hub()));
+    let (_provider, epoch) = worker(&folder.hub());
+    assert_eq!(epoch, 2);
+}
+
+#[test]
+fn a_question_for_a_worker_does_not_keep_one_out() {
+    let folder = Folder::new();
+    let mut asking = client(&folder.hub());
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| (0..20_000).filter(|_| asking.worker_lives().unwrap()).count());
+        for _ in 0..100 {
+            worker(&folder.hub());
+        }
+        asked.join().unwrap();
+    });
+}
+
+#[test]
+fn only_the_owner_of_the_epoch_commits() {
+    let folder = Folder::new();
+    let (mut first, epoch) = worker(&folder.hub());
+    start(&mut first, Some(epoch), "before").unwrap();
+    assert_eq!(kind(start(&mut first, Some(epoch + 1), "x")), Kind::LostOwnership);
+    assert_eq!(kind(start(&mut client(&folder.hub()), Some(epoch), "x")), Kind::LostOwnership);
+
+    // Somebody removes the lock file, and another worker comes.
+    std::fs::remove_file(folder.0.join("hub.db-lock")).unwrap();
+    let (mut second, next) = worker(&folder.hub());
+    assert_eq!(kind(start(&mut first, Some(epoch), "x")), Kind::LostOwnership);
+    start(&mut second, Some(next), "after").unwrap();
+    assert!(second.find("x").unwrap().is_none());
+
+    second.release().unwrap();
+    assert_eq!(kind(start(&mut second, Some(next), "x")), Kind::LostOwnership);
+}
+
+#[test]
+fn a_commit_that_was_thought_to_have_failed_ends_the_ownership() {
+    let folder = Folder::new();
+    let (mut provider, epoch) = worker(&folder.hub());
+    start(&mut provider, Some(epoch), "before").unwrap();
+    // As if a commit had failed for this process and come back with the log.
+    raw(&folder).execute("UPDATE hub SET commit_seq = commit_seq + 1", []).unwrap();
+    assert_eq!(kind(start(&mut provider, Some(epoch), "x")), Kind::LostOwnership);
+}
+
+#[test]
+fn a_hub_of_a_newer_version_is_left_alone() {
+    let folder = Folder::new();
+    drop(client(&folder.hub()));
+    raw(&folder).execute_batch("PRAGMA user_version = 99").unwrap();
+    let before = std::fs::read(folder.hub()).unwrap();
+    for role in [Role::Worker, Role::Client] {
+        let refused = open(&folder.hub(), role).err().unwrap();
+        assert_eq!(refused.kind, Kind::TooNew);
+        assert!(refused.message.contains("99"), "{refused}");
+    }
+    assert_eq!(std::fs::read(folder.hub()).unwrap(), before);
+}
+
+#[test]
+fn what_is_not_a_hub_is_left_alone() {
+    let folder = Folder::new();
+    let text = "Dear diary, this is no database. ".repeat(200);
+    std::fs::write(folder.hub(), &text).unwrap();
+    assert_eq!(kind(open(&folder.hub(), Role::Worker)), Kind::NotAHub);
+    assert_eq!(std::fs::read_to_string(folder.hub()).unwrap(), text);
+    assert_eq!(kind(open(&folder.0, Role::Worker)), Kind::NotAHub);
+
+    for set in ["", "PRAGMA application_id = 7;", "PRAGMA user_version = 3;"] {
+        std::fs::remove_file(folder.hub()).unwrap();
+        raw(&folder).execute_batch(&format!("CREATE TABLE songs (title); {set}")).unwrap();
+        let before = std::fs::read(folder.hub()).unwrap();
+        assert_eq!(kind(open(&folder.hub(), Role::Client)), Kind::NotAHub, "{set}");
+        assert_eq!(std::fs::read(folder.hub()).unwrap(), before, "{set}");
+    }
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "and nothing is put beside it");
+}
+
+#[test]
+fn an_empty_file_becomes_a_hub() {
+    let folder = Folder::new();
+    std::fs::write(folder.hub(), "").unwrap();
+    start(&mut client(&folder.hub()), None, "a").unwrap();
+    assert!(client(&folder.hub()).find("a").unwrap().is_some());
+}
+
+#[test]
+fn a_hub_that_many_make_at_once_is_made_once() {
+    let folder = Folder::new();
+    let path = folder.0.join("deep/er/hub.db");
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let path = &path;
+            scope.spawn(move || start(&mut client(path), None, &format!("id-{n}")).unwrap());
+        }
+    });
+    let all = client(&path).count(&Filter::default()).unwrap();
+    assert_eq!(all, 8);
+}
+
+#[test]
+fn a_hub_keeps_its_name() {
+    let folder = Folder::new();
+    let named = |name: Option<&str>| {
+        let options = options(&folder.hub(), Role::Client);
+        SqliteProvider::open(&SqliteOptions { hub_name: name.map(str::to_owned), ..options })
+    };
+    named(None).unwrap(); // made by a client that does not care
+    named(Some("orders")).unwrap();
+    named(Some("orders")).unwrap();
+    named(None).unwrap();
+    let refused = named(Some("invoices")).err().unwrap();
+    assert_eq!(refused.kind, Kind::Invalid);
+    assert!(refused.message.contains("'orders'"), "{refused}");
+}
+
+#[test]
+fn the_level_of_sync_is_what_was_asked_for() {
+    let folder = Folder::new();
+    assert_eq!(client(&folder.hub()).durability().unwrap(), "FULL");
+    let options = SqliteOptions { relaxed: true, ..options(&folder.hub(), Role::Worker) };
+    assert_eq!(SqliteProvider::open(&options).unwrap().durability().unwrap(), "NORMAL");
+}
+
+#[test]
+fn a_hub_in_memory_is_whole() {
+    let options = SqliteOptions { path: None, hub_name: None, relaxed: false, role: Role::Worker };
+    let mut provider = SqliteProvider::open(&options).unwrap();
+    let epoch = provider.acquire().unwrap().epoch;
+    let key = start(&mut provider, Some(epoch), "a").unwrap();
+    assert_eq!(provider.arrivals().unwrap().ready, [key]);
+    assert!(provider.reader().unwrap().is_none());
+    assert!(provider.worker_lives().unwrap());
+    provider.maintain(true).unwrap();
+
+    let folder = Folder::new();
+    provider.backup(&folder.hub()).unwrap();
+    assert!(client(&folder.hub()).find("a").unwrap().is_some());
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_else_may_read_the_hub() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    let path = folder.0.join("new/hub.db");
+    let (mut provider, epoch) = worker(&path);
+    start(&mut provider, Some(epoch), "a").unwrap();
+    start(&mut client(&path), None, "b").unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(path.parent().unwrap()), 0o700);
+    let files: Vec<_> = std::fs::read_dir(path.parent().unwrap()).unwrap().collect();
+    assert_eq!(files.len(), 5, "{files:?}");
+    for file in files {
+        let file = file.unwrap().path();
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn two_ways_to_one_hub_are_one_hub() {
+    let folder = Folder::new();
+    let (_provider, _) = worker(&folder.hub());
+    let way = folder.0.join("way.db");
+    std::os::unix::fs::symlink(folder.hub(), &way).unwrap();
+    assert_eq!(kind(open(&way, Role::Worker).unwrap().acquire()), Kind::HubInUse);
+}
+
+/// A connection of another program.
+fn raw(folder: &Folder) -> rusqlite::Connection {
+    rusqlite::Connection::open(folder.hub()).unwrap()
+}

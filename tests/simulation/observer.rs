@@ -1,0 +1,134 @@
+//! What stands outside and never dies: it sees each commit, each start of an activity and each
+//! replay, and knows what must hold between them.
+
+use std::collections::{HashMap, HashSet};
+
+use durafn::core::commit::{TurnCommit, TurnVerdict};
+use durafn::core::history::{HistoryEvent, HistoryRecord};
+use durafn::core::request::{Answer, Command, RaiseOutcome};
+use durafn::core::view::StatusView;
+use durafn::core::{ExecutionId, InstanceKey, TaskId, TimeMs};
+use durafn::provider::Reader;
+use durafn::provider::memory::MemoryProvider;
+use durafn::provider::transaction::{Outcome, Work};
+use durafn::runtime::protocol::ActivityStart;
+use serde_json::Value;
+
+use super::host::{Replayed, value};
+use crate::common::json;
+
+type Place = (InstanceKey, ExecutionId);
+
+/// See the module's text.
+#[derive(Default)]
+pub(crate) struct Observer {
+    /// The turns of each execution in which its code ran: their times and what it was told.
+    turns: HashMap<Place, Vec<(TimeMs, Vec<String>)>>,
+    begun: HashSet<Place>,
+    times: HashMap<InstanceKey, TimeMs>,
+    /// Tasks that have come to something.
+    resolved: HashSet<(InstanceKey, ExecutionId, TaskId)>,
+    /// How often each attempt of an activity was started.
+    pub(crate) starts: HashMap<(InstanceKey, ExecutionId, TaskId, u32), u32>,
+    /// Attempts of which a result was committed.
+    attempts: HashMap<(InstanceKey, ExecutionId, TaskId), u32>,
+    /// Events that were taken or kept, by instance id, in the order of their commits.
+    pub(crate) events: HashMap<String, Vec<Value>>,
+    pub(crate) crashes: u32,
+    pub(crate) turns_seen: usize,
+}
+
+impl Observer {
+    pub(crate) fn crashed(&mut self) {
+        self.crashes += 1;
+    }
+
+    /// Work was committed.
+    pub(crate) fn committed(&mut self, work: &Work, outcome: &Outcome) {
+        match (work, outcome) {
+            (Work::Turn(commit), Outcome::Turn(TurnVerdict::Committed)) => self.turn(commit),
+            (
+                Work::Command(Command::RaiseEvent { instance_id, input, .. }),
+                Outcome::Command(Ok(Answer::Raised(
+                    RaiseOutcome::Delivered | RaiseOutcome::Buffered,
+                ))),
+            ) => {
+                let events = self.events.entry(instance_id.clone()).or_default();
+                events.push(input.as_ref().map_or(Value::Null, value));
+            }
+            _ => {}
+        }
+    }
+
+    fn turn(&mut self, commit: &TurnCommit) {
+        self.turns_seen += 1;
+        let place = (commit.key, commit.exec);
+        let time_ms = commit.record.time_ms;
+        let last = self.times.insert(commit.key, time_ms).unwrap_or(time_ms);
+        assert!(last <= time_ms, "time of instance {} ran back: {last}, {time_ms}", commit.key);
+        assert_eq!(commit.begins, self.begun.insert(place), "an execution begins once");
+        let mut told = Vec::new();
+        for event in &commit.record.events {
+            told.extend(event.resolution().map(|resolution| json(&resolution)));
+            self.event(place, event);
+        }
+        if commit.begins || !told.is_empty() {
+            self.turns.entry(place).or_default().push((time_ms, told));
+        }
+    }
+
+    fn event(&mut self, (key, exec): Place, event: &HistoryEvent) {
+        if let HistoryEvent::TaskCompleted { task, .. } | HistoryEvent::TaskFailed { task, .. } =
+            event
+        {
+            let attempt = self.attempts.entry((key, exec, *task)).or_default();
+            *attempt += 1;
+            let started = self.starts.get(&(key, exec, *task, *attempt));
+            assert!(started.is_some(), "a result of an attempt that never started: {key} {task}");
+        }
+        if let Some(resolution) = event.resolution() {
+            let task = durafn::runtime::protocol::resolved_task(&resolution);
+            assert!(self.resolved.insert((key, exec, task)), "task {task} of {key} resolved twice");
+        }
+    }
+
+    /// Recorded turns are run again: they are those that were committed, told the same.
+    pub(crate) fn replayed(&mut self, replayed: &Replayed<'_>) {
+        let committed = &self.turns[&(replayed.key, replayed.exec)];
+        assert!(replayed.turns.len() <= committed.len());
+        for (again, (time_ms, told)) in replayed.turns.iter().zip(committed) {
+            let told_again: Vec<String> = again.resolutions.iter().map(json).collect();
+            assert_eq!((again.time, &told_again), (*time_ms, told));
+        }
+    }
+
+    /// An activity starts: it is scheduled, durably, and no fan-out runs more than it may.
+    pub(crate) fn activity_starts(&mut self, store: &mut MemoryProvider, start: &ActivityStart) {
+        let parts: Vec<i64> =
+            start.idempotency_key.split('-').skip(1).map(|part| part.parse().unwrap()).collect();
+        let (exec, task) = (u32::try_from(parts[1]).unwrap(), u32::try_from(parts[2]).unwrap());
+        assert_eq!(parts[0], start.iid);
+        *self.starts.entry((start.iid, exec, task, start.attempt)).or_default() += 1;
+        if std::env::var("TRACE").is_ok() && self.starts[&(start.iid, exec, task, start.attempt)] > 1 { panic!("second start {start:?}"); }
+        let Some(loaded) = store.load(start.iid).unwrap() else { return };
+        if loaded.row.head.exec == exec {
+            let scheduled = |event: &HistoryEvent| matches!(event, HistoryEvent::TaskScheduled { task: of, .. } if *of == task);
+            let mut rows = loaded.history.iter().map(|row| HistoryRecord::decode(row).unwrap());
+            assert!(rows.any(|row| row.events.iter().any(scheduled)), "it is not durable");
+        }
+    }
+
+    /// Callers that wait are told of an end: it stands in the store.
+    pub(crate) fn told_of_end(&mut self, store: &mut MemoryProvider, view: &StatusView) {
+        let Some(row) = store.find(&view.instance_id).unwrap() else { return };
+        assert_eq!(row.head.status, view.status);
+        assert_eq!(json(&row.output), json(&view.output));
+        assert_eq!(json(&row.failure), json(&view.failure));
+        assert_eq!(row.created_ms, view.created);
+    }
+
+    /// Attempts that ran more than once, which a crash allows.
+    pub(crate) fn repeated(&self) -> usize {
+        self.starts.values().filter(|count| **count > 1).count()
+    }
+}

@@ -1,0 +1,213 @@
+//! Orchestrators and activities for the simulation, and what each must come to.
+//!
+//! A program is run from its beginning in every turn with all that it has been told so far; what it
+//! asks for beyond what it asked for before is new. `?` on an answer that is not there ends the turn.
+
+use durafn::core::action::{Action, Group};
+use durafn::core::retry::Retry;
+use durafn::core::{ExecutionId, TaskId, TimeMs};
+use serde_json::{Value, json};
+
+use crate::common::actions::{
+    call_in_group, call_retried, call_with, cancel, child, child_retried, retry, timer, wait,
+};
+use crate::common::payload;
+
+/// How a program ends.
+pub(crate) enum Done {
+    Returns(Value),
+    Throws(Value),
+    Continues(Value),
+}
+
+/// What a program has been told of a task.
+pub(crate) type Told = Result<Value, Value>;
+
+/// A program's view of its execution.
+pub(crate) struct Cx<'a> {
+    pub(crate) input: &'a Value,
+    pub(crate) exec: ExecutionId,
+    pub(crate) time_ms: TimeMs,
+    /// In the order of the resolutions.
+    pub(crate) told: &'a [(TaskId, Told)],
+    /// How much of what it asks for it has asked before.
+    pub(crate) asked_before: usize,
+    pub(crate) asked: usize,
+    pub(crate) next_task: TaskId,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) custom_status: Option<Value>,
+}
+
+impl Cx<'_> {
+    fn ask(&mut self, action: Action) -> TaskId {
+        let task = self.next_task;
+        if action.makes_task() {
+            self.next_task += 1;
+        }
+        if self.asked >= self.asked_before {
+            self.actions.push(action);
+        }
+        self.asked += 1;
+        task
+    }
+
+    fn outcome(&self, task: TaskId) -> Option<Told> {
+        self.told.iter().find(|(of, _)| *of == task).map(|(_, told)| told.clone())
+    }
+
+    fn value(&self, task: TaskId) -> Option<Value> {
+        self.outcome(task).map(|told| told.unwrap_or_else(|failure| json!({ "failed": failure })))
+    }
+
+    fn first(&self, tasks: &[TaskId]) -> Option<TaskId> {
+        self.told.iter().map(|(task, _)| *task).find(|task| tasks.contains(task))
+    }
+}
+
+pub(crate) const NAMES: [&str; 9] =
+    ["sequence", "fanOut", "retries", "timers", "waits", "parent", "eternal", "race", "failing"];
+const FAN_OUT: usize = 5;
+pub(crate) const GROUP_LIMIT: usize = 2;
+pub(crate) const WAITS: usize = 3;
+/// How many activities of the name `double` run at the same time.
+pub(crate) const DOUBLES: usize = 2;
+
+/// Runs a program as far as it gets.
+pub(crate) fn run(name: &str, cx: &mut Cx<'_>) -> Option<Done> {
+    match name {
+        "sequence" => sequence(cx),
+        "fanOut" => fan_out(cx),
+        "retries" => retries(cx),
+        "timers" => timers(cx),
+        "waits" => waits(cx),
+        "parent" => parent(cx),
+        "eternal" => eternal(cx),
+        "race" => race(cx),
+        "failing" => failing(cx),
+        other => panic!("no program '{other}'"),
+    }
+}
+
+fn sequence(cx: &mut Cx<'_>) -> Option<Done> {
+    let mut seen = Vec::new();
+    for number in 0..3 {
+        cx.custom_status = Some(json!(number));
+        let task = cx.ask(call_with("double", &number));
+        seen.push(cx.value(task)?);
+    }
+    Some(Done::Returns(json!(seen)))
+}
+
+fn fan_out(cx: &mut Cx<'_>) -> Option<Done> {
+    let group = Group { id: 0, limit: GROUP_LIMIT.try_into().unwrap() };
+    let tasks: Vec<TaskId> = (0..FAN_OUT).map(|_| cx.ask(call_in_group("member", group))).collect();
+    let values: Option<Vec<Value>> = tasks.iter().map(|task| cx.value(*task)).collect();
+    Some(Done::Returns(json!(values?)))
+}
+
+/// `flaky` fails twice. The second call's policy asks, and the answer is no after the first attempt.
+fn retries(cx: &mut Cx<'_>) -> Option<Done> {
+    let policy = Retry { jitter: 0.5, ask: true, ..retry(3) };
+    let mended = cx.ask(call_retried("flaky", policy));
+    let refused = cx.ask(call_retried("refused", Retry { ask: true, ..retry(9) }));
+    Some(Done::Returns(json!([cx.value(mended)?, cx.value(refused)?])))
+}
+
+/// What `retryIf` says of a failed attempt.
+pub(crate) fn retry_if(failure: &Value) -> bool {
+    failure != &json!("refused fails")
+}
+
+fn timers(cx: &mut Cx<'_>) -> Option<Done> {
+    let short = cx.ask(timer(cx.time_ms + 200));
+    let long = cx.ask(timer(cx.time_ms + 3_600_000));
+    cx.value(short)?;
+    cx.ask(cancel(long));
+    let beyond = cx.ask(timer(cx.time_ms + 90_000));
+    cx.value(beyond)?;
+    Some(Done::Returns(json!("in time")))
+}
+
+fn waits(cx: &mut Cx<'_>) -> Option<Done> {
+    let mut seen = Vec::new();
+    for _ in 0..WAITS {
+        let task = cx.ask(wait("go"));
+        seen.push(cx.value(task)?);
+    }
+    Some(Done::Returns(json!(seen)))
+}
+
+fn parent(cx: &mut Cx<'_>) -> Option<Done> {
+    let first = cx.ask(child("sequence", None));
+    let second = cx.ask(child_retried("failing", None, retry(2)));
+    let third = cx.ask(child("timers", None));
+    Some(Done::Returns(json!([cx.value(first)?, cx.value(second)?, cx.value(third)?])))
+}
+
+fn eternal(cx: &mut Cx<'_>) -> Option<Done> {
+    let left = cx.input["left"].as_u64().unwrap_or(4);
+    let mut seen = cx.input["seen"].as_array().cloned().unwrap_or_default();
+    let task = cx.ask(call_with("double", &left));
+    cx.ask(wait("never"));
+    seen.push(json!([cx.exec, cx.value(task)?]));
+    if left == 0 {
+        return Some(Done::Returns(json!(seen)));
+    }
+    Some(Done::Continues(json!({ "left": left - 1, "seen": seen })))
+}
+
+fn race(cx: &mut Cx<'_>) -> Option<Done> {
+    let event = cx.ask(wait("go"));
+    let late = cx.ask(timer(cx.time_ms + 400));
+    if cx.first(&[event, late])? == late {
+        return Some(Done::Returns(json!("late")));
+    }
+    Some(Done::Returns(json!({ "event": cx.value(event)? })))
+}
+
+fn failing(cx: &mut Cx<'_>) -> Option<Done> {
+    let task = cx.ask(call_with("double", &1));
+    cx.value(task)?;
+    Some(Done::Throws(json!("failing fails")))
+}
+
+/// What an activity comes to.
+pub(crate) fn activity(name: &str, input: Option<&Value>, attempt: u32) -> Told {
+    match name {
+        "double" => Ok(json!(input.and_then(Value::as_u64).unwrap() * 2)),
+        "member" => Ok(json!(null)),
+        "flaky" if attempt < 3 => Err(json!("flaky fails")),
+        "flaky" => Ok(json!(attempt)),
+        "refused" => Err(json!("refused fails")),
+        other => panic!("no activity '{other}'"),
+    }
+}
+
+/// What an instance of the program returns or throws, given the events that it was given.
+pub(crate) fn expected(name: &str, events: &[Value]) -> Vec<Told> {
+    let sequence = json!([0, 2, 4]);
+    let only = |value| vec![Ok(value)];
+    match name {
+        "sequence" => only(sequence),
+        "fanOut" => only(json!([null, null, null, null, null])),
+        "retries" => only(json!([3, { "failed": "refused fails" }])),
+        "timers" => only(json!("in time")),
+        "waits" => only(json!(events[..WAITS])),
+        "parent" => only(json!([sequence, { "failed": { "child": "failing fails" } }, "in time"])),
+        "eternal" => only(json!([[0, 8], [1, 6], [2, 4], [3, 2], [4, 0]])),
+        "race" => {
+            let late = Ok(json!("late"));
+            events.first().map_or_else(
+                || vec![late.clone()],
+                |event| vec![Ok(json!({ "event": event })), late.clone()],
+            )
+        }
+        "failing" => vec![Err(json!("failing fails"))],
+        other => panic!("no program '{other}'"),
+    }
+}
+
+/// The text of a value, for the engine.
+pub(crate) fn text(value: &Value) -> durafn::core::Payload {
+    payload(value)
+}

@@ -1,0 +1,233 @@
+//! A seed's run: instances of every program, callers here and elsewhere, faults, and a calm end.
+
+use durafn::core::request::{Command, Control, Filter, OnConflict, StartSpec, UnmatchedEvents};
+use durafn::core::status::RuntimeStatus;
+use durafn::provider::transaction::Work;
+use durafn::provider::{Page, Reader};
+use serde_json::{Value, json};
+
+use super::host::value;
+use super::programs;
+use super::world::{Faults, World};
+use crate::common::payload;
+
+/// Moves in which faults happen and callers call.
+const RESTLESS_MOVES: usize = 600;
+/// Moves after which a run that has not ended is stuck.
+const MOVES_MAX: usize = 60_000;
+
+/// An instance that a caller cares for.
+struct Tracked {
+    id: String,
+    program: &'static str,
+    /// It is terminated, if it has not ended by then.
+    doomed: bool,
+}
+
+/// What a seed does to its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weather {
+    /// Nothing goes wrong: each activity runs once.
+    Fair,
+    /// Reads and commits fail, the clock is set.
+    Rough,
+    /// The process dies and is closed as well.
+    Crashes,
+}
+
+/// See the module's text.
+pub(crate) struct Scenario {
+    pub(crate) world: World,
+    tracked: Vec<Tracked>,
+    weather: Weather,
+    ends_left: usize,
+    sent: u32,
+}
+
+impl Scenario {
+    pub(crate) fn new(seed: u64) -> Self {
+        let weather =
+            [Weather::Fair, Weather::Rough, Weather::Crashes][usize::try_from(seed % 3).unwrap()];
+        let mut world = World::new(seed);
+        if world.rng.chance(50) {
+            world.settings.unmatched_events = UnmatchedEvents::Buffer;
+        }
+        if weather != Weather::Fair {
+            world.faults = Faults { failed_commits: 10, failed_reads: 10, clock_jumps: 3 };
+        }
+        let count = 3 + world.rng.below(6);
+        let tracked = (0..count)
+            .map(|number| Tracked {
+                id: format!("i{number}"),
+                program: programs::NAMES[world.rng.below(programs::NAMES.len())],
+                doomed: world.rng.chance(10),
+            })
+            .collect();
+        let ends_left = if weather == Weather::Crashes { 3 } else { 0 };
+        Self { world, tracked, weather, ends_left, sent: 0 }
+    }
+
+    /// Runs to the end, and checks it.
+    pub(crate) fn run(&mut self) {
+        self.world.open();
+        for number in 0..MOVES_MAX {
+            let restless = number < RESTLESS_MOVES;
+            if number == RESTLESS_MOVES {
+                self.calm_down();
+            }
+            if self.world.rng.chance(if restless { 25 } else { 5 }) {
+                self.call_something(restless);
+            }
+            if restless && self.ends_left > 0 && self.world.rng.chance(1) {
+                self.end_process();
+            }
+            if !self.world.step() {
+                let idle_ms = self.world.idle_for();
+                self.world.pass_time(idle_ms);
+                if !restless && self.all_ended() && self.world.is_at_rest() {
+                    return self.check();
+                }
+            } else if self.world.rng.chance(20) {
+                let ms = i64::try_from(self.world.rng.below(40)).unwrap();
+                self.world.pass_time(ms);
+            }
+        }
+        panic!("it is stuck: {:#?}", self.world.store.snapshot().unwrap());
+    }
+
+    fn calm_down(&mut self) {
+        self.world.faults = Faults::default();
+    }
+
+    /// The process dies, or is closed; others write meanwhile; the hub is opened again.
+    fn end_process(&mut self) {
+        self.ends_left -= 1;
+        if self.world.rng.chance(60) {
+            self.world.crash();
+        } else {
+            let faults = self.world.faults;
+            self.world.close();
+            self.world.faults = faults;
+        }
+        for _ in 0..self.world.rng.below(4) {
+            self.call_something(true);
+        }
+        self.world.pass_time(100);
+        self.world.open();
+    }
+
+    // ------------------------------------------------------------------------------ callers
+
+    fn call_something(&mut self, restless: bool) {
+        let number = self.world.rng.below(self.tracked.len());
+        let (id, program, doomed) = {
+            let tracked = &self.tracked[number];
+            (tracked.id.clone(), tracked.program, tracked.doomed)
+        };
+        let Some(row) = self.world.store.find(&id).unwrap() else {
+            return self.start(&id, program);
+        };
+        if row.head.status.has_ended() {
+            return self.resume_a_child();
+        }
+        let suspended = row.head.status == RuntimeStatus::Suspended;
+        if suspended && (!restless || self.world.rng.chance(50)) {
+            return self.control(&id, Control::Resume);
+        }
+        if doomed && self.world.rng.chance(20) {
+            return self.control(&id, Control::Terminate);
+        }
+        if restless && self.world.rng.chance(15) {
+            return self.control(&id, Control::Suspend);
+        }
+        if ["waits", "race"].contains(&program) {
+            self.sent += 1;
+            let input = Some(payload(&json!(self.sent)));
+            let name = (*self.world.rng.pick(&["go", "GO"])).to_owned();
+            self.send(Command::RaiseEvent { instance_id: id, name, input });
+        }
+    }
+
+    fn start(&mut self, id: &str, program: &str) {
+        let queued = |work: &Work| {
+            matches!(work, Work::Command(Command::Start(specs))
+                if specs.iter().any(|spec| spec.instance_id.as_deref() == Some(id)))
+        };
+        let process = self.world.process.as_ref();
+        if process.is_some_and(|process| process.to_store.iter().any(|(_, work)| queued(work))) {
+            return;
+        }
+        self.send(Command::Start(vec![StartSpec {
+            name: program.to_owned(),
+            instance_id: Some(id.to_owned()),
+            input: None,
+            on_conflict: OnConflict::Error,
+        }]));
+    }
+
+    fn control(&mut self, id: &str, control: Control) {
+        let recursive = self.world.rng.chance(30);
+        let reason = Some(payload(&"simulated"));
+        self.send(Command::Control { instance_id: id.to_owned(), control, reason, recursive });
+    }
+
+    /// One that was suspended with its parent.
+    fn resume_a_child(&mut self) {
+        let suspended = self.instances().into_iter().find(|row| row.1 == RuntimeStatus::Suspended);
+        if let Some((id, _)) = suspended {
+            self.control(&id, Control::Resume);
+        }
+    }
+
+    fn send(&mut self, command: Command) {
+        if self.world.process.is_some() && self.world.rng.chance(60) {
+            self.world.call(command);
+        } else {
+            // A refusal is an answer like any other here.
+            let _ = self.world.call_from_elsewhere(command);
+        }
+    }
+
+    // ------------------------------------------------------------------------------ the end
+
+    fn instances(&mut self) -> Vec<(String, RuntimeStatus)> {
+        let page = Page { top: 1_000, cursor: None };
+        let listing = self.world.store.list(&Filter::default(), &page).unwrap();
+        listing.rows.into_iter().map(|row| (row.head.id, row.head.status)).collect()
+    }
+
+    fn all_ended(&mut self) -> bool {
+        let instances = self.instances();
+        let started = |tracked: &Tracked| instances.iter().any(|(id, _)| *id == tracked.id);
+        self.tracked.iter().all(started) && instances.iter().all(|(_, status)| status.has_ended())
+    }
+
+    fn check(&mut self) {
+        let none = Vec::new();
+        for tracked in &self.tracked {
+            let row = self.world.store.find(&tracked.id).unwrap().unwrap();
+            let events = self.world.observer.events.get(&tracked.id).unwrap_or(&none);
+            let came_to: Result<Value, Value> = match row.head.status {
+                RuntimeStatus::Completed => Ok(row.output.as_ref().map_or(Value::Null, value)),
+                RuntimeStatus::Failed => Err(row.failure.as_ref().map_or(Value::Null, value)),
+                RuntimeStatus::Terminated if tracked.doomed => continue,
+                other => panic!("{} is {other:?}", tracked.id),
+            };
+            let expected = programs::expected(tracked.program, events);
+            assert!(expected.contains(&came_to), "{}: {came_to:?}, not {expected:?}", tracked.id);
+        }
+        let left: Vec<String> = self.world.store.snapshot().unwrap().0;
+        let left = left
+            .iter()
+            .filter(|line| ["message", "wait", "timer"].iter().any(|kind| line.starts_with(kind)));
+        assert_eq!(left.count(), 0, "rows are left of instances that have ended");
+        let process = self.world.process();
+        assert_eq!(process.dispatcher.live_instances(), 0, "the dispatcher holds something");
+        assert_eq!(process.dispatcher.running_activities(), 0);
+        assert_eq!(process.host.live_executions(), 0, "JavaScript holds something");
+        if self.world.observer.crashes == 0 {
+            assert_eq!(self.world.observer.repeated(), 0, "an activity ran twice for no reason");
+        }
+        assert!(self.weather != Weather::Fair || self.world.observer.crashes == 0);
+    }
+}

@@ -1,0 +1,449 @@
+//! One process and one store in virtual time, moved on one small event at a time.
+//!
+//! What is asynchronous in the hub is apart here: the store thread commits and later reports, the
+//! reader thread reads at a moment of its own, JavaScript runs what it was given when it likes. Which
+//! of them moves next, the seed says.
+
+use std::collections::VecDeque;
+
+use durafn::core::error::Error;
+use durafn::core::message::{Delivery, Message};
+use durafn::core::request::{Answer, Command, Filter, HubFacts, HubSettings};
+use durafn::core::status::RuntimeStatus;
+use durafn::core::{InstanceKey, TimeMs};
+use durafn::provider::memory::MemoryProvider;
+use durafn::provider::transaction::{Context, Effect, Outcome, Work, apply};
+use durafn::provider::{
+    Arrivals, Epoch, Loaded, Page, Provider, ProviderError, ProviderErrorKind, Reader, TimerRow,
+};
+use durafn::runtime::dispatcher::{Dispatcher, DispatcherOptions, Step};
+use durafn::runtime::protocol::{OnNondeterminism, Registered, RegisteredActivity};
+
+use super::host::Host;
+use super::observer::Observer;
+use super::programs;
+use crate::common::rows::SeenRows;
+use crate::common::{Rng, SeededEntropy};
+
+/// Who is told of a piece of work. A caller's is done with once it is committed: see `Observer`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ticket {
+    Dispatcher,
+    Caller,
+}
+
+enum Event {
+    Done(Box<Work>, Outcome),
+    Effect(Effect),
+    Arrived(Arrivals, bool),
+    Loaded(InstanceKey, Result<Option<Loaded>, ProviderError>),
+    Timers(Option<(TimeMs, Vec<TimerRow>)>),
+}
+
+enum Read {
+    Load(InstanceKey),
+    Timers(TimeMs),
+}
+
+/// What may go wrong, in percent of the moves it may happen at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Faults {
+    pub(crate) failed_commits: usize,
+    pub(crate) failed_reads: usize,
+    pub(crate) clock_jumps: usize,
+}
+
+/// What dies with the process.
+pub(crate) struct Process {
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) host: Host,
+    pub(crate) to_store: VecDeque<(Ticket, Work)>,
+    /// Committed, and not reported yet.
+    in_flight: Option<VecDeque<Event>>,
+    reads: VecDeque<Read>,
+    outbox: VecDeque<Event>,
+    /// What other processes wrote and nobody has looked at.
+    found: Arrivals,
+    /// When JavaScript exchanges next by itself, by the clock that never jumps.
+    wake_at: TimeMs,
+}
+
+/// See the module's text.
+pub(crate) struct World {
+    pub(crate) rng: Rng,
+    pub(crate) store: MemoryProvider,
+    pub(crate) settings: HubSettings,
+    pub(crate) options: DispatcherOptions,
+    pub(crate) registered: Registered,
+    pub(crate) faults: Faults,
+    pub(crate) process: Option<Process>,
+    pub(crate) observer: Observer,
+    /// Time that passes, and what the wall clock shows beyond it.
+    elapsed_ms: TimeMs,
+    offset_ms: TimeMs,
+    epoch: Epoch,
+    entropy: SeededEntropy,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let orchestrators: Vec<String> = programs::NAMES.map(str::to_owned).to_vec();
+        let folded = orchestrators.iter().map(|name| name.to_lowercase()).collect();
+        let double = RegisteredActivity {
+            name: "Double".to_owned(),
+            max_concurrency: Some(programs::DOUBLES),
+        };
+        let activities = vec![double];
+        let mut rng = Rng::new(seed);
+        let options = DispatcherOptions {
+            hub_id: "hub".to_owned(),
+            cached_instances: *rng.pick(&[1, 2, 100]),
+            cached_bytes: *rng.pick(&[200, 1_000_000]),
+            concurrent_activities: *rng.pick(&[1, 3, 100]),
+            payload_bytes: 10_000,
+            on_nondeterminism: OnNondeterminism::Hold,
+        };
+        Self {
+            rng,
+            store: MemoryProvider::new(),
+            settings: HubSettings { orchestrators: folded, ..HubSettings::default() },
+            options,
+            registered: Registered { orchestrators, activities },
+            faults: Faults::default(),
+            process: None,
+            observer: Observer::default(),
+            elapsed_ms: 0,
+            offset_ms: 1_000_000,
+            epoch: 0,
+            entropy: SeededEntropy::with_prefix(seed, "made"),
+        }
+    }
+
+    pub(crate) fn now_ms(&self) -> TimeMs {
+        self.elapsed_ms + self.offset_ms
+    }
+
+    // ------------------------------------------------------------------------------ processes
+
+    /// A process takes the hub, as `durafn.open` does.
+    pub(crate) fn open(&mut self) {
+        self.epoch = self.store.acquire().unwrap().epoch;
+        let prefix = format!("asked{}", self.epoch);
+        let entropy = Box::new(SeededEntropy::with_prefix(self.rng.next(), &prefix));
+        let arrivals = self.waiting();
+        self.process = Some(Process {
+            dispatcher: Dispatcher::new(self.options.clone(), &self.registered, entropy),
+            host: Host::default(),
+            to_store: VecDeque::new(),
+            in_flight: None,
+            reads: VecDeque::new(),
+            outbox: VecDeque::from([Event::Arrived(arrivals, true)]),
+            found: Arrivals::default(),
+            wake_at: self.elapsed_ms,
+        });
+    }
+
+    /// All that waits in the store, as its first `arrivals` gives it.
+    fn waiting(&mut self) -> Arrivals {
+        let mut arrivals = Arrivals::default();
+        let page = Page { top: 1_000, cursor: None };
+        for row in self.store.list(&Filter::default(), &page).unwrap().rows {
+            let key = row.head.key;
+            if row.ready {
+                arrivals.ready.push(key);
+            }
+            if row.head.status == RuntimeStatus::Suspended && row.problem.is_some() {
+                arrivals.held.push(key);
+            }
+            for stored in self.store.load(key).unwrap().unwrap().messages {
+                let message = Message::decode(&stored.body).unwrap();
+                let delivery = Delivery { key: Some(stored.key), exec: stored.exec, message };
+                arrivals.messages.push((key, delivery));
+            }
+        }
+        arrivals
+    }
+
+    /// The process is gone, with everything but the store.
+    pub(crate) fn crash(&mut self) {
+        self.process = None;
+        self.store.release().unwrap();
+        self.observer.crashed();
+    }
+
+    /// The process ends by itself: what runs ends, what only memory holds is written.
+    pub(crate) fn close(&mut self) {
+        self.faults = Faults::default();
+        self.process().dispatcher.drain();
+        while !self.process().host.is_quiet() || self.process().in_flight.is_some() {
+            self.step();
+        }
+        let mut step = Step::default();
+        let process = self.process();
+        process.dispatcher.close(&mut step);
+        process.to_store.extend(step.work.drain(..).map(|work| (Ticket::Dispatcher, work)));
+        while !self.process().to_store.is_empty() {
+            self.commit();
+            self.process().in_flight = None;
+        }
+        self.process = None;
+        self.store.release().unwrap();
+    }
+
+    pub(crate) fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("a process")
+    }
+
+    // ------------------------------------------------------------------------------ moves
+
+    /// Something small happens: `false` if nothing can but that time passes.
+    pub(crate) fn step(&mut self) -> bool {
+        let Some(process) = &self.process else { return false };
+        let host = &process.host;
+        let reported = !host.turns.is_empty() || !host.results.is_empty();
+        let exchange = reported || !process.outbox.is_empty() || self.elapsed_ms >= process.wake_at;
+        let moves = [
+            (exchange, Self::exchange as fn(&mut Self)),
+            (!process.to_store.is_empty() && process.in_flight.is_none(), Self::commit),
+            (process.in_flight.is_some(), Self::report),
+            (process.in_flight.is_none() && process.has_found(), Self::look),
+            (!process.reads.is_empty(), Self::read),
+            (!host.pending.is_empty(), Self::run_code),
+            (!host.running.is_empty(), Self::finish_activity),
+        ];
+        let possible: Vec<fn(&mut Self)> =
+            moves.into_iter().filter(|(possible, _)| *possible).map(|(_, act)| act).collect();
+        if possible.is_empty() {
+            return false;
+        }
+        let act = *self.rng.pick(&possible);
+        act(self);
+        true
+    }
+
+    /// Time passes, and sometimes the wall clock is set.
+    pub(crate) fn pass_time(&mut self, ms: TimeMs) {
+        self.elapsed_ms += ms;
+        if self.rng.chance(self.faults.clock_jumps) {
+            self.offset_ms += *self.rng.pick(&[-60_000, -2_000, -50, 50, 2_000]);
+        }
+    }
+
+    /// How long until the process does something by itself.
+    pub(crate) fn idle_for(&mut self) -> TimeMs {
+        let elapsed_ms = self.elapsed_ms;
+        self.process.as_ref().map_or(1, |process| (process.wake_at - elapsed_ms).max(0))
+    }
+
+    /// Nothing is under way, here or in the store.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| {
+            process.host.is_quiet()
+                && process.to_store.is_empty()
+                && process.in_flight.is_none()
+                && process.reads.is_empty()
+                && process.outbox.is_empty()
+                && !process.has_found()
+        })
+    }
+
+    fn exchange(&mut self) {
+        let now_ms = self.now_ms();
+        let elapsed_ms = self.elapsed_ms;
+        let retry_loads = self.rng.chance(30);
+        let process = self.process.as_mut().unwrap();
+        let mut step = Step::default();
+        let Process { dispatcher, host, .. } = process;
+        for result in std::mem::take(&mut host.results) {
+            dispatcher.result(result, &mut step);
+        }
+        for outcome in std::mem::take(&mut host.turns) {
+            dispatcher.activation_done(outcome, &mut step);
+        }
+        for event in std::mem::take(&mut process.outbox) {
+            process.take(event, now_ms, &mut step);
+        }
+        if retry_loads && process.dispatcher.has_failed_loads() {
+            process.dispatcher.retry_loads();
+        }
+        process.dispatcher.advance(now_ms, &mut step);
+        if std::env::var("TRACE").is_ok() {
+            for w in &step.work { eprintln!("  wants {:.200?}", w); }
+            for w in &step.loads { eprintln!("  load {:?}", w); }
+            for a in &step.out.activations { eprintln!("  activate {:.300?}", a); }
+            for a in &step.out.activities { eprintln!("  start {:.300?}", a); }
+            for a in &step.out.drops { eprintln!("  drop {:.300?}", a); }
+        }
+        for start in &step.out.activities {
+            self.observer.activity_starts(&mut self.store, start);
+        }
+        for view in &step.ended {
+            self.observer.told_of_end(&mut self.store, view);
+        }
+        process.to_store.extend(step.work.drain(..).map(|work| (Ticket::Dispatcher, work)));
+        process.reads.extend(step.loads.drain(..).map(Read::Load));
+        process.reads.extend(step.timers_until.map(Read::Timers));
+        process.host.take(std::mem::take(&mut step.out));
+        process.host.check_bounds(self.options.concurrent_activities);
+        process.wake_at = elapsed_ms + process.host.wake_in_ms;
+    }
+
+    /// The store thread writes some of what is queued.
+    fn commit(&mut self) {
+        let process = self.process.as_mut().unwrap();
+        let count = 1 + self.rng.below(process.to_store.len());
+        let batch: Vec<(Ticket, Work)> = process.to_store.drain(..count).collect();
+        let fails = self.rng.chance(self.faults.failed_commits);
+        let writes = if fails { self.rng.below(4) } else { usize::MAX };
+        let works: Vec<Work> = batch.iter().map(|(_, work)| work.clone()).collect();
+        match self.transact(Some(self.epoch), writes, &works) {
+            Ok((done, _)) => {
+                let mut events = VecDeque::new();
+                for ((ticket, work), (outcome, effects)) in batch.into_iter().zip(done) {
+                    if ticket == Ticket::Dispatcher {
+                        events.push_back(Event::Done(Box::new(work), outcome));
+                    }
+                    events.extend(effects.into_iter().map(Event::Effect));
+                }
+                self.process().in_flight = Some(events);
+            }
+            Err(error) => {
+                assert_eq!(error.kind, ProviderErrorKind::Transient, "{error}");
+                // Callers are told of the failure and try again; the rest waits in its order.
+                let process = self.process();
+                for (ticket, work) in batch.into_iter().rev() {
+                    if ticket == Ticket::Dispatcher {
+                        process.to_store.push_front((ticket, work));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Before the store thread reports a transaction it tells what it found that others had written.
+    fn report(&mut self) {
+        self.look();
+        let process = self.process();
+        process.outbox.extend(process.in_flight.take().unwrap());
+    }
+
+    fn look(&mut self) {
+        let process = self.process();
+        if process.has_found() {
+            let found = std::mem::take(&mut process.found);
+            process.outbox.push_back(Event::Arrived(found, false));
+        }
+    }
+
+    /// The reader thread answers the next question.
+    fn read(&mut self) {
+        let fails = self.rng.chance(self.faults.failed_reads);
+        let failure = || ProviderError::new(ProviderErrorKind::Transient, "read", "injected");
+        let event = match self.process().reads.pop_front().unwrap() {
+            Read::Load(key) if fails => Event::Loaded(key, Err(failure())),
+            Read::Load(key) => Event::Loaded(key, self.store.load(key)),
+            Read::Timers(_) if fails => Event::Timers(None),
+            Read::Timers(until) => {
+                Event::Timers(Some((until, self.store.timers_due(until, 1_000).unwrap())))
+            }
+        };
+        self.process().outbox.push_back(event);
+    }
+
+    fn run_code(&mut self) {
+        let (observer, rng) = (&mut self.observer, &mut self.rng);
+        let host = &mut self.process.as_mut().unwrap().host;
+        host.run_some(rng, &mut |replayed| observer.replayed(replayed));
+    }
+
+    fn finish_activity(&mut self) {
+        let host = &mut self.process.as_mut().unwrap().host;
+        host.finish_some(&mut self.rng);
+    }
+
+    // ------------------------------------------------------------------------------ callers
+
+    /// A call of a client in the worker's process, queued behind what is there.
+    pub(crate) fn call(&mut self, command: Command) {
+        self.process().to_store.push_back((Ticket::Caller, Work::Command(command)));
+    }
+
+    /// A call of another process, which is a transaction of its own.
+    pub(crate) fn call_from_elsewhere(&mut self, command: Command) -> Result<Answer, Error> {
+        let (done, found) = self.transact(None, usize::MAX, &[Work::Command(command)]).unwrap();
+        if let Some(process) = &mut self.process {
+            process.found.ready.extend(found.ready);
+            process.found.messages.extend(found.messages);
+        }
+        match done.into_iter().next() {
+            Some((Outcome::Command(verdict), _)) => verdict,
+            other => panic!("not the outcome of a command: {other:?}"),
+        }
+    }
+
+    /// One transaction: what became of each piece, and what another process would find of it.
+    #[expect(clippy::type_complexity, reason = "two lists, named where they are taken apart")]
+    fn transact(
+        &mut self,
+        fence: Option<Epoch>,
+        writes: usize,
+        works: &[Work],
+    ) -> Result<(Vec<(Outcome, Vec<Effect>)>, Arrivals), ProviderError> {
+        let hub = HubFacts {
+            settings: &self.settings,
+            worker_lives: self.process.is_some(),
+            now_ms: self.elapsed_ms + self.offset_ms,
+        };
+        let (foreign, entropy) = (fence.is_none(), &mut self.entropy);
+        let (mut done, mut found) = (Vec::new(), Arrivals::default());
+        self.store.transaction(fence, &mut |rows| {
+            let mut rows = SeenRows::new(rows, writes);
+            let mut context =
+                Context { hub: hub.clone(), foreign, entropy: &mut *entropy, effects: Vec::new() };
+            for work in works {
+                let outcome = apply(&mut rows, work, &mut context)?;
+                done.push((outcome, std::mem::take(&mut context.effects)));
+            }
+            found.ready.extend(rows.instances);
+            for (key, stored) in rows.messages.into_iter().filter(|(_, stored)| stored.taken) {
+                let message = Message::decode(&stored.body).unwrap();
+                let delivery = Delivery { key: Some(key), exec: stored.exec, message };
+                found.messages.push((stored.key, delivery));
+            }
+            Ok(())
+        })?;
+        for (work, (outcome, effects)) in works.iter().zip(&done) {
+            if std::env::var("TRACE").is_ok() { eprintln!("commit foreign={foreign} {:.300?} => {:.300?} effects {:.300?}", work, outcome, effects); }
+            self.observer.committed(work, outcome);
+        }
+        Ok((done, found))
+    }
+
+    /// Carries out what no program and no caller of the simulation does.
+    pub(crate) fn meddle(&mut self, work: Work) {
+        self.transact(None, usize::MAX, &[work]).unwrap();
+    }
+}
+
+impl Process {
+    fn has_found(&self) -> bool {
+        !self.found.ready.is_empty() || !self.found.messages.is_empty()
+    }
+
+    fn take(&mut self, event: Event, now_ms: TimeMs, step: &mut Step) {
+        let dispatcher = &mut self.dispatcher;
+        if std::env::var("TRACE").is_ok() {
+            match &event { Event::Done(w, o) => eprintln!(" done {:.100?} {:?}", w, o), Event::Effect(e) => eprintln!(" effect {:.200?}", e), Event::Loaded(k, l) => eprintln!(" loaded {k} {:.900?}", l.as_ref().map(|l| l.as_ref().map(|l| (l.row.head.status, l.history.len(), l.messages.len())))), Event::Arrived(a, o) => eprintln!(" arrived {o} {a:?}"), Event::Timers(_) => {} }
+        }
+        match event {
+            Event::Done(work, outcome) => dispatcher.done(*work, &outcome, now_ms, step),
+            Event::Effect(effect) => dispatcher.effect(effect, step),
+            Event::Arrived(Arrivals { ready, messages, held }, opening) => {
+                dispatcher.arrived(ready, held, messages, opening, step);
+            }
+            Event::Loaded(key, answer) => dispatcher.loaded(key, answer, step),
+            Event::Timers(Some((until, rows))) => dispatcher.timers_read(until, rows),
+            Event::Timers(None) => dispatcher.timers_failed(),
+        }
+    }
+}
