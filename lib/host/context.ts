@@ -4,7 +4,7 @@
  * Owns: what `context` has beside what the engine gives it, how a function says that it is done, and
  * which arguments it gets.
  * Must never: decide when a function runs.
- * Proved by: `__test__/host.spec.mjs`.
+ * Proved by: `__test__/host-functions.spec.mjs`.
  */
 
 import { randomUUID } from 'node:crypto'

@@ -3,7 +3,7 @@
  *
  * Owns: reading what a function assigned to it, and the one transaction that starts all of it.
  * Must never: start anything before the function has succeeded, or some of it.
- * Proved by: `__test__/host.spec.mjs`.
+ * Proved by: `__test__/starter.spec.mjs`.
  */
 
 import type { DurableClient } from '../client.js'

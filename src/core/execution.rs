@@ -102,6 +102,12 @@ pub struct Execution {
 }
 
 impl Execution {
+    /// One whose time does not run back behind this.
+    #[must_use]
+    pub fn since(time_ms: TimeMs) -> Self {
+        Self { time_ms, ..Self::default() }
+    }
+
     /// Whether the code has run at all.
     #[must_use]
     pub fn begun(&self) -> bool {

@@ -177,9 +177,6 @@ impl Hub {
         for rid in inbound.forget {
             self.waiters.forget(rid);
         }
-        for (rid, request) in inbound.requests {
-            self.request(rid, request, &mut work, &mut step);
-        }
         if let Some(dispatcher) = &mut self.dispatcher {
             for result in inbound.results {
                 dispatcher.result(result, &mut step);
@@ -187,6 +184,10 @@ impl Hub {
             for outcome in inbound.turns {
                 dispatcher.activation_done(outcome, &mut step);
             }
+        }
+        // After the results: a close keeps what has come in with it.
+        for (rid, request) in inbound.requests {
+            self.request(rid, request, &mut work, &mut step);
         }
         let now_ms = clock::now_ms();
         for event in self.outbox.take() {

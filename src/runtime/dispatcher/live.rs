@@ -11,7 +11,7 @@ use crate::core::replay::Replay;
 use crate::core::status::RuntimeStatus;
 use crate::core::turn::Turn;
 use crate::core::view::StatusView;
-use crate::core::{ExecutionId, Payload, TaskId, TimeMs};
+use crate::core::{ExecutionId, MessageKey, Payload, TaskId, TimeMs};
 use crate::provider::transaction::StartedInstance;
 
 use super::super::protocol::{ExecutionStart, Token};
@@ -53,6 +53,8 @@ pub(super) struct Live {
     pub(super) replay: Option<Replay>,
     pub(super) state: State,
     pub(super) mailbox: Vec<Delivery>,
+    /// Stored messages that were loaded before they were delivered, which they will be yet.
+    pub(super) early: HashSet<MessageKey>,
     /// Results that the turn under way took and that stand nowhere but here.
     pub(super) unstored: Vec<Delivery>,
     /// Activities that are due or run.
@@ -91,6 +93,7 @@ impl Live {
             replay: None,
             state: State::Loading,
             mailbox: Vec::new(),
+            early: HashSet::new(),
             unstored: Vec::new(),
             activities: HashSet::new(),
             row_ready: false,

@@ -84,11 +84,21 @@ pub struct Dispatcher {
     waiting_loads: VecDeque<InstanceKey>,
     loads_in_flight: usize,
     failed_loads: Vec<InstanceKey>,
+    /// Instances of which results are on their way to the store.
+    keeping: HashMap<InstanceKey, Keeping>,
     /// Idle instances, least recently used first; entries whose tick is old are passed over.
     idle: VecDeque<(u64, InstanceKey)>,
     tick: u64,
     bytes: usize,
     closed: bool,
+}
+
+/// See [`Dispatcher::keeping`].
+#[derive(Debug, Default)]
+struct Keeping {
+    writes: u32,
+    /// The instance is to be loaded once they are there.
+    load: bool,
 }
 
 impl Dispatcher {
@@ -114,6 +124,7 @@ impl Dispatcher {
             waiting_loads: VecDeque::new(),
             loads_in_flight: 0,
             failed_loads: Vec::new(),
+            keeping: HashMap::new(),
             idle: VecDeque::new(),
             tick: 0,
             bytes: 0,
@@ -187,6 +198,7 @@ impl Dispatcher {
                 }
             }
             (Work::Unpark(key), _) => self.unparked(key),
+            (Work::Keep { key, .. }, _) => self.kept(key),
             _ => {}
         }
     }
@@ -249,9 +261,9 @@ impl Dispatcher {
         };
         let exec = Some(activity.exec);
         if matches!(live.state, State::Suspended) {
-            let messages = vec![message];
-            step.work.push(Work::Keep { key: activity.key, exec: activity.exec, messages });
-            if live.activities.is_empty() {
+            let none_runs = live.activities.is_empty();
+            self.keep(activity.key, activity.exec, vec![message], step);
+            if none_runs {
                 self.forget(activity.key, step);
             }
             return;
@@ -292,9 +304,11 @@ impl Dispatcher {
     pub fn unwritable(&mut self, work: &Work, error: &crate::core::error::Error, step: &mut Step) {
         if let Work::Turn(commit) = work {
             let problem = Box::new(Problem::new(error.code, error.message.clone()));
-            self.park(commit.key, problem, Park::Hold, step);
-        } else {
-            step.log(LogLevel::Error, "", error.to_string());
+            return self.park(commit.key, problem, Park::Hold, step);
+        }
+        step.log(LogLevel::Error, "", error.to_string());
+        if let Work::Keep { key, .. } = work {
+            self.kept(*key);
         }
     }
 
@@ -357,12 +371,14 @@ impl Dispatcher {
         }
         let Some(live) = self.lives.get_mut(&key) else {
             self.load(key, false);
-            // A stored message comes with the load; the rest is handed over.
-            if let (None, Some(live)) = (delivery.key, self.lives.get_mut(&key)) {
+            if let Some(live) = self.lives.get_mut(&key) {
                 live.mailbox.push(delivery);
             }
             return;
         };
+        if delivery.key.is_some_and(|key| live.early.remove(&key)) {
+            return;
+        }
         if live.mailbox.is_empty() && matches!(live.state, State::Idle) {
             self.runnable.push(key);
         }

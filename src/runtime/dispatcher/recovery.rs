@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use crate::core::error::ErrorCode;
-use crate::core::execution::OpenTask;
+use crate::core::execution::{Execution, OpenTask};
 use crate::core::history::HistoryRecord;
 use crate::core::ids::fold_name;
 use crate::core::instance::InstanceRow;
@@ -16,7 +16,7 @@ use crate::core::replay::{Problem, Replay, ReplayTurn};
 use crate::core::status::RuntimeStatus;
 use crate::core::turn::TurnOutcome;
 use crate::core::view::StatusView;
-use crate::core::{InstanceKey, TaskId};
+use crate::core::{ExecutionId, InstanceKey, TaskId, TimeMs};
 use crate::provider::transaction::{Park, Work};
 use crate::provider::{Loaded, ProviderError, ProviderErrorKind, StoredMessage};
 
@@ -50,6 +50,10 @@ impl Dispatcher {
             let Some(key) = self.waiting_loads.pop_front() else {
                 return;
             };
+            if let Some(keeping) = self.keeping.get_mut(&key) {
+                keeping.load = true;
+                continue;
+            }
             self.loads_in_flight += 1;
             step.loads.push(key);
         }
@@ -129,7 +133,7 @@ impl Dispatcher {
         live.held = suspended;
         match decode(&history, &messages) {
             Err(cause) => return self.corrupt(key, &cause, step),
-            Ok((records, deliveries)) => live.prepare(records, deliveries),
+            Ok((records, deliveries)) => live.prepare(row.updated_ms, records, deliveries),
         }
         if live.recovered && poisoned {
             return self.poisoned(key, step);
@@ -253,6 +257,7 @@ impl Dispatcher {
 
     /// A suspended instance keeps nothing in memory but what still runs.
     fn suspend(&mut self, key: InstanceKey, step: &mut Step) {
+        self.keep_unstored(key, step);
         for task in self.activities.retract(key) {
             if let Some(live) = self.lives.get_mut(&key) {
                 live.activities.remove(&task);
@@ -311,9 +316,30 @@ impl Dispatcher {
     /// Results that stand nowhere but in memory go to the store.
     pub(super) fn keep_unstored(&mut self, key: InstanceKey, step: &mut Step) {
         let Some(live) = self.lives.get_mut(&key) else { return };
-        let messages = live.take_unstored();
+        let (exec, messages) = (live.exec, live.take_unstored());
+        self.keep(key, exec, messages, step);
+    }
+
+    /// Results go to the store. Until they are there, a load would miss them.
+    pub(super) fn keep(
+        &mut self,
+        key: InstanceKey,
+        exec: ExecutionId,
+        messages: Vec<Message>,
+        step: &mut Step,
+    ) {
         if !messages.is_empty() {
-            step.work.push(Work::Keep { key, exec: live.exec, messages });
+            self.keeping.entry(key).or_default().writes += 1;
+            step.work.push(Work::Keep { key, exec, messages });
+        }
+    }
+
+    /// Results have gone to the store.
+    pub(super) fn kept(&mut self, key: InstanceKey) {
+        let Some(keeping) = self.keeping.get_mut(&key) else { return };
+        keeping.writes -= 1;
+        if keeping.writes == 0 && self.keeping.remove(&key).is_some_and(|kept| kept.load) {
+            self.waiting_loads.push_back(key);
         }
     }
 }
@@ -333,15 +359,22 @@ impl Live {
         self.suspect = row.head.crashes > 0;
     }
 
-    fn prepare(&mut self, records: Vec<HistoryRecord>, stored: Vec<Delivery>) {
-        let known = |delivery: &Delivery| {
-            delivery.key.is_some_and(|key| stored.iter().any(|other| other.key == Some(key)))
-        };
-        self.mailbox.retain(|delivery| !known(delivery));
+    fn prepare(
+        &mut self,
+        updated_ms: TimeMs,
+        records: Vec<HistoryRecord>,
+        stored: Vec<Delivery>,
+    ) {
+        self.early = stored.iter().filter_map(|delivery| delivery.key).collect();
+        // What has been delivered before is in both. The rest of what was stored will be delivered.
+        let early = &mut self.early;
+        self.mailbox.retain(|delivery| delivery.key.is_none_or(|key| !early.remove(&key)));
         let mut mailbox = stored;
         mailbox.append(&mut self.mailbox);
         self.mailbox = mailbox;
-        self.execution = crate::core::execution::Execution::default();
+        // Without a turn the row alone knows a time that this execution must not run back behind.
+        let begun = records.iter().any(|record| !record.notice);
+        self.execution = Execution::since(if begun { 0 } else { updated_ms });
         self.replay = Some(Replay::new(records));
     }
 }

@@ -141,7 +141,7 @@ impl Dispatcher {
             Some(End::ContinueAsNew { input }) => {
                 live.input = input;
                 live.exec += 1;
-                live.execution = Execution::default();
+                live.execution = Execution::since(commit.record.time_ms);
                 live.row_ready = true;
                 live.in_js = false;
                 self.bytes -= std::mem::take(&mut live.bytes);
