@@ -364,6 +364,7 @@ test("with 'fail' the instance fails with the same details", async (t) => {
   assert.equal(status.runtimeStatus, 'Failed')
   assert.equal(status.failure.name, 'Nondeterminism')
   assert.equal(status.failure.code, 'Nondeterminism')
-  assert.deepEqual([status.failure.expected, status.failure.actual], [expected, actual])
-  assert.match(status.output, /does not do what its history says/)
+  for (const part of [expected, actual, 'does not do what its history says']) {
+    assert.ok(status.output.includes(part), status.output)
+  }
 })

@@ -83,6 +83,17 @@ async function memory() {
   row('CPU', 'the same process when idle', `${idleCpuPercent.toFixed(2)} % of a core`, 'about 0')
 }
 
+async function listing() {
+  if (only && !only.includes('LIST')) return
+  const count = options.quick ? 100_000 : 1_000_000
+  const client = await df.connect({ store: `sqlite:${join(directory, 'LIST.db')}`, logger: false })
+  const times = await work.listing(client, count)
+  await client.close()
+  for (const [filter, slowest] of Object.entries(times)) {
+    row('LIST', `a page of 1,000 of ${count} instances, by ${filter}`, ms(slowest), '≤ 20 ms')
+  }
+}
+
 const environment = describe(directory)
 if (environment.fileSystem === 'tmpfs') {
   console.error(`${directory} is on tmpfs, which syncs nowhere. Choose a disk with --dir.`)
@@ -137,6 +148,7 @@ await on('ETERNAL', async (client) => {
   row('CAN', `continueAsNew, ${generations} generations`, figure, 'flat memory')
 })
 await memory()
+await listing()
 rmSync(directory, { recursive: true, force: true })
 
 console.log(

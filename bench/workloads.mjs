@@ -104,6 +104,41 @@ export async function eternal(client, generations) {
   return { ms, grownMb: (process.memoryUsage.rss() - before) / 2 ** 20 }
 }
 
+/** Fills a hub without a worker; then the slowest of five pages of 1,000, for each filter. */
+export async function listing(client, count) {
+  for (let from = 0; from < count; from += 1_000) {
+    await client.startMany(
+      Array.from({ length: 1_000 }, (_, n) => ({
+        name: `list${(from + n) % 10}`,
+        instanceId: `${(from + n) % 100}-${from + n}`,
+      })),
+    )
+  }
+  const id = `${(count / 2) % 100}-${count / 2}`
+  const { createdTime } = await client.getStatus(id, { pending: true })
+  const filters = {
+    none: {},
+    name: { name: 'list7' },
+    idPrefix: { idPrefix: '42-' },
+    status: { runtimeStatus: ['Pending'] },
+    created: { createdFrom: createdTime },
+  }
+  const times = {}
+  for (const [name, filter] of Object.entries(filters)) {
+    let slowest = 0
+    let cursor
+    for (let page = 0; page < 5; page += 1) {
+      const start = performance.now()
+      const found = await client.list({ ...filter, top: 1_000, cursor })
+      slowest = Math.max(slowest, performance.now() - start)
+      if (found.instances.length === 0) throw new Error(`${name}: an empty page`)
+      cursor = found.cursor
+    }
+    times[name] = slowest
+  }
+  return times
+}
+
 export async function inChunks(items, size, work) {
   for (let from = 0; from < items.length; from += size) {
     await Promise.all(items.slice(from, from + size).map(work))

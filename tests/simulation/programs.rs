@@ -64,8 +64,10 @@ impl Cx<'_> {
     }
 }
 
-pub(crate) const NAMES: [&str; 9] =
-    ["sequence", "fanOut", "retries", "timers", "waits", "parent", "eternal", "race", "failing"];
+pub(crate) const NAMES: [&str; 10] = [
+    "sequence", "fanOut", "retries", "timers", "waits", "parent", "eternal", "race", "failing",
+    "busy",
+];
 const FAN_OUT: usize = 5;
 pub(crate) const GROUP_LIMIT: usize = 2;
 pub(crate) const WAITS: usize = 3;
@@ -84,6 +86,7 @@ pub(crate) fn run(name: &str, cx: &mut Cx<'_>) -> Option<Done> {
         "eternal" => eternal(cx),
         "race" => race(cx),
         "failing" => failing(cx),
+        "busy" => busy(cx),
         other => panic!("no program '{other}'"),
     }
 }
@@ -171,6 +174,20 @@ fn failing(cx: &mut Cx<'_>) -> Option<Done> {
     Some(Done::Throws(json!("failing fails")))
 }
 
+/// Something of it is always under way when something else comes.
+fn busy(cx: &mut Cx<'_>) -> Option<Done> {
+    let tasks = [
+        cx.ask(call_with("double", &1)),
+        cx.ask(timer(cx.time_ms + 20)),
+        cx.ask(call_retried("flaky", retry(3))),
+        cx.ask(timer(cx.time_ms + 60)),
+        cx.ask(call_with("double", &2)),
+        cx.ask(timer(cx.time_ms + 100)),
+    ];
+    let values: Option<Vec<Value>> = tasks.iter().map(|task| cx.value(*task)).collect();
+    Some(Done::Returns(json!(values?)))
+}
+
 /// What an activity comes to.
 pub(crate) fn activity(name: &str, input: Option<&Value>, attempt: u32) -> Told {
     match name {
@@ -203,6 +220,7 @@ pub(crate) fn expected(name: &str, events: &[Value]) -> Vec<Told> {
             )
         }
         "failing" => vec![Err(json!("failing fails"))],
+        "busy" => only(json!([2, null, 3, null, 4, null])),
         other => panic!("no program '{other}'"),
     }
 }

@@ -53,7 +53,7 @@ impl Scenario {
             world.settings.unmatched_events = UnmatchedEvents::Buffer;
         }
         if weather != Weather::Fair {
-            world.faults = Faults { failed_commits: 10, failed_reads: 10, clock_jumps: 3 };
+            world.faults = Faults { failed_commits: 10, failed_reads: 10, clock_jumps: 8 };
         }
         let count = 3 + world.rng.below(6);
         let tracked = (0..count)
@@ -82,6 +82,7 @@ impl Scenario {
                 self.end_process();
             }
             if !self.world.step() {
+                self.check_timers();
                 let idle_ms = self.world.idle_for();
                 self.world.pass_time(idle_ms);
                 if !restless && self.all_ended() && self.world.is_at_rest() {
@@ -200,6 +201,19 @@ impl Scenario {
         let instances = self.instances();
         let started = |tracked: &Tracked| instances.iter().any(|(id, _)| *id == tracked.id);
         self.tracked.iter().all(started) && instances.iter().all(|(_, status)| status.has_ended())
+    }
+
+    /// Nothing is under way, so no timer's time has come, but for what the process wakes up to see.
+    fn check_timers(&mut self) {
+        let overdue_ms = self.world.now_ms() - 1_000;
+        if !self.world.is_at_rest() {
+            return;
+        }
+        for timer in self.world.store.timers_due(overdue_ms, 1_000).unwrap() {
+            let row = self.world.store.load(timer.key).unwrap().unwrap().row;
+            let suspended = row.head.status == RuntimeStatus::Suspended;
+            assert!(suspended, "a timer of {} is overdue: {timer:?}", row.head.id);
+        }
     }
 
     fn check(&mut self) {

@@ -242,8 +242,8 @@ fn control_one(
 ) -> Result<()> {
     // A child is told after its parent, which has ended by then and is not told of the child.
     let now = context.hub.now_ms;
-    let mut change =
-        InstanceChange { status: Some(status), updated_ms: Some(now), ..InstanceChange::default() };
+    // The time stands in the notice: in the row it might be earlier than that of the last turn.
+    let mut change = InstanceChange { status: Some(status), ..InstanceChange::default() };
     let reason = reason.cloned();
     match status {
         RuntimeStatus::Terminated => return terminate(rows, head, reason.as_ref(), context),

@@ -1,0 +1,1213 @@
+/**
+ * The context of an activity function.
+ *
+ * An activity runs at least once: after a crash it may run again, with the same `idempotencyKey`.
+ */
+export declare interface ActivityContext extends InvocationContext {
+    /** The instance that called the activity. */
+    readonly instanceId: string;
+    /** The number of this attempt, from 1. */
+    readonly attempt: number;
+    /**
+     * Aborts when the result is no longer wanted: the orchestration ended, the activity's `timeoutMs`
+     * passed (`signal.reason` is a `TimeoutError`), or the hub closes.
+     */
+    readonly signal: AbortSignal;
+    /** The same for every attempt and every re-run of this task, and for no other task. */
+    readonly idempotencyKey: string;
+}
+
+/**
+ * What `app.activity` gives. Pass it to `context.df.call`, or, in a generator function, call it:
+ * `yield hello('x')`, `yield hello('x').withRetry(retryOptions)`.
+ */
+export declare interface ActivityDefinition<TInput = unknown, TResult = unknown> extends Definition<TInput, TResult> {
+    (...args: undefined extends TInput ? [input?: TInput] : [input: TInput]): RegisteredActivityTask<TResult>;
+    readonly kind: 'activity';
+    /** The function itself, for tests of it. */
+    readonly handler: ActivityHandler<TInput, TResult>;
+}
+
+/** An activity function. What it returns must be JSON; it may be a promise. */
+export declare type ActivityHandler<TInput = any, TResult = unknown> = (input: TInput, context: ActivityContext) => TResult | PromiseLike<TResult>;
+
+export declare interface ActivityOptions<TInput = any, TResult = unknown> {
+    handler: ActivityHandler<TInput, TResult>;
+    /**
+     * Milliseconds after which an attempt fails with a `TimeoutError` and its `context.signal` aborts;
+     * what it returns later is ignored. Default: no bound.
+     */
+    timeoutMs?: number | undefined;
+    /** How many invocations of this activity the hub runs at a time. Default: the hub's bound alone. */
+    maxConcurrency?: number | undefined;
+}
+
+export declare interface AllOptions {
+    /**
+     * How many of the members, which must be activities made in this same turn, the engine runs at a
+     * time. All are recorded as scheduled at once. Default: all together.
+     */
+    concurrency?: number;
+}
+
+export declare type AllTaskOf<T extends readonly AnyTask[]> = Task<{
+    -readonly [K in keyof T]: AwaitedOf<T[K]>;
+}, {
+    -readonly [K in keyof T]: YieldedOf<T[K]>;
+}>;
+
+/** A function of this name is registered already; names match without regard to case. */
+export declare class AlreadyRegistered extends DurableError {
+    static readonly code: string;
+}
+
+/** An orchestrator function of any kind. */
+export declare type AnyOrchestrationHandler<TInput = unknown, TResult = unknown> = GeneratorHandler<TInput, TResult> | AsyncHandler<TInput, TResult>;
+
+/** What `await Task.any(tasks)` gives: not the task itself, which `await` would unwrap. */
+export declare type AnyResult<TResult = unknown> = {
+    index: number;
+    isFaulted: false;
+    result: TResult;
+} | {
+    index: number;
+    isFaulted: true;
+    result: Error;
+};
+
+export declare type AnyTask = Task<any, any>;
+
+/**
+ * A registry of orchestrators and activities. `df.app` is the one that hubs use by default; tests,
+ * and processes with several hubs, make their own.
+ *
+ * @example
+ * ```ts
+ * const app = new df.App()
+ * app.activity('hello', { handler: (name: string) => `Hello ${name}!` })
+ * const hub = await df.open({ store: 'sqlite::memory:', app })
+ * ```
+ */
+export declare class App {
+    #private;
+    /**
+     * Registers an orchestrator: a generator function that yields tasks, or an async function that
+     * awaits them.
+     *
+     * @param name matched without regard to case; must not begin with `@`
+     * @returns a definition, for `context.df.call` and `client.startNew`
+     * @throws AlreadyRegistered, InvalidName, InvalidOption
+     *
+     * @example
+     * ```ts
+     * df.app.orchestration('sayHello', function* (context) {
+     *   return [yield context.df.callActivity('hello', 'Tokyo')]
+     * })
+     * ```
+     */
+    orchestration<TInput = unknown, TResult = unknown>(name: string, handler: GeneratorHandler<TInput, TResult>): OrchestrationDefinition<TInput, TResult>;
+    orchestration<TInput = unknown, TResult = unknown>(name: string, options: OrchestrationOptions<GeneratorHandler<TInput, TResult>>): OrchestrationDefinition<TInput, TResult>;
+    orchestration<TInput = unknown, TResult = unknown>(name: string, handler: AsyncHandler<TInput, TResult>): OrchestrationDefinition<TInput, TResult>;
+    orchestration<TInput = unknown, TResult = unknown>(name: string, options: OrchestrationOptions<AsyncHandler<TInput, TResult>>): OrchestrationDefinition<TInput, TResult>;
+    /**
+     * Registers an activity: a function of a JSON value that may do anything, sync or async.
+     *
+     * @param name matched without regard to case
+     * @returns a definition, for `context.df.call`
+     * @throws AlreadyRegistered, InvalidName, InvalidOption
+     *
+     * @example
+     * ```ts
+     * const charge = df.app.activity('charge', {
+     *   handler: async (order: Order, context) => pay(order, context.idempotencyKey, context.signal),
+     *   timeoutMs: 30_000,
+     *   maxConcurrency: 10,
+     * })
+     * ```
+     */
+    activity<TInput = unknown, TResult = unknown>(name: string, options: ActivityOptions<TInput, TResult>): ActivityDefinition<TInput, TResult>;
+}
+
+/** The registry that hubs use unless another is given. */
+export declare const app: App;
+
+/** An async function that awaits tasks, or a plain function. */
+export declare type AsyncHandler<TInput = unknown, TResult = unknown> = (context: OrchestrationContext<TInput>) => TResult | PromiseLike<TResult>;
+
+export declare type AwaitedOf<T> = T extends Task<infer TAwaited, infer _> ? TAwaited : never;
+
+export declare interface BindingDefinition {
+    readonly name: string;
+    readonly type: string;
+    readonly direction: 'in' | 'out' | 'inout';
+}
+
+/** The arguments after the definition: the input may be left out where it may be undefined. */
+export declare type CallArguments<TInput> = undefined extends TInput ? [input?: TInput, options?: CallOptions] : [input: TInput, options?: CallOptions];
+
+/** Options of `context.df.call`. */
+export declare interface CallOptions {
+    /** A retry policy. Default: one attempt. */
+    retry?: RetryPolicy | undefined;
+    /** Of an orchestration: the id of the sub-orchestration. Default: one made from the parent's. */
+    instanceId?: string | undefined;
+}
+
+export declare interface CloseOptions {
+    /** How long running activities may take to end, in milliseconds; then they are aborted. Default 10,000. */
+    drainTimeoutMs?: number | undefined;
+}
+
+/**
+ * Connects a client to a task hub, from any process, whether or not workers run. A client alone does
+ * not keep the process alive; a call of it that waits does.
+ *
+ * @throws NotAHub, HubTooNew, StoreReadOnly, StoreFull, StoreUnavailable, InvalidOption,
+ * UnsupportedPlatform
+ *
+ * @example
+ * ```ts
+ * await using client = await df.connect({ store: 'sqlite:./orders.db' })
+ * await client.raiseEvent(id, 'Approve', { by: 'Ada' })
+ * ```
+ */
+export declare function connect(options?: ConnectOptions): Promise<ConnectedClient>;
+
+/** A client with a connection of its own, from `df.connect`. */
+export declare class ConnectedClient extends DurableClient implements AsyncDisposable {
+    #private;
+    /** Itself, so that `{ client }` can be taken from a hub and a connection alike. */
+    get client(): this;
+    /**
+     * Copies the hub, while it runs, to a new file.
+     *
+     * @param file its path; it must not exist
+     * @throws StoreUnavailable, StoreFull, StoreReadOnly, InvalidOption
+     */
+    backup(file: string): Promise<void>;
+    /** Writes what was asked for and releases the store. May be called again. */
+    close(): Promise<void>;
+    [Symbol.asyncDispose](): Promise<void>;
+}
+
+export declare interface ConnectOptions {
+    /**
+     * `sqlite:PATH`, relative to the current directory; folders are made. Default: the environment's
+     * `DURAFN_STORE`, else `sqlite:.durafn/hub.db`.
+     */
+    store?: string | undefined;
+    /** 1 to 64 letters, digits, `.`, `_` or `-`. Default: what the store has, else 'default'. */
+    hubName?: string | undefined;
+    /** Where log lines go; false: nowhere. Default: `console`, with the engine's warnings and errors. */
+    logger?: Logger | false | undefined;
+}
+
+/** What is stored of the instance cannot be read. */
+export declare class CorruptHistory extends DurableError {
+    static readonly code: string;
+}
+
+/** What an activity and an orchestration have in common: the types of input and result. */
+export declare interface Definition<TInput = unknown, TResult = unknown> {
+    readonly kind: 'activity' | 'orchestration';
+    /** The name it is registered by. */
+    readonly functionName: string;
+    /** Only for the types; there is no such property. */
+    readonly [types]?: (input: TInput) => TResult;
+}
+
+/**
+ * Starts, queries, terminates and sends events to instances.
+ *
+ * A promise of a method that changes something resolves when the change is durable. Every method
+ * rejects with `HubClosed` after the hub (or this client) was closed, and with `InvalidInstanceId`
+ * or `InvalidOption` for arguments of the wrong type.
+ */
+export declare class DurableClient {
+    #private;
+    /** The hub's name. */
+    readonly taskHubName: string;
+    /**
+     * Starts an orchestration.
+     *
+     * @returns the id of the instance
+     * @throws InstanceAlreadyExists if the id is in use by an instance that has not ended (see
+     * `onConflict`), NotRegistered if workers of the hub run and none registers the name, InvalidName,
+     * InvalidInstanceId, UnserializableValue, PayloadTooLarge
+     *
+     * @example
+     * ```ts
+     * const id = await client.startNew('sayHello', { input: 'Tokyo' })
+     * ```
+     */
+    startNew<TInput = unknown>(orchestrator: Startable<TInput>, options?: StartNewOptions<TInput>): Promise<string>;
+    /** The older form. An id of undefined, null or '' means a random one. */
+    startNew<TInput = unknown>(orchestrator: Startable<TInput>, instanceId: string | null | undefined, input?: TInput): Promise<string>;
+    /**
+     * Starts several orchestrations in one transaction: all or, if one is refused, none. The error
+     * then has the `index` of the one.
+     *
+     * @returns the ids, in the same order
+     * @throws as `startNew`
+     */
+    startMany(starts: readonly StartRequest[]): Promise<string[]>;
+    /**
+     * The status of an instance; null when there is none, or when it has not begun to run (unless
+     * `pending` is set).
+     *
+     * @example
+     * ```ts
+     * const status = await client.getStatus(id, { showHistory: true })
+     * console.log(status?.runtimeStatus, status?.waitingFor)
+     * ```
+     */
+    getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus | null>;
+    /** The statuses of all instances. Prefer `list` where there may be many. */
+    getStatusAll(): Promise<OrchestrationStatus[]>;
+    /** The statuses of all instances that a filter lets pass, as one list. */
+    getStatusBy(filter: OrchestrationFilter): Promise<OrchestrationStatus[]>;
+    /**
+     * One page of the instances that a filter lets pass, pending ones included, in the order in which
+     * they were scheduled.
+     *
+     * @example
+     * ```ts
+     * let cursor: string | null = null
+     * do {
+     *   const page = await client.list({ runtimeStatus: 'Failed', top: 100, cursor })
+     *   for (const { instanceId } of page.instances) await client.rewind(instanceId, 'fixed')
+     *   cursor = page.cursor
+     * } while (cursor !== null)
+     * ```
+     */
+    list(options?: ListOptions): Promise<InstancePage>;
+    /** How many instances a filter lets pass. */
+    count(filter?: OrchestrationFilter): Promise<number>;
+    /**
+     * Terminates an instance: it stops at its next await point, at once if it is at one. Activities
+     * that run are not interrupted, but their `context.signal` aborts and their results are dropped.
+     *
+     * @param reason logged, and the status's `output`; any JSON value
+     * @throws InstanceNotFound, InstanceEnded
+     */
+    terminate(instanceId: string, reason?: unknown, options?: RecursiveOptions): Promise<void>;
+    /**
+     * Suspends an instance: messages, timers and results are kept, and none is processed until
+     * `resume`.
+     *
+     * @throws InstanceNotFound, InstanceEnded
+     */
+    suspend(instanceId: string, reason?: unknown, options?: RecursiveOptions): Promise<void>;
+    /**
+     * Lets a suspended instance go on, also one that is held because its code no longer matched its
+     * history.
+     *
+     * @throws InstanceNotFound, InstanceEnded
+     */
+    resume(instanceId: string, reason?: unknown, options?: RecursiveOptions): Promise<void>;
+    /**
+     * Lets a failed instance run again from where it failed: what succeeded is kept, what failed is
+     * tried anew.
+     *
+     * @throws InstanceNotFound, NotRewindable
+     */
+    rewind(instanceId: string, reason?: unknown): Promise<void>;
+    /**
+     * Starts a new instance with the name and input of this one.
+     *
+     * @returns the id of the new one
+     * @throws InstanceNotFound; InstanceAlreadyExists if the id is to be the same and it has not ended
+     */
+    restart(instanceId: string, options?: RestartOptions | boolean): Promise<string>;
+    /**
+     * Deletes an instance that has ended, with its history.
+     *
+     * @returns how many were deleted: 0 if there is none of this id
+     * @throws InstanceNotEnded
+     */
+    purgeInstanceHistory(instanceId: string): Promise<PurgeHistoryResult>;
+    /** Deletes all instances that have ended and that the filter lets pass. */
+    purgeInstanceHistoryBy(filter: OrchestrationFilter): Promise<PurgeHistoryResult>;
+    /**
+     * Sends an event to an instance. Events that one client sends to one instance arrive in the order
+     * of the calls, awaited or not.
+     *
+     * Resolves, once it is durable, to what became of the event; it is never lost silently. What
+     * happens to one that the instance does not wait for is the hub's `unmatchedEvents`.
+     *
+     * @throws InvalidName, UnserializableValue, PayloadTooLarge
+     */
+    raiseEvent(instanceId: string, eventName: string, eventData?: unknown): Promise<RaiseEventOutcome>;
+    /**
+     * Waits until an instance has ended, and gives its status. For one that continues as new that is
+     * when the last generation ends.
+     *
+     * @throws InstanceNotFound, TimeoutError
+     */
+    waitForCompletion(instanceId: string, options?: WaitForCompletionOptions): Promise<OrchestrationStatus>;
+}
+
+/**
+ * The base of every error that this package makes. Programs tell them apart by `code` (or by class).
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await client.startNew('order', { instanceId: 'order-1' })
+ * } catch (error) {
+ *   if (error instanceof df.DurableError && error.code === 'InstanceAlreadyExists') return
+ *   throw error
+ * }
+ * ```
+ */
+export declare class DurableError extends Error {
+    static readonly code: string;
+    /** Stable: never renamed, never given another meaning. */
+    readonly code: string;
+    /** The argument, option or field that was refused. */
+    readonly field?: string;
+    /** Of several starts in one call, the one that was refused, from 0. */
+    readonly index?: number;
+    /** The instance that the error is about. */
+    readonly instanceId?: string;
+    constructor(message?: string, details?: ErrorDetails);
+}
+
+/**
+ * The durable part of an orchestrator's context. Every method that makes a task or changes
+ * something must be called inside a turn, that is: from the orchestrator itself, after a task it
+ * waited for, not from a callback of the event loop; else it throws `OutsideTurn`.
+ */
+export declare interface DurableOrchestrationContext<TInput = unknown> {
+    readonly instanceId: string;
+    /** Of a sub-orchestration: the id of the instance that called it. */
+    readonly parentInstanceId: string | undefined;
+    /** Whether the code that runs now ran before and only repeats what history holds. */
+    readonly isReplaying: boolean;
+    /** The time of the turn, the same in every replay; never runs back. */
+    readonly currentUtcDateTime: Date;
+    /** The custom status as last set in this execution. */
+    readonly customStatus: unknown;
+    /** `Task.all` and `Task.any`. */
+    readonly Task: TaskCombinators;
+    /** The input; undefined when there is none. */
+    getInput<T = TInput>(): T;
+    /**
+     * Calls an activity or a sub-orchestration by its definition, with its types, in both kinds of
+     * orchestrators.
+     *
+     * @example
+     * ```ts
+     * const hello = df.app.activity('hello', { handler: (name: string) => `Hello ${name}!` })
+     * df.app.orchestration('greet', async (context) => {
+     *   const text = await context.df.call(hello, 'Ada') // string
+     *   return text.length
+     * })
+     * ```
+     *
+     * @throws InvalidOption, UnserializableValue, PayloadTooLarge, OutsideTurn
+     */
+    call<TCalled, TResult>(definition: Definition<TCalled, TResult>, ...args: CallArguments<TCalled>): Task<TResult>;
+    /**
+     * Calls the activity of this name. The task fails with what the activity threw, or with
+     * `NotRegistered`.
+     *
+     * @throws InvalidName, UnserializableValue, PayloadTooLarge, OutsideTurn
+     */
+    callActivity<TResult = unknown>(name: string, input?: unknown): Task<TResult>;
+    /** The same with a retry policy. */
+    callActivityWithRetry<TResult = unknown>(name: string, retryOptions: RetryPolicy, input?: unknown): Task<TResult>;
+    /**
+     * Runs another orchestration and waits for its result. The task fails with the error that it
+     * failed with, with `OrchestrationTerminated`, or with why it could not start.
+     *
+     * @param instanceId its id; by default one is made from the caller's
+     * @throws InvalidName, InvalidInstanceId, UnserializableValue, PayloadTooLarge, OutsideTurn
+     */
+    callSubOrchestrator<TResult = unknown>(name: string, input?: unknown, instanceId?: string): Task<TResult>;
+    /** The same with a retry policy. */
+    callSubOrchestratorWithRetry<TResult = unknown>(name: string, retryOptions: RetryPolicy, input?: unknown, instanceId?: string): Task<TResult>;
+    /**
+     * Waits for an event, sent by `client.raiseEvent`. Names match without regard to case; of several
+     * open waits of one name the newest is served first.
+     *
+     * @throws InvalidName, OutsideTurn
+     */
+    waitForExternalEvent<TResult = unknown>(name: string): Task<TResult>;
+    /**
+     * A timer that fires when wall time has reached `fireAt`, never early; one in the past fires at
+     * once. Timers that are left when the orchestrator returns are cancelled.
+     *
+     * @throws InvalidOption, OutsideTurn
+     */
+    createTimer(fireAt: Date): TimerTask;
+    /**
+     * Starts the orchestrator anew with this input and an empty history, when it returns, or at its
+     * next `yield` or `await` at the latest.
+     *
+     * @throws UnserializableValue, PayloadTooLarge, OutsideTurn
+     */
+    continueAsNew(input?: unknown): void;
+    /**
+     * Sets what `getStatus` shows as `customStatus`, as of the end of this turn.
+     *
+     * @throws UnserializableValue, PayloadTooLarge, OutsideTurn
+     */
+    setCustomStatus(customStatus: unknown): void;
+    /** A UUID that is the same in every replay, and another one at every call. */
+    newGuid(seed?: string): string;
+}
+
+/** The name durable-functions has for it. */
+export declare type DurableOrchestrationStatus = OrchestrationStatus;
+
+/** What an error of this package says beside its message. */
+export declare interface ErrorDetails {
+    /** Only for a code that has no class of its own. */
+    code?: string | undefined;
+    /** The argument, option or field that was refused. */
+    field?: string | undefined;
+    /** Of several starts in one call, the one that was refused, from 0. */
+    index?: number | undefined;
+    /** The instance that the error is about. */
+    instanceId?: string | undefined;
+    /** The error behind this one. */
+    cause?: unknown;
+}
+
+export declare interface ExecutionContext {
+    readonly invocationId: string;
+    readonly functionName: string;
+    /** The folder of the function. */
+    readonly functionDirectory: string;
+    readonly retryContext: null;
+}
+
+/** An error as it is stored: what it was, with its own fields beside. */
+export declare interface FailureDetails {
+    name: string;
+    message: string;
+    stack?: string;
+    cause?: unknown;
+    [field: string]: unknown;
+}
+
+/** What the context of every function in a folder has beside what the engine gives it. */
+export declare interface FolderContext extends InvocationContext {
+    readonly executionContext: ExecutionContext;
+    /**
+     * By the names of `function.json`: the trigger's input; and a starter, which is a client, and to
+     * which starts can be assigned.
+     */
+    bindings: Record<string, any>;
+    /** `invocationId`, `instanceId`, and the trigger's input as `data` and by its name. */
+    readonly bindingData: Record<string, unknown>;
+    readonly bindingDefinitions: readonly BindingDefinition[];
+    readonly traceContext: {
+        readonly traceparent: null;
+        readonly tracestate: null;
+        readonly attributes: Record<string, string>;
+    };
+}
+
+/** A function app whose hub is open. */
+export declare class FunctionApp implements AsyncDisposable {
+    #private;
+    /** Its folder. */
+    readonly directory: string;
+    readonly hub: TaskHub;
+    /** The client of the hub. */
+    readonly client: DurableClient;
+    /** All functions of the folder, by name. */
+    readonly functions: readonly FunctionInfo[];
+    /**
+     * Calls a manual function, and then starts all that it assigned to its starters, in one
+     * transaction; if one start is refused, none is made and the call fails.
+     *
+     * @returns what the function gave
+     * @throws what the function throws; NotRegistered; of a start that was refused its error, with the
+     * `index` of the start
+     */
+    invoke(name: string, input?: unknown): Promise<unknown>;
+    /** Closes the hub, as `hub.close` does. */
+    close(options?: CloseOptions): Promise<void>;
+    [Symbol.asyncDispose](): Promise<void>;
+}
+
+export declare interface FunctionAppOptions extends OpenOptions {
+    /** `sqlite:PATH`. Default: the environment's `DURAFN_STORE`, else `.durafn/hub.db` in the folder. */
+    store?: string | undefined;
+    /** A registry to add the functions to. Default: a new one. */
+    app?: App | undefined;
+    /** Default: 'discard'; in an app with a `durableClient` binding 'buffer', unless `host.json` says. */
+    unmatchedEvents?: 'discard' | 'buffer' | undefined;
+}
+
+/** The context of a manual function, and of an activity in a folder. */
+export declare interface FunctionContext extends FolderContext {
+    /** Ends the function, if it is not one that returns a promise. */
+    done(error?: unknown, result?: unknown): void;
+}
+
+/** A function of an app. */
+export declare interface FunctionInfo {
+    readonly name: string;
+    readonly kind: FunctionKind;
+    /** Its `function.json`. */
+    readonly file: string;
+    /** Whether `function.json` says so; it is not loaded then. */
+    readonly isDisabled: boolean;
+}
+
+/** What starts a function. */
+export declare type FunctionKind = 'orchestration' | 'activity' | 'manual';
+
+/** A generator function that yields tasks: `function* (context) { … }`. */
+export declare type GeneratorHandler<TInput = unknown, TResult = unknown> = (context: OrchestrationContext<TInput>) => Generator<Task<any, any>, TResult, any>;
+
+export declare interface GetStatusOptions {
+    /** Whether to show an instance that has not begun to run. Default false: null for one. */
+    pending?: boolean;
+    /** Whether to give the history. Default false. */
+    showHistory?: boolean;
+    /** Whether the events of the history have their results. Default false. */
+    showHistoryOutput?: boolean;
+    /** Whether to give the input, of the instance and of the events of the history. Default true. */
+    showInput?: boolean;
+}
+
+/** The hub or client was closed. */
+export declare class HubClosed extends DurableError {
+    static readonly code: string;
+}
+
+/** Another process (or another hub of this one) runs the workers of this store. */
+export declare class HubInUse extends DurableError {
+    static readonly code: string;
+}
+
+/** The task hub was written by a newer version of this package. */
+export declare class HubTooNew extends DurableError {
+    static readonly code: string;
+}
+
+/** The id is in use by an instance that has not ended. */
+export declare class InstanceAlreadyExists extends DurableError {
+    static readonly code: string;
+}
+
+/** The instance has ended already. */
+export declare class InstanceEnded extends DurableError {
+    static readonly code: string;
+}
+
+/** The instance has not ended yet, which the call needs. */
+export declare class InstanceNotEnded extends DurableError {
+    static readonly code: string;
+}
+
+/** No instance has this id. */
+export declare class InstanceNotFound extends DurableError {
+    static readonly code: string;
+}
+
+/** A page of instances. */
+export declare interface InstancePage {
+    /** In the order in which they were scheduled. */
+    instances: OrchestrationStatus[];
+    /** Pass it to get the next page; null: this is the last. */
+    cursor: string | null;
+}
+
+/** A defect of this package. */
+export declare class Internal extends DurableError {
+    static readonly code: string;
+}
+
+/** A folder of functions cannot be loaded: its `function.json` or its script is at fault. */
+export declare class InvalidFunction extends DurableError {
+    static readonly code: string;
+}
+
+/** Ids have 1 to 256 characters, no leading `@`, none of `/ \ # ?`, no control characters. */
+export declare class InvalidInstanceId extends DurableError {
+    static readonly code: string;
+}
+
+/** The name of a function or an event is not one. */
+export declare class InvalidName extends DurableError {
+    static readonly code: string;
+}
+
+/** An argument or option has the wrong type or value; `field` names it. */
+export declare class InvalidOption extends DurableError {
+    static readonly code: string;
+}
+
+/** What every function's context has. */
+export declare interface InvocationContext {
+    /** The name the function is registered by. */
+    readonly functionName: string;
+    /** A UUID of this invocation. Of an orchestrator it stays the same in replays. */
+    readonly invocationId: string;
+    /** Writes to the hub's logger; of an orchestrator it is silent while it replays. */
+    readonly log: LogFunction;
+    trace(...args: unknown[]): void;
+    debug(...args: unknown[]): void;
+    info(...args: unknown[]): void;
+    warn(...args: unknown[]): void;
+    error(...args: unknown[]): void;
+}
+
+export declare interface LimitOptions {
+    /** The largest JSON text of one value, in bytes of UTF-8, 1,024 or more. Default 16 MiB. */
+    payloadBytes?: number | undefined;
+    /** How many instances stay in memory between their turns. Default 10,000. */
+    cachedInstances?: number | undefined;
+}
+
+export declare interface ListOptions extends OrchestrationFilter {
+    /** How many at most, 1 to 1,000. Default 100. */
+    top?: number;
+    /** The `cursor` of the page before. */
+    cursor?: string | null;
+}
+
+/**
+ * `context.log`: writes at level info when called, and at a level by name. Takes what
+ * `console.log` takes.
+ */
+export declare interface LogFunction {
+    (...args: unknown[]): void;
+    error(...args: unknown[]): void;
+    warn(...args: unknown[]): void;
+    info(...args: unknown[]): void;
+    debug(...args: unknown[]): void;
+    /** The same as `debug`. */
+    trace(...args: unknown[]): void;
+    /** The same as `debug`. */
+    verbose(...args: unknown[]): void;
+}
+
+/**
+ * Where log lines go.
+ *
+ * Owns: the user's logger, the default one, and the log functions that contexts carry.
+ * Must never: throw into the engine because a user's logger did.
+ * Proved by: `__test__/api.spec.mjs`.
+ */
+/** What a logger of the user's must have; `console` and pino both fit. */
+export declare interface Logger {
+    debug(message: string): void;
+    info(message: string): void;
+    warn(message: string): void;
+    error(message: string): void;
+}
+
+/** The code of an orchestrator no longer does what its history says. */
+export declare class Nondeterminism extends DurableError {
+    static readonly code: string;
+}
+
+/** An orchestrator waits for something that is not a durable task, so it could never be replayed. */
+export declare class NonDurableAwait extends DurableError {
+    static readonly code: string;
+}
+
+/** The file is not a task hub. */
+export declare class NotAHub extends DurableError {
+    static readonly code: string;
+}
+
+/** An orchestrator yielded, or combined, something that is not a task of its own. */
+export declare class NotATask extends DurableError {
+    static readonly code: string;
+}
+
+/** No function of this name is registered. */
+export declare class NotRegistered extends DurableError {
+    static readonly code: string;
+}
+
+/** Only a failed instance can be rewound. */
+export declare class NotRewindable extends DurableError {
+    static readonly code: string;
+}
+
+/**
+ * What to do when the id is in use by an instance that has not ended: refuse, give the running one,
+ * or end it and start anew. An instance that has ended is always replaced.
+ */
+export declare type OnConflict = 'error' | 'return' | 'terminate';
+
+/**
+ * Opens a task hub and runs its workers in this process. An open hub keeps the process alive until
+ * `close()`.
+ *
+ * @throws HubInUse, NotAHub, HubTooNew, StoreReadOnly, StoreFull, StoreUnavailable, InvalidOption,
+ * UnsupportedPlatform
+ *
+ * @example
+ * ```ts
+ * await using hub = await df.open({ store: 'sqlite:./orders.db' })
+ * const id = await hub.client.startNew('order', { input: { total: 12 } })
+ * console.log(await hub.client.waitForCompletion(id, { timeoutMs: 10_000 }))
+ * ```
+ */
+export declare function open(options?: OpenOptions): Promise<TaskHub>;
+
+/**
+ * Opens a function app: a folder with a folder for each function, which holds `function.json` and
+ * the script. Loads all of it, opens the hub and runs its workers.
+ *
+ * @throws InvalidFunction, AlreadyRegistered, and what `open` throws
+ *
+ * @example
+ * ```ts
+ * await using app = await df.openFunctionApp('./functions')
+ * await app.invoke('startBackup', { folder: 'photos' })
+ * ```
+ */
+export declare function openFunctionApp(directory: string, options?: FunctionAppOptions): Promise<FunctionApp>;
+
+export declare interface OpenOptions extends ConnectOptions {
+    /** As for `ConnectOptions`; also `sqlite::memory:`, which ends with the hub. */
+    store?: string | undefined;
+    /** The functions. Default: `df.app`. */
+    app?: App | undefined;
+    /**
+     * What to do with an event that an instance does not wait for: 'discard' it, and say so, or
+     * 'buffer' it until it does. Default 'discard'.
+     */
+    unmatchedEvents?: 'discard' | 'buffer' | undefined;
+    /**
+     * What to do with an instance whose code no longer does what its history says: 'hold' it until the
+     * code is put right, or 'fail' it. Default 'hold'.
+     */
+    onNondeterminism?: 'hold' | 'fail' | undefined;
+    /**
+     * 'full': what is acknowledged survives a power failure. 'relaxed': it survives the death of the
+     * process, and may be lost, never half, in a power failure. Default 'full'.
+     */
+    durability?: 'full' | 'relaxed' | undefined;
+    /** How many activities run at a time. Default 256. */
+    maxConcurrentActivities?: number | undefined;
+    /** After how many milliseconds ended instances are purged. Default: never. */
+    retention?: RetentionOptions | undefined;
+    limits?: LimitOptions | undefined;
+}
+
+/** The context of an orchestrator function. */
+export declare interface OrchestrationContext<TInput = unknown> extends InvocationContext {
+    /** Everything that is durable. */
+    readonly df: DurableOrchestrationContext<TInput>;
+}
+
+/** What `app.orchestration` gives: for `context.df.call`, `client.startNew`, and to be called. */
+export declare interface OrchestrationDefinition<TInput = unknown, TResult = unknown> extends Definition<TInput, TResult> {
+    (...args: undefined extends TInput ? [input?: TInput, instanceId?: string] : [input: TInput, instanceId?: string]): RegisteredOrchestrationTask<TResult>;
+    readonly kind: 'orchestration';
+    /** The function itself, for tests of it. */
+    readonly handler: AnyOrchestrationHandler<TInput, TResult>;
+}
+
+/** Which instances; a filter that is left out lets all pass. */
+export declare interface OrchestrationFilter {
+    /** The orchestrator's name, matched without regard to case. */
+    name?: string;
+    idPrefix?: string;
+    /** One status or several; an empty list lets all pass. */
+    runtimeStatus?: OrchestrationRuntimeStatus | readonly OrchestrationRuntimeStatus[];
+    /** Scheduled then or later. */
+    createdFrom?: Date;
+    /** Scheduled then or earlier. */
+    createdTo?: Date;
+    /** The name durable-functions has for `createdFrom`. */
+    createdTimeFrom?: Date;
+    /** The name durable-functions has for `createdTo`. */
+    createdTimeTo?: Date;
+}
+
+/** The name durable-functions has for a generator function, to annotate one with. */
+export declare type OrchestrationHandler<TInput = unknown, TResult = unknown> = GeneratorHandler<TInput, TResult>;
+
+export declare interface OrchestrationOptions<THandler = AnyOrchestrationHandler> {
+    handler: THandler;
+}
+
+/** Where an instance stands. `Pending`: scheduled, its orchestrator function has not begun. */
+export declare type OrchestrationRuntimeStatus = 'Pending' | 'Running' | 'Completed' | 'ContinuedAsNew' | 'Failed' | 'Terminated' | 'Suspended';
+
+/** The statuses by name, for code that was written against the enum of durable-functions. */
+export declare const OrchestrationRuntimeStatus: {
+    readonly [TStatus in OrchestrationRuntimeStatus]: TStatus;
+};
+
+/** The status of an instance. As JSON its times are ISO 8601. */
+export declare interface OrchestrationStatus {
+    /** The name of the orchestrator function. */
+    name: string;
+    instanceId: string;
+    /** When the orchestrator function began; of a pending instance, when it was scheduled. */
+    createdTime: Date;
+    /** The last checkpoint. */
+    lastUpdatedTime: Date;
+    runtimeStatus: OrchestrationRuntimeStatus;
+    /** Null when there is none, or with `showInput: false`. */
+    input: unknown;
+    /**
+     * When completed the result, when failed `Orchestrator function 'NAME' failed: MESSAGE`, when
+     * terminated the reason; else null.
+     */
+    output: unknown;
+    /** As last set by the orchestrator, or null. */
+    customStatus: unknown;
+    /** When failed: the error. */
+    failure?: FailureDetails;
+    /** Why it does not move, if it is held or its function is not registered. */
+    problem?: StatusProblem;
+    /** What an open instance waits for; from `getStatus` only. */
+    waitingFor?: StatusWaitingFor[];
+    /** Of a sub-orchestration: who called it. */
+    parentInstanceId?: string;
+    /** Oldest first; only with `showHistory`. */
+    history?: StatusHistoryEvent[];
+}
+
+/** A sub-orchestration was terminated; `cause` is the reason given. */
+export declare class OrchestrationTerminated extends DurableError {
+    static readonly code: string;
+}
+
+/** What `context.bindings` holds for an orchestrator's trigger. */
+export declare interface OrchestrationTrigger {
+    readonly input: unknown;
+    readonly instanceId: string;
+    readonly parentInstanceId: string | null;
+    readonly isReplaying: boolean;
+}
+
+/**
+ * Marks the function that an orchestrator's folder exports; it gives the function back, with its
+ * types.
+ *
+ * @throws InvalidOption
+ *
+ * @example
+ * ```js
+ * const df = require('durafn')
+ * module.exports = df.orchestrator(function* (context) {
+ *   return yield context.df.callActivity('hello', context.df.getInput())
+ * })
+ * ```
+ */
+export declare function orchestrator<TInput = unknown, TResult = unknown>(handler: GeneratorHandler<TInput, TResult>): GeneratorHandler<TInput, TResult>;
+
+export declare function orchestrator<TInput = unknown, TResult = unknown>(handler: AsyncHandler<TInput, TResult>): AsyncHandler<TInput, TResult>;
+
+/** An orchestrator returned, threw or used `context.df` when no turn of it was running. */
+export declare class OutsideTurn extends DurableError {
+    static readonly code: string;
+}
+
+/** The JSON of a value is larger than the hub allows; `field` says which. */
+export declare class PayloadTooLarge extends DurableError {
+    static readonly code: string;
+}
+
+/** The instance took the process down too often and is parked. */
+export declare class Poison extends DurableError {
+    static readonly code: string;
+}
+
+export declare interface PurgeHistoryResult {
+    readonly instancesDeleted: number;
+}
+
+/** What became of an event. */
+export declare type RaiseEventOutcome = 
+/** The instance waited for it, and will see it. */
+    {
+    outcome: 'delivered';
+}
+/** Kept until the instance waits for it (`unmatchedEvents: 'buffer'`). */
+| {
+    outcome: 'buffered';
+}
+/** Lost; a warning in the log says so. */
+| {
+    outcome: 'discarded';
+    reason: 'NotFound' | 'Ended' | 'NotWaiting';
+};
+
+export declare interface RecursiveOptions {
+    /** Whether to reach the sub-orchestrations too. Default false. */
+    recursive?: boolean;
+}
+
+/** The name durable-functions has for it. */
+export declare type RegisteredActivity<TInput = unknown, TResult = unknown> = ActivityDefinition<TInput, TResult>;
+
+/** What a definition called in a generator gives: `hello('x')`, `hello('x').withRetry(options)`. */
+export declare interface RegisteredActivityTask<TResult = unknown> extends Task<TResult> {
+    /**
+     * Gives the task a retry policy. Only before the end of the turn that made it.
+     *
+     * @throws InvalidOption
+     */
+    withRetry(retryOptions: RetryPolicy): Task<TResult>;
+}
+
+/** The name durable-functions has for it. */
+export declare type RegisteredOrchestration<TInput = unknown, TResult = unknown> = OrchestrationDefinition<TInput, TResult>;
+
+/** The same for an orchestration's definition. */
+export declare interface RegisteredOrchestrationTask<TResult = unknown> extends RegisteredActivityTask<TResult> {
+}
+
+export declare interface RestartOptions {
+    /** Whether the new instance gets an id of its own. Default true; false needs the old one ended. */
+    withNewInstanceId?: boolean;
+}
+
+export declare interface RetentionOptions {
+    completedMs?: number | undefined;
+    failedMs?: number | undefined;
+    terminatedMs?: number | undefined;
+}
+
+/**
+ * A retry policy, with the constructor of durable-functions.
+ *
+ * @example
+ * ```ts
+ * const retry = new df.RetryOptions(1_000, 5)
+ * retry.backoffCoefficient = 2
+ * retry.retryIf = (error) => error.name !== 'CardDeclined'
+ * yield context.df.callActivityWithRetry('charge', retry, order)
+ * ```
+ */
+export declare class RetryOptions implements RetryPolicy {
+    readonly firstRetryIntervalInMilliseconds: number;
+    readonly maxNumberOfAttempts: number;
+    backoffCoefficient?: number | undefined;
+    maxRetryIntervalInMilliseconds?: number | undefined;
+    retryTimeoutInMilliseconds?: number | undefined;
+    jitter?: number | undefined;
+    retryIf?: ((error: Error) => boolean) | undefined;
+    /**
+     * @param firstRetryIntervalInMilliseconds the pause before the second attempt, more than 0
+     * @param maxNumberOfAttempts all attempts, the first one included, 1 or more
+     * @throws InvalidOption
+     */
+    constructor(firstRetryIntervalInMilliseconds: number, maxNumberOfAttempts: number);
+}
+
+/** A retry policy, as a `RetryOptions` or as a plain object with its fields. Times in milliseconds. */
+export declare interface RetryPolicy {
+    /** The pause before the second attempt; more than 0. */
+    readonly firstRetryIntervalInMilliseconds: number;
+    /** All attempts, the first one included; 1 or more. */
+    readonly maxNumberOfAttempts: number;
+    /** Each pause is the one before times this. Default 1. */
+    backoffCoefficient?: number | undefined;
+    /** No pause is longer. Default: six days, as in durable-functions. */
+    maxRetryIntervalInMilliseconds?: number | undefined;
+    /** No attempt is made after this much time from the first. Default: no bound. */
+    retryTimeoutInMilliseconds?: number | undefined;
+    /**
+     * 0 to 1: each pause is drawn from `[pause * (1 - jitter), pause]`, once; a replay uses the pause
+     * that was drawn. Default 0.
+     */
+    jitter?: number | undefined;
+    /**
+     * Whether this failure is worth another attempt. Asked before each retry, with the error that the
+     * activity threw; the answer is recorded. Throwing counts as false. Default: always.
+     */
+    retryIf?: ((error: Error) => boolean) | undefined;
+}
+
+/** An orchestrator to start: its name or its definition. */
+export declare type Startable<TInput = unknown> = string | OrchestrationDefinition<TInput, any>;
+
+export declare interface StartNewOptions<TInput = unknown> {
+    /** 1 to 256 characters, no leading `@`, none of `/ \ # ?`, no control characters. Default: random. */
+    instanceId?: string | undefined;
+    /** Any JSON value; undefined for none. */
+    input?: TInput | undefined;
+    /** Default 'error'. */
+    onConflict?: OnConflict | undefined;
+}
+
+/** One of several starts. */
+export declare interface StartRequest extends StartNewOptions {
+    name: Startable;
+}
+
+/** One event of an instance's history. */
+export declare interface StatusHistoryEvent {
+    /** Such as `ExecutionStarted`, `TaskScheduled`, `TaskCompleted`, `TimerFired`, `EventRaised`. */
+    eventType: string;
+    timestamp: Date;
+    taskId?: number;
+    name?: string;
+    /** Only with `showInput`. */
+    input?: unknown;
+    /** Only with `showHistoryOutput`. */
+    result?: unknown;
+    failure?: FailureDetails;
+    reason?: unknown;
+    instanceId?: string;
+    fireAt?: Date;
+    attempt?: number;
+}
+
+/** Why an instance is held, or what it lacks. */
+export declare interface StatusProblem {
+    /** Such as `NotRegistered` or `Nondeterminism`. */
+    code: string;
+    message: string;
+    historyEvent?: string;
+    expected?: string;
+    actual?: string;
+}
+
+/** What a running instance waits for. */
+export declare type StatusWaitingFor = {
+    kind: 'event';
+    name: string;
+    since: Date;
+} | {
+    kind: 'timer';
+    fireAt: Date;
+} | {
+    kind: 'activity';
+    name: string;
+    attempt: number;
+    since: Date;
+} | {
+    kind: 'orchestration';
+    name: string;
+    instanceId: string;
+};
+
+/** The disk that holds the store is full. */
+export declare class StoreFull extends DurableError {
+    static readonly code: string;
+}
+
+/** The store cannot be written: a read-only file, folder or file system. */
+export declare class StoreReadOnly extends DurableError {
+    static readonly code: string;
+}
+
+/** The store cannot be opened, read or written. */
+export declare class StoreUnavailable extends DurableError {
+    static readonly code: string;
+}
+
+/**
+ * Something that an orchestrator waits for: `yield` it (or `yield*`, which keeps its type) in a
+ * generator function, `await` it in an async function.
+ *
+ * A task exists from its creation: it is scheduled at the end of the turn that made it, in the
+ * order of creation, whether or not anyone waits for it. One that fails unawaited raises no
+ * `unhandledRejection`.
+ *
+ * `TAwaited` is what `await` gives, `TYielded` what `yield*` gives; they differ for `Task.any`.
+ */
+export declare interface Task<TAwaited = unknown, TYielded = TAwaited> extends PromiseLike<TAwaited> {
+    /** Whether it has succeeded or failed. */
+    readonly isCompleted: boolean;
+    /** Whether it has failed. */
+    readonly isFaulted: boolean;
+    /** What it gave, or the error if it failed; undefined before. */
+    readonly result?: unknown;
+    catch<TCaught = never>(onRejected?: ((error: unknown) => TCaught | PromiseLike<TCaught>) | null): Promise<TAwaited | TCaught>;
+    finally(onFinally?: (() => void) | null): Promise<TAwaited>;
+    [Symbol.iterator](): Iterator<Task<any, any>, TYielded, any>;
+}
+
+/** Combines tasks; the same as `context.df.Task`. */
+export declare const Task: TaskCombinators;
+
+/** `Task.all` and `Task.any`, also found as `context.df.Task`. */
+export declare interface TaskCombinators {
+    /**
+     * Completes with the results, in the order of the list, when all have completed; fails with the
+     * first failure as soon as there is one. An empty list completes at once.
+     *
+     * @throws NotATask, InvalidOption
+     */
+    all<const T extends readonly AnyTask[]>(tasks: T, options?: AllOptions): AllTaskOf<T>;
+    /**
+     * Completes with the first of the tasks that completes, failed or not. In a generator function
+     * the result is that task; in an async function it is `{ index, isFaulted, result }`. The others
+     * go on; cancel a timer that is no longer needed.
+     *
+     * @throws NotATask
+     */
+    any<const T extends readonly AnyTask[]>(tasks: T): Task<AnyResult<AwaitedOf<T[number]>>, T[number]>;
+}
+
+/** An open task hub. */
+export declare class TaskHub implements AsyncDisposable {
+    #private;
+    /** The client to this hub, in this process. */
+    readonly client: DurableClient;
+    /** The functions that it runs. */
+    readonly app: App;
+    /**
+     * What the store says, read back when it was opened, of how it syncs: for SQLite the value of
+     * `PRAGMA synchronous`, 'FULL', or 'NORMAL' with `durability: 'relaxed'`; 'in memory' for a hub in memory.
+     */
+    readonly synchronous: string;
+    /**
+     * Closes the hub: no activity starts from now on, those that run get time to end, what is queued
+     * is written, and the store is released. Calls that then still wait reject with `HubClosed`. May
+     * be called again; instances go on at the next `open`.
+     */
+    close(options?: CloseOptions): Promise<void>;
+    /**
+     * Copies the hub, while it runs, to a new file.
+     *
+     * @param file its path; it must not exist
+     * @throws StoreUnavailable, StoreFull, StoreReadOnly, InvalidOption
+     */
+    backup(file: string): Promise<void>;
+    [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** The time given has passed: a `timeoutMs` of `waitForCompletion` or of an activity. */
+export declare class TimeoutError extends DurableError {
+    static readonly code: string;
+}
+
+/** A durable timer. */
+export declare interface TimerTask extends Task<void> {
+    /** Whether `cancel` was called before it fired. */
+    readonly isCanceled: boolean;
+    /** Cancels the timer; it then never completes. Does nothing once it has fired. */
+    cancel(): void;
+}
+
+declare const types: unique symbol;
+
+/** A value cannot be written as JSON; `field` says which. */
+export declare class UnserializableValue extends DurableError {
+    static readonly code: string;
+}
+
+/** There is no binary of this package for this platform. */
+export declare class UnsupportedPlatform extends DurableError {
+    static readonly code: string;
+}
+
+export declare interface WaitForCompletionOptions {
+    /** Milliseconds to wait, of any length. Default: no end. */
+    timeoutMs?: number;
+}
+
+export declare type YieldedOf<T> = T extends Task<infer _, infer TYielded> ? TYielded : never;
+
+export { }
