@@ -3,7 +3,7 @@
 //! other processes that write.
 //!
 //! A failure names its seed: `DURAFN_SEED=7 cargo test --no-default-features --test simulation`.
-//! `DURAFN_SEEDS=100000` runs more of them.
+//! `DURAFN_TRACE=1` shows its moves (with `--nocapture`); `DURAFN_SEEDS=100000` runs more of them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests may fail loudly")]
 
@@ -15,6 +15,7 @@ mod simulation {
     pub(crate) mod observer;
     pub(crate) mod programs;
     pub(crate) mod scenario;
+    mod scripted;
     pub(crate) mod world;
 }
 
@@ -60,17 +61,42 @@ fn a_seed_gives_the_same_run_each_time() {
 fn survey() {
     use std::collections::BTreeMap;
     std::panic::set_hook(Box::new(|info| {
-        LAST.with(|last| *last.borrow_mut() = format!("{}: {}", info.location().unwrap(), info.payload().downcast_ref::<String>().cloned().unwrap_or_else(|| info.payload().downcast_ref::<&str>().unwrap_or(&"").to_string())));
+        LAST.with(|last| {
+            *last.borrow_mut() = format!(
+                "{}: {}",
+                info.location().unwrap(),
+                info.payload().downcast_ref::<String>().cloned().unwrap_or_else(|| info
+                    .payload()
+                    .downcast_ref::<&str>()
+                    .unwrap_or(&"")
+                    .to_string())
+            )
+        });
     }));
     thread_local! { static LAST: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) }; }
     let mut kinds: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     let count: u64 = std::env::var("DURAFN_SEEDS").ok().map_or(300, |t| t.parse().unwrap());
     for seed in 0..count {
-        if catch_unwind(|| { let mut s = Scenario::new(seed); s.run(); }).is_err() {
+        if catch_unwind(|| {
+            let mut s = Scenario::new(seed);
+            s.run();
+        })
+        .is_err()
+        {
             let text = LAST.with(|last| last.borrow().clone());
-            let text: String = text.lines().take(3).collect::<Vec<_>>().join(" | ").chars().filter(|c| !c.is_ascii_digit()).take(160).collect();
+            let text: String = text
+                .lines()
+                .take(3)
+                .collect::<Vec<_>>()
+                .join(" | ")
+                .chars()
+                .filter(|c| !c.is_ascii_digit())
+                .take(160)
+                .collect();
             kinds.entry(text).or_default().push(seed);
         }
     }
-    for (text, seeds) in kinds { eprintln!("{} x {text}: {:?}", seeds.len(), &seeds[..seeds.len().min(12)]); }
+    for (text, seeds) in kinds {
+        eprintln!("{} x {text}: {:?}", seeds.len(), &seeds[..seeds.len().min(12)]);
+    }
 }

@@ -137,6 +137,16 @@ impl Execution {
         self.open.get(&task)
     }
 
+    /// When the timer of an open task is due: its own, or that of another attempt.
+    #[must_use]
+    pub fn due_at(&self, task: TaskId) -> Option<TimeMs> {
+        match self.open.get(&task)? {
+            OpenTask::Timer { fire_at } => Some(*fire_at),
+            OpenTask::Activity(call) | OpenTask::Child { call, .. } => call.again_at,
+            OpenTask::Event { .. } => None,
+        }
+    }
+
     /// Whether an activity is under way or due, which nothing in the store but history tells.
     #[must_use]
     pub fn ready(&self) -> bool {

@@ -88,3 +88,12 @@ pub(crate) fn json<T: Serialize>(value: &T) -> String {
 pub(crate) fn seed_from_env() -> Option<u64> {
     std::env::var("DURAFN_SEED").ok().map(|text| text.parse().expect("DURAFN_SEED is a number"))
 }
+
+/// With `DURAFN_TRACE`, what happens is printed, move by move.
+pub(crate) fn trace(what: &str, value: &dyn std::fmt::Debug) {
+    static WANTED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    if *WANTED.get_or_init(|| std::env::var_os("DURAFN_TRACE").is_some()) {
+        let text: String = format!("{value:?}").chars().take(300).collect();
+        println!("{what} {text}");
+    }
+}

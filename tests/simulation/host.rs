@@ -24,6 +24,8 @@ struct Execution {
     input: Value,
     told: Vec<(TaskId, Told)>,
     asked: usize,
+    /// Turns that it has been taken through.
+    ran: usize,
 }
 
 /// See the module's text.
@@ -54,7 +56,7 @@ impl Host {
         }
         self.running.extend(out.activities);
         self.pending.extend(out.activations);
-        self.wake_in_ms = out.wake_in_ms.unwrap().clamp(1, 1_000);
+        self.wake_in_ms = out.wake_in_ms.unwrap_or_default().clamp(1, 1_000);
     }
 
     /// No more activities run than the hub, their fan-out and their name allow.
@@ -69,6 +71,11 @@ impl Host {
         }
         let doubles = running.iter().filter(|start| &*start.name == "double").count();
         assert!(doubles <= programs::DOUBLES);
+    }
+
+    /// A defect of JavaScript's side: it has nothing of what it should have.
+    pub(crate) fn lose_executions(&mut self) {
+        self.live.clear();
     }
 
     pub(crate) fn live_executions(&self) -> usize {
@@ -92,13 +99,18 @@ impl Host {
         let Activation { token, iid, start, turns, replayed: recorded } = activation;
         if let Some(start) = start {
             let input = start.input.as_ref().map_or(Value::Null, value);
-            let execution = Execution { start, input, told: Vec::new(), asked: 0 };
+            let execution = Execution { start, input, told: Vec::new(), asked: 0, ran: 0 };
             self.live.insert(iid, execution);
         }
-        let execution = self.live.get_mut(&iid).expect("an execution that is here");
+        let Some(execution) = self.live.get_mut(&iid) else {
+            self.turns.push(ActivationOutcome { token, turns: Vec::new() });
+            return;
+        };
         if recorded > 0 {
-            replayed(&Replayed { key, exec: execution.start.exec, turns: &turns });
+            let (exec, first) = (execution.start.exec, execution.ran);
+            replayed(&Replayed { key, exec, first, turns: &turns });
         }
+        execution.ran += turns.len();
         let turns: Vec<TurnOutcome> = turns.iter().map(|turn| execution.turn(turn)).collect();
         if turns.last().is_some_and(|turn| turn.end.is_some()) {
             self.live.remove(&iid);
@@ -109,7 +121,6 @@ impl Host {
     /// Ends one of the activities that run: what it was.
     pub(crate) fn finish_some(&mut self, rng: &mut Rng) -> ActivityStart {
         let start = self.running.swap_remove(rng.below(self.running.len()));
-        if std::env::var("TRACE").is_ok() { eprintln!("  finish {:.300?}", start); }
         self.aborted.retain(|run| *run != start.run);
         let input = start.input.as_ref().map(value);
         let (ok, value) = match programs::activity(&start.name, input.as_ref(), start.attempt) {
@@ -125,6 +136,8 @@ impl Host {
 pub(crate) struct Replayed<'a> {
     pub(crate) key: InstanceKey,
     pub(crate) exec: u32,
+    /// The number of the first of them.
+    pub(crate) first: usize,
     pub(crate) turns: &'a [ActivationTurn],
 }
 

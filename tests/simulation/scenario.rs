@@ -203,13 +203,13 @@ impl Scenario {
         self.tracked.iter().all(started) && instances.iter().all(|(_, status)| status.has_ended())
     }
 
-    /// Nothing is under way, so no timer's time has come, but for what the process wakes up to see.
+    /// Nothing is under way, so no timer waits whose time the process has seen.
     fn check_timers(&mut self) {
-        let overdue_ms = self.world.now_ms() - 1_000;
         if !self.world.is_at_rest() {
             return;
         }
-        for timer in self.world.store.timers_due(overdue_ms, 1_000).unwrap() {
+        let saw_ms = self.world.process().saw_ms;
+        for timer in self.world.store.timers_due(saw_ms, 1_000).unwrap() {
             let row = self.world.store.load(timer.key).unwrap().unwrap().row;
             let suspended = row.head.status == RuntimeStatus::Suspended;
             assert!(suspended, "a timer of {} is overdue: {timer:?}", row.head.id);

@@ -23,7 +23,7 @@ use super::host::Host;
 use super::observer::Observer;
 use super::programs;
 use crate::common::rows::SeenRows;
-use crate::common::{Rng, SeededEntropy};
+use crate::common::{Rng, SeededEntropy, trace};
 
 /// Who is told of a piece of work. A caller's is done with once it is committed: see `Observer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,7 @@ pub(crate) enum Ticket {
     Caller,
 }
 
+#[derive(Debug)]
 enum Event {
     Done(Box<Work>, Outcome),
     Effect(Effect),
@@ -66,6 +67,8 @@ pub(crate) struct Process {
     found: Arrivals,
     /// When JavaScript exchanges next by itself, by the clock that never jumps.
     wake_at: TimeMs,
+    /// What the wall clock showed at the last exchange.
+    pub(crate) saw_ms: TimeMs,
 }
 
 /// See the module's text.
@@ -131,8 +134,10 @@ impl World {
         let prefix = format!("asked{}", self.epoch);
         let entropy = Box::new(SeededEntropy::with_prefix(self.rng.next(), &prefix));
         let arrivals = self.waiting();
+        let mut dispatcher = Dispatcher::new(self.options.clone(), &self.registered, entropy);
+        dispatcher.replay_in_pieces(*self.rng.pick(&[1, 2, 1_000]));
         self.process = Some(Process {
-            dispatcher: Dispatcher::new(self.options.clone(), &self.registered, entropy),
+            dispatcher,
             host: Host::default(),
             to_store: VecDeque::new(),
             in_flight: None,
@@ -140,6 +145,7 @@ impl World {
             outbox: VecDeque::from([Event::Arrived(arrivals, true)]),
             found: Arrivals::default(),
             wake_at: self.elapsed_ms,
+            saw_ms: 0,
         });
     }
 
@@ -166,6 +172,7 @@ impl World {
 
     /// The process is gone, with everything but the store.
     pub(crate) fn crash(&mut self) {
+        trace("dies", &());
         self.process = None;
         self.store.release().unwrap();
         self.observer.crashed();
@@ -173,6 +180,7 @@ impl World {
 
     /// The process ends by itself: what runs ends, what only memory holds is written.
     pub(crate) fn close(&mut self) {
+        trace("closes", &());
         self.faults = Faults::default();
         self.process().dispatcher.drain();
         while !self.process().host.is_quiet() || self.process().in_flight.is_some() {
@@ -244,12 +252,12 @@ impl World {
                 && process.reads.is_empty()
                 && process.outbox.is_empty()
                 && !process.has_found()
+                && !process.dispatcher.has_failed_loads()
         })
     }
 
     fn exchange(&mut self) {
         let now_ms = self.now_ms();
-        let elapsed_ms = self.elapsed_ms;
         let retry_loads = self.rng.chance(30);
         let process = self.process.as_mut().unwrap();
         let mut step = Step::default();
@@ -267,25 +275,28 @@ impl World {
             process.dispatcher.retry_loads();
         }
         process.dispatcher.advance(now_ms, &mut step);
-        if std::env::var("TRACE").is_ok() {
-            for w in &step.work { eprintln!("  wants {:.200?}", w); }
-            for w in &step.loads { eprintln!("  load {:?}", w); }
-            for a in &step.out.activations { eprintln!("  activate {:.300?}", a); }
-            for a in &step.out.activities { eprintln!("  start {:.300?}", a); }
-            for a in &step.out.drops { eprintln!("  drop {:.300?}", a); }
-        }
+        process.saw_ms = now_ms;
+        self.perform(step);
+    }
+
+    /// What the dispatcher wants is handed on.
+    pub(crate) fn perform(&mut self, mut step: Step) {
+        step.work.iter().for_each(|work| trace("wants", work));
+        step.out.activations.iter().for_each(|activation| trace("activates", activation));
         for start in &step.out.activities {
+            trace("starts", start);
             self.observer.activity_starts(&mut self.store, start);
         }
         for view in &step.ended {
             self.observer.told_of_end(&mut self.store, view);
         }
+        let process = self.process.as_mut().unwrap();
         process.to_store.extend(step.work.drain(..).map(|work| (Ticket::Dispatcher, work)));
         process.reads.extend(step.loads.drain(..).map(Read::Load));
         process.reads.extend(step.timers_until.map(Read::Timers));
         process.host.take(std::mem::take(&mut step.out));
         process.host.check_bounds(self.options.concurrent_activities);
-        process.wake_at = elapsed_ms + process.host.wake_in_ms;
+        process.wake_at = self.elapsed_ms + process.host.wake_in_ms;
     }
 
     /// The store thread writes some of what is queued.
@@ -412,16 +423,11 @@ impl World {
             }
             Ok(())
         })?;
-        for (work, (outcome, effects)) in works.iter().zip(&done) {
-            if std::env::var("TRACE").is_ok() { eprintln!("commit foreign={foreign} {:.300?} => {:.300?} effects {:.300?}", work, outcome, effects); }
+        for (work, (outcome, _)) in works.iter().zip(&done) {
+            trace(if foreign { "commits elsewhere" } else { "commits" }, &(outcome, work));
             self.observer.committed(work, outcome);
         }
         Ok((done, found))
-    }
-
-    /// Carries out what no program and no caller of the simulation does.
-    pub(crate) fn meddle(&mut self, work: Work) {
-        self.transact(None, usize::MAX, &[work]).unwrap();
     }
 }
 
@@ -431,10 +437,8 @@ impl Process {
     }
 
     fn take(&mut self, event: Event, now_ms: TimeMs, step: &mut Step) {
+        trace("told", &event);
         let dispatcher = &mut self.dispatcher;
-        if std::env::var("TRACE").is_ok() {
-            match &event { Event::Done(w, o) => eprintln!(" done {:.100?} {:?}", w, o), Event::Effect(e) => eprintln!(" effect {:.200?}", e), Event::Loaded(k, l) => eprintln!(" loaded {k} {:.900?}", l.as_ref().map(|l| l.as_ref().map(|l| (l.row.head.status, l.history.len(), l.messages.len())))), Event::Arrived(a, o) => eprintln!(" arrived {o} {a:?}"), Event::Timers(_) => {} }
-        }
         match event {
             Event::Done(work, outcome) => dispatcher.done(*work, &outcome, now_ms, step),
             Event::Effect(effect) => dispatcher.effect(effect, step),

@@ -232,6 +232,11 @@ impl Provider for SqliteProvider {
             return Err(ProviderError::new(ProviderErrorKind::HubInUse, operation, cause));
         }
         may_checkpoint(conn, lock.is_some())?;
+        if lock.is_some() && !self.relaxed {
+            let transaction = begin(sql, self.place.as_ref(), None)?;
+            checkpoint::lengthen(sql)?;
+            drop(transaction);
+        }
         let transaction = begin(sql, self.place.as_ref(), None)?;
         let owner = format!("process {}", std::process::id());
         let taken = sql.one(operation, TAKE, [owner], |row| {

@@ -14,8 +14,9 @@ mod turns;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::core::error::{ErrorCode, engine_failure, raw};
-use crate::core::execution::Entropy;
+use crate::core::execution::{Entropy, OpenTask};
 use crate::core::ids::fold_name;
+use crate::core::limits::REPLAY_TURNS;
 use crate::core::message::{Delivery, Message};
 use crate::core::replay::Problem;
 use crate::core::view::StatusView;
@@ -88,6 +89,7 @@ pub struct Dispatcher {
     keeping: HashMap<InstanceKey, Keeping>,
     /// Idle instances, least recently used first; entries whose tick is old are passed over.
     idle: VecDeque<(u64, InstanceKey)>,
+    replay_turns: usize,
     tick: u64,
     bytes: usize,
     closed: bool,
@@ -126,12 +128,19 @@ impl Dispatcher {
             failed_loads: Vec::new(),
             keeping: HashMap::new(),
             idle: VecDeque::new(),
+            replay_turns: REPLAY_TURNS,
             tick: 0,
             bytes: 0,
             closed: false,
         };
         dispatcher.add_names(registered);
         dispatcher
+    }
+
+    /// Hands at most so many recorded turns to JavaScript in one piece, so that a test of a few turns
+    /// takes the way of a long history.
+    pub fn replay_in_pieces(&mut self, turns: usize) {
+        self.replay_turns = turns;
     }
 
     /// Functions were registered. Instances that waited for them run.
@@ -387,11 +396,7 @@ impl Dispatcher {
 
     /// The row of an instance was changed from outside.
     fn changed(&mut self, key: InstanceKey) {
-        // What is due and has not started waits until it is known whether it still shall.
-        let due = self.activities.retract(key);
-        if let Some(live) = self.lives.get_mut(&key) {
-            live.activities.retain(|task| !due.contains(task));
-        }
+        self.retract(key);
         match self.lives.get_mut(&key) {
             None => self.load(key, false),
             Some(live) => match live.state {
@@ -403,16 +408,17 @@ impl Dispatcher {
 
     fn start_activities(&mut self, step: &mut Step) {
         for (run, activity) in self.activities.start() {
-            let Some(live) = self.lives.get(&activity.key) else {
-                continue;
-            };
-            let Some(crate::core::execution::OpenTask::Activity(call)) =
-                live.execution.task(activity.task)
-            else {
-                continue;
-            };
             let (hub, key) = (&self.options.hub_id, activity.key);
             let (exec, task) = (activity.exec, activity.task);
+            let Some(live) = self.lives.get_mut(&key) else {
+                self.activities.end(run);
+                continue;
+            };
+            let Some(OpenTask::Activity(call)) = live.execution.task(task) else {
+                live.activities.remove(&task);
+                self.activities.end(run);
+                continue;
+            };
             step.out.activities.push(ActivityStart {
                 run,
                 iid: key,

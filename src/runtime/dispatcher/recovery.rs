@@ -10,7 +10,7 @@ use crate::core::execution::{Execution, OpenTask};
 use crate::core::history::HistoryRecord;
 use crate::core::ids::fold_name;
 use crate::core::instance::InstanceRow;
-use crate::core::limits::{CRASHES, LOADS_IN_FLIGHT, REPLAY_TURNS};
+use crate::core::limits::{CRASHES, LOADS_IN_FLIGHT};
 use crate::core::message::{Delivery, Message};
 use crate::core::replay::{Problem, Replay, ReplayTurn};
 use crate::core::status::RuntimeStatus;
@@ -36,6 +36,7 @@ impl Dispatcher {
 
     /// Asks again for an instance in memory, whose execution there is void.
     pub(super) fn reload(&mut self, key: InstanceKey) {
+        self.retract(key);
         let Some(live) = self.lives.get_mut(&key) else {
             return;
         };
@@ -164,7 +165,7 @@ impl Dispatcher {
             return;
         };
         let turns = match &mut live.replay {
-            Some(replay) => replay.next_turns(&mut live.execution, REPLAY_TURNS),
+            Some(replay) => replay.next_turns(&mut live.execution, self.replay_turns),
             None => Vec::new(),
         };
         if turns.is_empty() {
@@ -255,14 +256,19 @@ impl Dispatcher {
         self.become_idle(key);
     }
 
+    /// What is due and has not started waits until it is known whether it still shall, and as what: a
+    /// replay under way knows of an earlier attempt only.
+    pub(super) fn retract(&mut self, key: InstanceKey) {
+        let due = self.activities.retract(key);
+        if let Some(live) = self.lives.get_mut(&key) {
+            live.activities.retain(|task| !due.contains(task));
+        }
+    }
+
     /// A suspended instance keeps nothing in memory but what still runs.
     fn suspend(&mut self, key: InstanceKey, step: &mut Step) {
         self.keep_unstored(key, step);
-        for task in self.activities.retract(key) {
-            if let Some(live) = self.lives.get_mut(&key) {
-                live.activities.remove(&task);
-            }
-        }
+        self.retract(key);
         let Some(live) = self.lives.get_mut(&key) else {
             return;
         };

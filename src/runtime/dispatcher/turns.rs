@@ -7,6 +7,7 @@ use crate::core::commit::{End, TurnCommit, TurnVerdict};
 use crate::core::error::{Error, ErrorCode};
 use crate::core::execution::{Execution, OpenTask};
 use crate::core::history::HistoryEvent;
+use crate::core::message::{Delivery, Message};
 use crate::core::replay::Problem;
 use crate::core::turn::{Turn, TurnOutcome};
 use crate::core::{InstanceKey, TaskId, TimeMs};
@@ -35,8 +36,11 @@ impl Dispatcher {
             if !turn.consumed().is_empty() {
                 step.work.push(Work::Forget(turn.consumed().to_vec()));
             }
+            self.put_off_timers(key, &deliveries);
             return self.become_idle(key);
         }
+        self.put_off_timers(key, &deliveries);
+        let Some(live) = self.lives.get_mut(&key) else { return };
         live.unstored = deliveries.into_iter().filter(is_unstored).collect();
         if !turn.needs_code() {
             return self.finish(key, turn, TurnOutcome::default(), step);
@@ -50,6 +54,19 @@ impl Dispatcher {
             live.state = State::Running(token, turn);
         }
         step.out.activations.push(Activation { token, iid: key, start, turns, replayed: 0 });
+    }
+
+    /// Timers that fired and whose time is yet to come, as the clock was set back meanwhile, are open
+    /// still: they are set again.
+    fn put_off_timers(&mut self, key: InstanceKey, deliveries: &[Delivery]) {
+        let Some(live) = self.lives.get(&key) else { return };
+        for delivery in deliveries {
+            if let Message::TimerFired { task } = delivery.message
+                && let Some(fire_at) = live.execution.due_at(task)
+            {
+                self.timers.add(fire_at, key, task);
+            }
+        }
     }
 
     /// JavaScript has run an activation.

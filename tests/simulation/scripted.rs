@@ -1,0 +1,266 @@
+//! What befalls one instance and not the others: code that differs, rows that are damaged, a program
+//! that takes the process down, a name that nobody registers.
+
+use durafn::core::InstanceKey;
+use durafn::core::error::{Error, ErrorCode};
+use durafn::core::request::{Command, Control, OnConflict, StartSpec};
+use durafn::core::status::RuntimeStatus;
+use durafn::provider::transaction::Work;
+use durafn::provider::{Provider, Reader};
+use durafn::runtime::dispatcher::{DispatcherOptions, Step};
+use durafn::runtime::protocol::OnNondeterminism;
+use serde_json::Value;
+
+use super::world::World;
+use crate::common::payload;
+
+/// A world in which nothing goes wrong by itself, and everything has room.
+fn world() -> World {
+    let mut world = World::new(1);
+    world.options = DispatcherOptions {
+        cached_instances: 100,
+        cached_bytes: 1_000_000,
+        concurrent_activities: 100,
+        ..world.options
+    };
+    world
+}
+
+fn start(world: &mut World, program: &str, id: &str) {
+    let spec = StartSpec {
+        name: program.to_owned(),
+        instance_id: Some(id.to_owned()),
+        input: None,
+        on_conflict: OnConflict::Error,
+    };
+    world.call_from_elsewhere(Command::Start(vec![spec])).unwrap();
+}
+
+fn control(world: &mut World, id: &str, control: Control) {
+    let (instance_id, reason) = (id.to_owned(), Some(payload(&"why")));
+    let command = Command::Control { instance_id, control, reason, recursive: false };
+    world.call_from_elsewhere(command).unwrap();
+}
+
+/// Until nothing happens any more for ten seconds.
+fn settle(world: &mut World) {
+    for _ in 0..20 {
+        while world.step() {}
+        world.pass_time(500);
+    }
+}
+
+/// Until something that has begun is written.
+fn settle_until(world: &mut World, done: impl Fn(&mut World) -> bool) {
+    while !done(world) {
+        if !world.step() {
+            world.pass_time(100);
+        }
+    }
+}
+
+fn status(world: &mut World, id: &str) -> RuntimeStatus {
+    world.store.find(id).unwrap().unwrap().head.status
+}
+
+fn problem(world: &mut World, id: &str) -> String {
+    let problem = world.store.find(id).unwrap().unwrap().problem;
+    problem.map_or_else(String::new, |problem| {
+        let problem: Value = serde_json::from_str(problem.get()).unwrap();
+        problem["code"].as_str().unwrap().to_owned()
+    })
+}
+
+fn key(world: &mut World, id: &str) -> InstanceKey {
+    world.store.find(id).unwrap().unwrap().head.key
+}
+
+/// `a` waits for events and history says that it asked for something else.
+fn with_other_history(world: &mut World) {
+    world.open();
+    start(world, "waits", "a");
+    start(world, "sequence", "other");
+    settle(world);
+    world.close();
+    let key = key(world, "a");
+    let row =
+        br#"{"t":1000500,"e":[{"EventRaised":{"k":0,"i":1}},{"TimerCreated":{"k":1,"a":1}}]}"#;
+    world.store.transaction(None, &mut |rows| rows.append_history(key, 0, row)).unwrap();
+}
+
+#[test]
+fn code_that_differs_from_history_is_held_and_tried_at_each_open_and_on_resume() {
+    let mut world = world();
+    with_other_history(&mut world);
+    for _ in 0..2 {
+        world.open();
+        start_event(&mut world);
+        settle(&mut world);
+        assert_eq!(status(&mut world, "a"), RuntimeStatus::Suspended);
+        assert_eq!(problem(&mut world, "a"), "Nondeterminism");
+        assert_eq!(status(&mut world, "other"), RuntimeStatus::Completed, "others run on");
+        world.close();
+    }
+    let key = key(&mut world, "a");
+    world
+        .store
+        .transaction(None, &mut |rows| {
+            let damaged = rows.history(key, 0)?.pop().unwrap().0;
+            rows.remove_history(damaged)
+        })
+        .unwrap();
+    world.open();
+    settle(&mut world);
+    assert_eq!(status(&mut world, "a"), RuntimeStatus::Running, "the code is as it was");
+    assert_eq!(problem(&mut world, "a"), "");
+}
+
+/// An event makes the worker look at the instance again.
+fn start_event(world: &mut World) {
+    let (instance_id, name) = ("a".to_owned(), "go".to_owned());
+    let input = Some(payload(&1));
+    world.call_from_elsewhere(Command::RaiseEvent { instance_id, name, input }).unwrap();
+}
+
+#[test]
+fn code_that_differs_from_history_fails_if_the_hub_says_so() {
+    let mut world = world();
+    world.options.on_nondeterminism = OnNondeterminism::Fail;
+    with_other_history(&mut world);
+    world.open();
+    start_event(&mut world);
+    settle(&mut world);
+    assert_eq!(status(&mut world, "a"), RuntimeStatus::Failed);
+    let failure = world.store.find("a").unwrap().unwrap().failure.unwrap();
+    assert!(failure.get().contains("\"code\":\"Nondeterminism\""), "{failure}");
+    assert_eq!(world.process().dispatcher.live_instances(), 0);
+}
+
+#[test]
+fn an_instance_whose_rows_cannot_be_read_is_held_and_the_hub_runs_on() {
+    let mut world = world();
+    world.open();
+    start(&mut world, "waits", "a");
+    settle(&mut world);
+    world.close();
+    let key = key(&mut world, "a");
+    world.store.transaction(None, &mut |rows| rows.append_history(key, 0, b"\xff")).unwrap();
+    world.open();
+    start_event(&mut world);
+    start(&mut world, "sequence", "other");
+    settle(&mut world);
+    assert_eq!(status(&mut world, "a"), RuntimeStatus::Suspended);
+    assert_eq!(problem(&mut world, "a"), "CorruptHistory");
+    assert_eq!(status(&mut world, "other"), RuntimeStatus::Completed);
+    control(&mut world, "a", Control::Terminate);
+    settle(&mut world);
+    assert_eq!(status(&mut world, "a"), RuntimeStatus::Terminated);
+}
+
+#[test]
+fn what_takes_the_process_down_five_times_is_parked_until_it_is_resumed() {
+    let mut world = world();
+    world.open();
+    start(&mut world, "sequence", "a");
+    let runs = |world: &mut World| !world.process().host.running.is_empty();
+    for death in 1..=5 {
+        settle_until(&mut world, runs);
+        assert!(problem(&mut world, "a").is_empty(), "death {death}");
+        world.crash();
+        world.open();
+    }
+    start(&mut world, "sequence", "other");
+    settle(&mut world);
+    assert_eq!(status(&mut world, "a"), RuntimeStatus::Suspended);
+    assert_eq!(problem(&mut world, "a"), "Poison");
+    assert_eq!(status(&mut world, "other"), RuntimeStatus::Completed);
+    world.close();
+    world.open();
+    settle(&mut world);
+    assert_eq!(problem(&mut world, "a"), "Poison", "it is not tried again by itself");
+    control(&mut world, "a", Control::Resume);
+    settle(&mut world);
+    assert_eq!(status(&mut world, "a"), RuntimeStatus::Completed);
+}
+
+#[test]
+fn a_process_that_is_closed_takes_nobody_down() {
+    let mut world = world();
+    for round in 0..8 {
+        world.open();
+        if round == 0 {
+            start(&mut world, "waits", "a");
+        }
+        settle(&mut world);
+        world.close();
+        assert_eq!(world.store.find("a").unwrap().unwrap().head.crashes, 0);
+    }
+}
+
+#[test]
+fn an_instance_without_a_registered_orchestrator_waits_and_says_so() {
+    let mut world = world();
+    let all = world.registered.clone();
+    world.registered.orchestrators.retain(|name| name != "waits");
+    start(&mut world, "waits", "a");
+    world.open();
+    settle(&mut world);
+    assert_eq!(status(&mut world, "a"), RuntimeStatus::Pending);
+    assert_eq!(problem(&mut world, "a"), "NotRegistered");
+    assert_eq!(world.process().dispatcher.live_instances(), 0, "it waits in the store");
+    world.process().dispatcher.register(&all);
+    settle(&mut world);
+    assert_eq!(status(&mut world, "a"), RuntimeStatus::Running);
+    assert_eq!(problem(&mut world, "a"), "");
+}
+
+#[test]
+fn a_turn_that_can_never_be_written_parks_its_instance() {
+    let mut world = world();
+    world.open();
+    start(&mut world, "sequence", "a");
+    let wants_turn = |world: &mut World| {
+        world.process().to_store.iter().any(|(_, work)| matches!(work, Work::Turn(_)))
+    };
+    settle_until(&mut world, wants_turn);
+    let process = world.process();
+    let (_, work) = process.to_store.pop_back().unwrap();
+    let mut step = Step::default();
+    let error = Error::new(ErrorCode::CorruptHistory, "no such column");
+    process.dispatcher.unwritable(&work, &error, &mut step);
+    world.perform(step);
+    settle(&mut world);
+    assert_eq!(status(&mut world, "a"), RuntimeStatus::Suspended);
+    assert_eq!(problem(&mut world, "a"), "CorruptHistory");
+    assert_eq!(world.process().dispatcher.live_instances(), 0);
+}
+
+#[test]
+fn an_execution_that_javascript_does_not_hold_is_made_again() {
+    let mut world = world();
+    world.open();
+    start(&mut world, "waits", "a");
+    settle(&mut world);
+    world.process().host.lose_executions();
+    start_event(&mut world);
+    settle(&mut world);
+    assert_eq!(world.store.find("a").unwrap().unwrap().head.status, RuntimeStatus::Running);
+    let key = key(&mut world, "a");
+    assert_eq!(world.store.history(key).unwrap().len(), 2, "the event was seen");
+}
+
+#[test]
+fn instances_leave_memory_when_their_histories_are_too_large_for_it() {
+    let mut world = world();
+    world.options.cached_bytes = 150;
+    for id in ["a", "b", "c"] {
+        start(&mut world, "waits", id);
+    }
+    world.open();
+    settle(&mut world);
+    world.close();
+    world.open();
+    start_event(&mut world);
+    settle(&mut world);
+    assert!(world.process().dispatcher.live_instances() <= 1);
+}
