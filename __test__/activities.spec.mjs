@@ -73,6 +73,27 @@ describe('an activity', () => {
     assert.match(failure.message, /nobody/)
   })
 
+  test('that is not registered any more at a replay fails with NotRegistered', async (t) => {
+    const store = tempStore(t)
+    const started = deferred()
+    const call = (app) =>
+      app.orchestration('call', async (context) => await context.df.callActivity('gone'))
+    const first = await openHub(
+      t,
+      (app) => {
+        app.activity('gone', { handler: () => started.resolve() ?? new Promise(() => {}) })
+        call(app)
+      },
+      { store },
+    )
+    const id = await first.client.startNew('call')
+    await started.promise
+    await first.close()
+    const { client } = await openHub(t, call, { store })
+    const status = await client.waitForCompletion(id, { timeoutMs })
+    assert.equal(status.failure.code, 'NotRegistered')
+  })
+
   test('has instanceId, attempt, signal, log and idempotencyKey in its context', async (t) => {
     let seen
     const { client } = await open(t, {

@@ -257,6 +257,23 @@ describe('an instance whose name no live worker registers', () => {
     assert.equal((await client.waitForCompletion(id, { timeoutMs })).output, 8)
   })
 
+  test('in the middle of its history waits the same way', async (t) => {
+    const store = tempStore(t)
+    const first = await openHub(t, register, { store })
+    const id = await startWaiting(first.client, 'wait')
+    await first.close()
+    const { app, client } = await openHub(t, () => {}, { store })
+    assert.deepEqual(await client.raiseEvent(id, 'go', 'kept'), { outcome: 'delivered' })
+    const { runtimeStatus, problem } = await until('the problem shows', async () => {
+      const status = await client.getStatus(id)
+      return status.problem && status
+    })
+    assert.deepEqual([runtimeStatus, problem.code], ['Running', 'NotRegistered'])
+    register(app)
+    const status = await client.waitForCompletion(id, { timeoutMs })
+    assert.deepEqual([status.output, status.problem], ['kept', undefined])
+  })
+
   test('can be terminated', async (t) => {
     const store = tempStore(t)
     const client = await connect(t, store)
@@ -347,9 +364,16 @@ describe('open', () => {
     assert.equal(hub.app, df.app)
   })
 
-  test('names the hub for its client', async (t) => {
-    const { client } = await openHub(t, register, { hubName: 'orders' })
+  test('keeps the name that the hub has, and refuses another', async (t) => {
+    const store = tempStore(t)
+    const { client, close } = await openHub(t, register, { store, hubName: 'orders' })
     assert.equal(client.taskHubName, 'orders')
+    await close()
+    await refuses('InvalidOption', df.open({ store, hubName: 'other', app: new df.App() }))
+    await refuses('InvalidOption', df.connect({ store, hubName: 'other' }))
+    const again = await openHub(t, register, { store })
+    assert.equal(again.client.taskHubName, 'orders')
+    assert.equal((await connect(t, store)).taskHubName, 'orders')
   })
 
   test('retention purges what ended long enough ago, by status', async (t) => {
@@ -365,6 +389,25 @@ describe('open', () => {
     await until('it is purged', async () => (await client.getStatus('completed')) === null)
     assert.equal((await client.getStatus('open')).runtimeStatus, 'Running')
     assert.equal((await client.getStatus('terminated')).runtimeStatus, 'Terminated')
+  })
+
+  test('runs 256 activities at a time unless told otherwise', async (t) => {
+    const release = []
+    const { client } = await openHub(t, (app) => {
+      app.activity('step', { handler: () => new Promise((resolve) => release.push(resolve)) })
+      app.orchestration('fan', async (context) => {
+        const tasks = Array.from({ length: 300 }, () => context.df.callActivity('step'))
+        return (await context.df.Task.all(tasks)).length
+      })
+    })
+    const id = await client.startNew('fan')
+    await until('as many run as may', () => release.length >= 256)
+    await client.getStatus(id)
+    assert.equal(release.length, 256)
+    await until('all have run', () => {
+      while (release.length > 0) release.shift()()
+      return client.getStatus(id).then((status) => status.runtimeStatus === 'Completed')
+    })
   })
 
   test('maxConcurrentActivities bounds what runs at a time', async (t) => {

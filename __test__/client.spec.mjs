@@ -151,6 +151,17 @@ describe('terminate', () => {
     assert.equal(ran, 0)
   })
 
+  test('that follows its start at once, neither awaited, comes after it', async (t) => {
+    const { client } = await openHub(t, register)
+    const ids = Array.from({ length: 20 }, (_, n) => `quick-${n}`)
+    const calls = ids.flatMap((instanceId) => [
+      client.startNew('wait', { instanceId }),
+      client.terminate(instanceId, 'at once'),
+    ])
+    await Promise.all(calls)
+    for (const id of ids) assert.equal((await client.getStatus(id)).output, 'at once')
+  })
+
   test('a completion that was committed first wins', async (t) => {
     const { client } = await openHub(t, register)
     const id = await client.startNew('done')

@@ -268,3 +268,50 @@ test('any error with any JSON in it crosses unchanged', async (t) => {
   )
   await fc.assert(property, { numRuns: 200, seed: 7 })
 })
+
+test('every error class of the package has its code, which never changes', () => {
+  const codes = Object.entries(df)
+    .filter(([, value]) => value?.prototype instanceof df.DurableError)
+    .map(([name, { code }]) => (name === code ? name : `${name}: ${code}`))
+  const known = [
+    'AlreadyRegistered',
+    'CorruptHistory',
+    'HubClosed',
+    'HubInUse',
+    'HubTooNew',
+    'InstanceAlreadyExists',
+    'InstanceEnded',
+    'InstanceNotEnded',
+    'InstanceNotFound',
+    'Internal',
+    'InvalidFunction',
+    'InvalidInstanceId',
+    'InvalidName',
+    'InvalidOption',
+    'NonDurableAwait',
+    'Nondeterminism',
+    'NotAHub',
+    'NotATask',
+    'NotRegistered',
+    'NotRewindable',
+    'OrchestrationTerminated',
+    'OutsideTurn',
+    'PayloadTooLarge',
+    'Poison',
+    'StoreFull',
+    'StoreReadOnly',
+    'StoreUnavailable',
+    'TimeoutError: Timeout',
+    'UnserializableValue',
+    'UnsupportedPlatform',
+  ]
+  for (const name of known) assert.ok(codes.includes(name), `${name} is gone`)
+  for (const name of codes) assert.ok(known.includes(name), `${name} is new: add it here`)
+  const error = new df.InstanceNotFound('text', { instanceId: 'x', cause: new Error('why') })
+  assert.ok(error instanceof Error && error instanceof df.DurableError)
+  assert.deepEqual(
+    [error.name, error.code, error.instanceId],
+    ['InstanceNotFound', 'InstanceNotFound', 'x'],
+  )
+  assert.equal(error.cause.message, 'why')
+})

@@ -154,7 +154,7 @@ const differences = {
     actual: "waitForExternalEvent('go')",
   },
   'an end where there was none': {
-    code: function* ({ df }) {
+    code: ({ df }) => {
       df.callActivity('a', 1)
       return 'early'
     },
@@ -169,7 +169,7 @@ const differences = {
     actual: 'the end',
   },
   'a continue-as-new where there was none': {
-    code: function* ({ df }) {
+    code: ({ df }) => {
       df.callActivity('a', 1)
       df.continueAsNew()
     },

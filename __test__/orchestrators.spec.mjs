@@ -404,6 +404,36 @@ describe('continueAsNew', () => {
     assert.equal(await complete(client, 'none', 1), 'none')
   })
 
+  test('drops what the old generation had under way: no result of it reaches the new one', async (t) => {
+    const old = deferred()
+    const signals = []
+    const { client } = await openHub(t, (app) => {
+      app.activity('slow', {
+        handler: (generation, context) => {
+          signals.push(context.signal)
+          return generation === 'new' ? old.promise.then(() => 'new') : old.promise
+        },
+      })
+      app.orchestration('twice', async (context) => {
+        const generation = context.df.getInput()
+        const task = context.df.callActivity('slow', generation)
+        if (generation === 'new') return await task
+        await context.df.waitForExternalEvent('go')
+        context.df.continueAsNew('new')
+      })
+    })
+    const id = await startWaiting(client, 'twice', { input: 'old' })
+    await until('it runs', () => signals.length === 1)
+    await client.raiseEvent(id, 'go')
+    await until('the new one runs', () => signals.length === 2)
+    assert.deepEqual(
+      signals.map((signal) => signal.aborted),
+      [true, false],
+    )
+    old.resolve('old')
+    assert.equal((await client.waitForCompletion(id, { timeoutMs })).output, 'new')
+  })
+
   test('10,000 generations leave memory and file flat', async (t) => {
     const store = tempStore(t)
     const { client } = await openHub(

@@ -365,7 +365,9 @@ describe('while the worker is under full load', () => {
     )
     const reports = await Promise.all(raisers.map((child) => child.next(60_000)))
     for (const { median, longest } of reports) {
-      t.diagnostic(`a group of calls: median ${median.toFixed(1)} ms, longest ${longest.toFixed(1)} ms`)
+      t.diagnostic(
+        `a group of calls: median ${median.toFixed(1)} ms, longest ${longest.toFixed(1)} ms`,
+      )
       assert.ok(longest < 1_000, `${longest} ms`)
     }
     worker.tell('stop')

@@ -7,8 +7,7 @@
 
 import * as df from 'durafn'
 
-type Same<A, B> =
-  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 declare function equal<A, B>(same: Same<A, B>): void
 declare const client: df.DurableClient
 

@@ -118,7 +118,7 @@ const COUNT_MAX = 1_000_000
  */
 export async function open(options?: OpenOptions): Promise<TaskHub> {
   const known = optionsOf(options, 'options', OPEN_KEYS)
-  const app = known['app'] ?? defaultApp
+  const app = known['app'] === undefined ? defaultApp : known['app']
   if (!(app instanceof App)) throw invalid('options.app', 'must be an App', app)
   const log = new Log(checkLogger(known['logger'], 'options.logger'))
   const path = storePath(known, true)

@@ -48,6 +48,10 @@ macro_rules! conformance_suite {
                     an_id_twice_in_a_batch_is_refused_or_returned
                     names_are_checked_while_a_worker_lives_without_regard_to_case
                     an_input_at_the_limit_passes_and_one_above_is_refused
+                    a_start_and_its_first_turn_are_written_at_once
+                    a_start_that_is_refused_or_returned_writes_no_first_turn
+                    a_start_whose_first_turn_came_to_nothing_is_a_start
+                    a_first_turn_replaces_what_its_start_replaces
                 }
                 raise {
                     an_event_for_nobody_is_discarded_with_the_reason

@@ -101,6 +101,7 @@ fn instance(id: &str, name: &str, scheduled_ms: TimeMs) -> NewInstance {
         parent: None,
         parent_id: None,
         scheduled_ms,
+        crashes: 0,
     }
 }
 

@@ -183,7 +183,7 @@ impl TurnCommit {
             change.ready = Some(self.ready);
         }
         if self.recovers {
-            change.crashes = Some(0);
+            change.crashes = Some(1);
             change.problem = Some(None);
         }
         match &self.end {

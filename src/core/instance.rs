@@ -32,7 +32,7 @@ pub struct InstanceHead {
     pub status: RuntimeStatus,
     /// Set for a sub-orchestration.
     pub parent: Option<ParentLink>,
-    /// How often the process died while it ran, since it last got on.
+    /// How often in a row the process will have died with the instance under way, if it dies now.
     pub crashes: u32,
     /// A problem stands in its row.
     pub has_problem: bool,
@@ -55,6 +55,8 @@ pub struct NewInstance {
     pub parent_id: Option<String>,
     /// When it was scheduled. Never changes.
     pub scheduled_ms: TimeMs,
+    /// See [`InstanceHead::crashes`]: 1 if a worker has it at once, else 0.
+    pub crashes: u32,
 }
 
 /// A change of an instance's row: what is `None` stays. An inner `None` empties the field.

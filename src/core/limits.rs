@@ -12,6 +12,15 @@ pub const CACHED_BYTES: usize = 256 * 1024 * 1024;
 pub const CONCURRENT_ACTIVITIES: usize = 256;
 /// How often an instance may take the process down before it is parked.
 pub const CRASHES: u32 = 5;
+/// Deaths of the process at which an instance was under way before it runs apart from the others.
+pub const SUSPECT_DEATHS: u32 = 2;
+/// Most such instances that run at the same time.
+pub const SUSPECT_GROUP: usize = 64;
+/// How long the process must have lived before one of more deaths than that runs, in milliseconds: a
+/// process that is killed from outside in quick succession blames nobody.
+pub const SUSPECT_CALM_MS: i64 = 1_000;
+/// How long they have to get on before the next ones run, in milliseconds.
+pub const SUSPECT_MS: i64 = 5_000;
 /// Turns and requests that one transaction of the store takes.
 pub const COMMIT_ITEMS: usize = 256;
 /// Bytes of payloads that one transaction of the store takes.

@@ -147,6 +147,22 @@ pub enum Command {
     PurgeKeys(Vec<InstanceKey>),
 }
 
+impl Command {
+    /// The instance that the command is about, if it is one and has an id.
+    #[must_use]
+    pub fn instance_id(&self) -> Option<&str> {
+        match self {
+            Self::Start(specs) => specs.first()?.instance_id.as_deref(),
+            Self::RaiseEvent { instance_id, .. }
+            | Self::Control { instance_id, .. }
+            | Self::Rewind { instance_id, .. }
+            | Self::Restart { instance_id, .. }
+            | Self::Purge { instance_id } => Some(instance_id),
+            Self::PurgeKeys(_) => None,
+        }
+    }
+}
+
 /// See [`Command::Control`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {

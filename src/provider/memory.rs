@@ -283,7 +283,7 @@ impl Rows for Tables {
             exec: 0,
             status: RuntimeStatus::Pending,
             parent: new.parent,
-            crashes: 0,
+            crashes: new.crashes,
             has_problem: false,
             begun: false,
         };

@@ -224,12 +224,20 @@ impl Hub {
         }
     }
 
-    /// Sends what the round produced: commands first, in the order of the calls.
+    /// Sends what the round produced: the dispatcher's work, commands that waited for it, then those
+    /// of this round, in the order of the calls.
     fn send(&mut self, commands: Vec<(Ticket, Work)>, step: &mut Step) {
-        let mut work = commands;
-        work.extend(step.work.drain(..).map(|work| (Ticket::Dispatcher, work)));
+        let own = step.work.drain(..).map(|work| (Ticket::Dispatcher, work));
+        let held = step.commands.drain(..);
+        let held = held.map(|(rid, command)| (Ticket::Request(rid), Work::Command(command)));
+        let work: Vec<_> = own.chain(held).chain(commands).collect();
         if !work.is_empty() {
             let _ = self.to_store.send(StoreMessage::Work(work));
+        }
+        for id in std::mem::take(&mut step.watch) {
+            if self.waiters.has(&id) {
+                self.read(ReadRequest::Watch(id));
+            }
         }
         for key in std::mem::take(&mut step.loads) {
             self.read(ReadRequest::Load(key));
@@ -269,7 +277,8 @@ impl Hub {
         }
         let request = match command_of(request) {
             Ok(command) => {
-                work.push((Ticket::Request(rid), Work::Command(command)));
+                let command = self.dispatcher_takes(rid, command);
+                work.extend(command.map(|command| (Ticket::Request(rid), Work::Command(command))));
                 return;
             }
             Err(request) => request,
@@ -299,6 +308,22 @@ impl Hub {
             Request::Close {} => self.close(rid, work, step),
             _ => {}
         }
+    }
+
+    /// Gives a command to the dispatcher, or back: a single start can begin ahead of its commit, and
+    /// what is for an instance that does waits for it.
+    fn dispatcher_takes(&mut self, rid: RequestId, command: Command) -> Option<Command> {
+        let Some(dispatcher) = &mut self.dispatcher else { return Some(command) };
+        let command = match command {
+            Command::Start(mut specs) if specs.len() == 1 => {
+                match dispatcher.begin_ahead(rid, specs.remove(0), clock::now_ms()) {
+                    Ok(()) => return None,
+                    Err(spec) => Command::Start(vec![spec]),
+                }
+            }
+            command => command,
+        };
+        dispatcher.hold_back(rid, command).err()
     }
 
     fn refusal(&self, request: &Request) -> Option<Error> {

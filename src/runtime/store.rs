@@ -315,22 +315,28 @@ impl StoreThread {
                 Ticket::Request(rid) => {
                     events.push(Event::Reply(Reply::error(rid, caller_error(error))));
                 }
+                // A caller waits for this one too.
+                _ if matches!(work, Work::Begin(_)) => events.push(not_begun(work, error)),
                 _ => kept.push((ticket, work)),
             }
         }
-        if !kept.is_empty() && self.retry_after.is_zero() {
-            events.push(Event::Trouble(format!(
-                "The store cannot be written, trying again: {error}"
-            )));
+        // Where only callers were refused, nothing is tried again.
+        if !kept.is_empty() {
+            if self.retry_after.is_zero() {
+                events.push(Event::Trouble(format!(
+                    "The store cannot be written, trying again: {error}"
+                )));
+            }
+            self.retry_after = (self.retry_after * 2).clamp(Duration::from_millis(50), RETRY_MAX);
         }
         self.queue.extend_front_ordered(kept);
-        self.retry_after = (self.retry_after * 2).clamp(Duration::from_millis(50), RETRY_MAX);
         self.outbox.push(events);
     }
 
     fn give_back(&mut self, ticket: Ticket, work: Work, error: &ProviderError) {
         let event = match ticket {
             Ticket::Request(rid) => Event::Reply(Reply::error(rid, caller_error(error))),
+            Ticket::Dispatcher if matches!(work, Work::Begin(_)) => not_begun(work, error),
             Ticket::Dispatcher => Event::Unwritable(work, caller_error(error)),
             Ticket::Nobody => Event::Trouble(error.to_string()),
         };
@@ -417,9 +423,17 @@ impl StoreThread {
     }
 }
 
+fn not_begun(work: Work, error: &ProviderError) -> Event {
+    Event::Done(work, Outcome::Begun { answer: Err(caller_error(error)), key: None })
+}
+
 fn weight(work: &Work) -> usize {
     match work {
         Work::Turn(commit) => commit.weight(),
+        Work::Begin(begin) => {
+            let input = begin.spec.input.as_ref().map_or(64, |input| input.get().len());
+            input + begin.commit.as_ref().map_or(0, crate::core::commit::TurnCommit::weight)
+        }
         Work::Command(Command::Start(specs)) => {
             specs.iter().map(|spec| spec.input.as_ref().map_or(64, |input| input.get().len())).sum()
         }

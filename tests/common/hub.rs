@@ -22,7 +22,7 @@ use durafn::core::turn::{Turn, TurnOutcome};
 use durafn::core::{InstanceKey, TimeMs};
 use durafn::provider::memory::MemoryProvider;
 use durafn::provider::sqlite::{Role, SqliteOptions, SqliteProvider};
-use durafn::provider::transaction::{Context, Effect, Outcome, Work, apply};
+use durafn::provider::transaction::{Begin, Context, Effect, Outcome, Work, apply};
 use durafn::provider::{Epoch, Provider, ProviderError};
 use serde::Serialize;
 
@@ -140,6 +140,11 @@ impl Hub {
             effects = context.effects;
             Ok(())
         })?;
+        for (work, outcome) in works.iter().zip(&outcomes) {
+            if let (Work::Begin(begin), Outcome::Begun { key: Some(key), .. }) = (work, outcome) {
+                self.ids.insert(*key, begin.spec.instance_id.clone().unwrap());
+            }
+        }
         self.effects = effects.into_iter().map(|effect| self.describe(effect)).collect();
         Ok(outcomes)
     }
@@ -196,6 +201,24 @@ impl Hub {
     ) -> TurnVerdict {
         let commit = self.prepare(id, messages, outcome);
         self.commit(commit)
+    }
+
+    /// Starts an instance whose first turn has run already: what the caller hears, and whether the
+    /// turn was written.
+    pub(crate) fn begin(
+        &mut self,
+        spec: StartSpec,
+        outcome: Option<TurnOutcome>,
+    ) -> (Result<Answer, Error>, bool) {
+        let commit = outcome.map(|outcome| {
+            let (mut execution, entropy) = (Execution::default(), &mut self.turn_entropy);
+            let turn = Turn::begin(&mut execution, 0, &[], self.now_ms, entropy);
+            turn.finish(-1, 0, &mut execution, true, outcome, entropy).unwrap()
+        });
+        match self.work(Work::Begin(Box::new(Begin { caller: 7, spec, commit }))) {
+            Outcome::Begun { answer, key } => (answer, key.is_some()),
+            other => panic!("not the outcome of a beginning: {other:?}"),
+        }
     }
 
     pub(crate) fn commit(&mut self, commit: TurnCommit) -> TurnVerdict {
@@ -340,6 +363,7 @@ pub(crate) fn purge(id: &str) -> Command {
     Command::Purge { instance_id: id.to_owned() }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside what a command answers")]
 pub(crate) fn discarded(reason: DiscardReason) -> Result<Answer, Error> {
     Ok(Answer::Raised(RaiseOutcome::Discarded { reason }))
 }

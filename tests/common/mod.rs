@@ -94,6 +94,6 @@ pub(crate) fn trace(what: &str, value: &dyn std::fmt::Debug) {
     static WANTED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     if *WANTED.get_or_init(|| std::env::var_os("DURAFN_TRACE").is_some()) {
         let text: String = format!("{value:?}").chars().take(300).collect();
-        println!("{what} {text}");
+        eprintln!("{what} {text}");
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn a_held_instance_is_suspended_until_it_is_unparked_or_resumed(hub: 
         go_on(hub, "a");
         let row = hub.row("a");
         assert_eq!((row.head.status, row.ready), (RuntimeStatus::Running, true));
-        assert_eq!((row.head.crashes, row.head.has_problem), (0, false));
+        assert_eq!((row.head.crashes, row.head.has_problem), (1, false));
     }
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn crashes_are_counted_and_cleared(hub: &mut Hub) {
     let keys = vec![hub.key("a"), hub.key("b"), 999];
     hub.work(Work::CountCrash(keys.clone()));
     hub.work(Work::CountCrash(keys[..1].to_vec()));
-    assert_eq!((hub.row("a").head.crashes, hub.row("b").head.crashes), (2, 1));
+    assert_eq!((hub.row("a").head.crashes, hub.row("b").head.crashes), (3, 2));
     hub.work(Work::ClearCrash(keys));
     assert_eq!((hub.row("a").head.crashes, hub.row("b").head.crashes), (0, 0));
 }

@@ -4,7 +4,7 @@ use durafn::core::error::ErrorCode;
 use durafn::core::request::{Answer, Command, OnConflict, StartSpec};
 use durafn::core::status::RuntimeStatus;
 
-use crate::common::actions::{asks, call, continues, returns, throws, timer, wait};
+use crate::common::actions::{asks, call, child, continues, returns, throws, timer, wait};
 use crate::common::hub::{Hub, raise, spec, start, suspend, terminate};
 use crate::common::payload;
 
@@ -146,4 +146,52 @@ pub(crate) fn an_input_at_the_limit_passes_and_one_above_is_refused(hub: &mut Hu
     };
     assert_eq!(hub.refusal(input("1234")), ErrorCode::PayloadTooLarge);
     hub.command(input("123")).unwrap();
+}
+
+pub(crate) fn a_start_and_its_first_turn_are_written_at_once(hub: &mut Hub) {
+    let outcome = asks([call("x"), wait("e"), timer(9_000), child("child", Some("b"))]);
+    let begun = hub.begin(spec("f", "a"), Some(outcome));
+    assert_eq!(begun, (Ok(started(&["a"])), true));
+    assert_eq!(hub.effects, ["started child b of a"], "the worker knows of the other");
+    let row = hub.row("a");
+    assert_eq!((row.head.status, row.ready), (RuntimeStatus::Running, true));
+    assert_eq!((row.scheduled_ms, row.created_ms), (1_000, Some(1_000)));
+    assert_eq!(row.head.exec, 0);
+    assert_eq!(hub.history("a").len(), 1);
+    assert_eq!(hub.rows("timer", "a"), ["task=2 fire_at=9000"]);
+    assert_eq!(hub.rows("wait", "a"), [r#"event="e" open=1"#]);
+    assert_eq!(hub.row("b").head.parent.unwrap().key, row.head.key);
+    assert_eq!(hub.begin(spec("f", "c"), Some(returns(&1))), (Ok(started(&["c"])), true));
+    assert_eq!(hub.effects, ["ended c"]);
+    assert_eq!(hub.status("c"), RuntimeStatus::Completed);
+}
+
+pub(crate) fn a_start_that_is_refused_or_returned_writes_no_first_turn(hub: &mut Hub) {
+    hub.command(start("a")).unwrap();
+    let (answer, begun) = hub.begin(spec("f", "a"), Some(returns(&1)));
+    let error = answer.unwrap_err();
+    assert_eq!((error.code, error.index), (ErrorCode::InstanceAlreadyExists, None));
+    assert!(!begun);
+    let before = hub.snapshot();
+    let or_return = StartSpec { on_conflict: OnConflict::Return, ..spec("f", "a") };
+    assert_eq!(hub.begin(or_return, Some(returns(&1))), (Ok(started(&["a"])), false));
+    assert_eq!(hub.snapshot(), before);
+}
+
+pub(crate) fn a_start_whose_first_turn_came_to_nothing_is_a_start(hub: &mut Hub) {
+    assert_eq!(hub.begin(spec("f", "a"), None), (Ok(started(&["a"])), false));
+    assert_eq!(hub.effects, ["started f a"]);
+    assert_eq!(hub.status("a"), RuntimeStatus::Pending);
+}
+
+pub(crate) fn a_first_turn_replaces_what_its_start_replaces(hub: &mut Hub) {
+    hub.command(start("a")).unwrap();
+    hub.turn("a", &[], asks([wait("e")]));
+    let (old, or_terminate) = (hub.key("a"), OnConflict::Terminate);
+    let spec = StartSpec { on_conflict: or_terminate, ..spec("g", "a") };
+    assert!(hub.begin(spec, Some(asks([wait("other")]))).1);
+    assert_eq!(hub.effects, ["changed a", "ended a", "changed a"]);
+    assert!(hub.key("a") > old);
+    assert_eq!(hub.rows("wait", "a"), [r#"event="other" open=1"#]);
+    assert_eq!(hub.history("a").len(), 1);
 }

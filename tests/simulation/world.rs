@@ -6,45 +6,23 @@
 
 use std::collections::VecDeque;
 
-use durafn::core::error::Error;
+use durafn::core::TimeMs;
+use durafn::core::error::{Error, ErrorCode};
 use durafn::core::message::{Delivery, Message};
 use durafn::core::request::{Answer, Command, Filter, HubFacts, HubSettings};
 use durafn::core::status::RuntimeStatus;
-use durafn::core::{InstanceKey, TimeMs};
 use durafn::provider::memory::MemoryProvider;
 use durafn::provider::transaction::{Context, Effect, Outcome, Work, apply};
-use durafn::provider::{
-    Arrivals, Epoch, Loaded, Page, Provider, ProviderError, ProviderErrorKind, Reader, TimerRow,
-};
+use durafn::provider::{Arrivals, Epoch, Page, Provider, ProviderError, ProviderErrorKind, Reader};
 use durafn::runtime::dispatcher::{Dispatcher, DispatcherOptions, Step};
 use durafn::runtime::protocol::{OnNondeterminism, Registered, RegisteredActivity};
 
 use super::host::Host;
 use super::observer::Observer;
+use super::process::{Event, Process, Read, Ticket, caller};
 use super::programs;
 use crate::common::rows::SeenRows;
 use crate::common::{Rng, SeededEntropy, trace};
-
-/// Who is told of a piece of work. A caller's is done with once it is committed: see `Observer`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ticket {
-    Dispatcher,
-    Caller,
-}
-
-#[derive(Debug)]
-enum Event {
-    Done(Box<Work>, Outcome),
-    Effect(Effect),
-    Arrived(Arrivals, bool),
-    Loaded(InstanceKey, Result<Option<Loaded>, ProviderError>),
-    Timers(Option<(TimeMs, Vec<TimerRow>)>),
-}
-
-enum Read {
-    Load(InstanceKey),
-    Timers(TimeMs),
-}
 
 /// What may go wrong, in percent of the moves it may happen at.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,23 +30,6 @@ pub(crate) struct Faults {
     pub(crate) failed_commits: usize,
     pub(crate) failed_reads: usize,
     pub(crate) clock_jumps: usize,
-}
-
-/// What dies with the process.
-pub(crate) struct Process {
-    pub(crate) dispatcher: Dispatcher,
-    pub(crate) host: Host,
-    pub(crate) to_store: VecDeque<(Ticket, Work)>,
-    /// Committed, and not reported yet.
-    in_flight: Option<VecDeque<Event>>,
-    reads: VecDeque<Read>,
-    outbox: VecDeque<Event>,
-    /// What other processes wrote and nobody has looked at.
-    found: Arrivals,
-    /// When JavaScript exchanges next by itself, by the clock that never jumps.
-    wake_at: TimeMs,
-    /// What the wall clock showed at the last exchange.
-    pub(crate) saw_ms: TimeMs,
 }
 
 /// See the module's text.
@@ -139,6 +100,7 @@ impl World {
         self.process = Some(Process {
             dispatcher,
             host: Host::default(),
+            requests: Vec::new(),
             to_store: VecDeque::new(),
             in_flight: None,
             reads: VecDeque::new(),
@@ -183,7 +145,10 @@ impl World {
         trace("closes", &());
         self.faults = Faults::default();
         self.process().dispatcher.drain();
-        while !self.process().host.is_quiet() || self.process().in_flight.is_some() {
+        while !self.process().host.is_quiet()
+            || self.process().in_flight.is_some()
+            || !self.process().requests.is_empty()
+        {
             self.step();
         }
         let mut step = Step::default();
@@ -208,7 +173,8 @@ impl World {
     pub(crate) fn step(&mut self) -> bool {
         let Some(process) = &self.process else { return false };
         let host = &process.host;
-        let reported = !host.turns.is_empty() || !host.results.is_empty();
+        let reported =
+            !host.turns.is_empty() || !host.results.is_empty() || !process.requests.is_empty();
         let exchange = reported || !process.outbox.is_empty() || self.elapsed_ms >= process.wake_at;
         let moves = [
             (exchange, Self::exchange as fn(&mut Self)),
@@ -247,6 +213,7 @@ impl World {
     pub(crate) fn is_at_rest(&self) -> bool {
         self.process.as_ref().is_some_and(|process| {
             process.host.is_quiet()
+                && process.requests.is_empty()
                 && process.to_store.is_empty()
                 && process.in_flight.is_none()
                 && process.reads.is_empty()
@@ -261,6 +228,9 @@ impl World {
         let retry_loads = self.rng.chance(30);
         let process = self.process.as_mut().unwrap();
         let mut step = Step::default();
+        let requests = std::mem::take(&mut process.requests).into_iter();
+        let commands: Vec<Command> =
+            requests.filter_map(|request| process.dispatcher_takes(request, now_ms)).collect();
         let Process { dispatcher, host, .. } = process;
         for result in std::mem::take(&mut host.results) {
             dispatcher.result(result, &mut step);
@@ -277,6 +247,8 @@ impl World {
         process.dispatcher.advance(now_ms, &mut step);
         process.saw_ms = now_ms;
         self.perform(step);
+        let commands = commands.into_iter().map(caller);
+        self.process().to_store.extend(commands);
     }
 
     /// What the dispatcher wants is handed on.
@@ -288,10 +260,11 @@ impl World {
             self.observer.activity_starts(&mut self.store, start);
         }
         for view in &step.ended {
-            self.observer.told_of_end(&mut self.store, view);
+            Observer::told_of_end(&mut self.store, view);
         }
         let process = self.process.as_mut().unwrap();
         process.to_store.extend(step.work.drain(..).map(|work| (Ticket::Dispatcher, work)));
+        process.to_store.extend(step.commands.drain(..).map(|(_, command)| caller(command)));
         process.reads.extend(step.loads.drain(..).map(Read::Load));
         process.reads.extend(step.timers_until.map(Read::Timers));
         process.host.take(std::mem::take(&mut step.out));
@@ -301,6 +274,8 @@ impl World {
 
     /// The store thread writes some of what is queued.
     fn commit(&mut self) {
+        // First the store thread tells what others had written when its batch was made.
+        self.look();
         let process = self.process.as_mut().unwrap();
         let count = 1 + self.rng.below(process.to_store.len());
         let batch: Vec<(Ticket, Work)> = process.to_store.drain(..count).collect();
@@ -322,18 +297,26 @@ impl World {
                 assert_eq!(error.kind, ProviderErrorKind::Transient, "{error}");
                 // Callers are told of the failure and try again; the rest waits in its order.
                 let process = self.process();
+                let mut refused = VecDeque::new();
                 for (ticket, work) in batch.into_iter().rev() {
-                    if ticket == Ticket::Dispatcher {
-                        process.to_store.push_front((ticket, work));
+                    match work {
+                        Work::Begin(_) => {
+                            let answer = Err(Error::new(ErrorCode::StoreUnavailable, "injected"));
+                            let outcome = Outcome::Begun { answer, key: None };
+                            refused.push_front(Event::Done(Box::new(work), outcome));
+                        }
+                        _ if ticket == Ticket::Dispatcher => {
+                            process.to_store.push_front((ticket, work));
+                        }
+                        _ => {}
                     }
                 }
+                process.outbox.extend(refused);
             }
         }
     }
 
-    /// Before the store thread reports a transaction it tells what it found that others had written.
     fn report(&mut self) {
-        self.look();
         let process = self.process();
         process.outbox.extend(process.in_flight.take().unwrap());
     }
@@ -374,9 +357,9 @@ impl World {
 
     // ------------------------------------------------------------------------------ callers
 
-    /// A call of a client in the worker's process, queued behind what is there.
+    /// A call of a client in the worker's process.
     pub(crate) fn call(&mut self, command: Command) {
-        self.process().to_store.push_back((Ticket::Caller, Work::Command(command)));
+        self.process().requests.push(command);
     }
 
     /// A call of another process, which is a transaction of its own.
@@ -428,26 +411,5 @@ impl World {
             self.observer.committed(work, outcome);
         }
         Ok((done, found))
-    }
-}
-
-impl Process {
-    fn has_found(&self) -> bool {
-        !self.found.ready.is_empty() || !self.found.messages.is_empty()
-    }
-
-    fn take(&mut self, event: Event, now_ms: TimeMs, step: &mut Step) {
-        trace("told", &event);
-        let dispatcher = &mut self.dispatcher;
-        match event {
-            Event::Done(work, outcome) => dispatcher.done(*work, &outcome, now_ms, step),
-            Event::Effect(effect) => dispatcher.effect(effect, step),
-            Event::Arrived(Arrivals { ready, messages, held }, opening) => {
-                dispatcher.arrived(ready, held, messages, opening, step);
-            }
-            Event::Loaded(key, answer) => dispatcher.loaded(key, answer, step),
-            Event::Timers(Some((until, rows))) => dispatcher.timers_read(until, rows),
-            Event::Timers(None) => dispatcher.timers_failed(),
-        }
     }
 }

@@ -234,8 +234,12 @@ impl Provider for SqliteProvider {
         may_checkpoint(conn, lock.is_some())?;
         if lock.is_some() && !self.relaxed {
             let transaction = begin(sql, self.place.as_ref(), None)?;
-            checkpoint::lengthen(sql)?;
+            let lengthened = checkpoint::lengthen(sql);
             drop(transaction);
+            if lengthened.is_err() {
+                // There is no room for it now; what was taken of it is given back.
+                checkpoint::shorten(sql);
+            }
         }
         let transaction = begin(sql, self.place.as_ref(), None)?;
         let owner = format!("process {}", std::process::id());

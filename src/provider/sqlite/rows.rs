@@ -29,7 +29,7 @@ pub(super) const CHILDREN: &str =
 pub(super) const INSERT_INSTANCE: &str = "INSERT INTO instances \
     (id, name, name_folded, exec, status, ready, scheduled_ms, updated_ms, crashes, \
      parent_iid, parent_exec, parent_task, parent_id, input) \
-    VALUES (?1, ?2, ?3, 0, ?4, 1, ?5, ?5, 0, ?6, ?7, ?8, ?9, ?10)";
+    VALUES (?1, ?2, ?3, 0, ?4, 1, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 pub(super) const DELETE_INSTANCE: &str = "DELETE FROM instances WHERE iid = ?1";
 
 pub(super) const APPEND_HISTORY: &str = "INSERT INTO history (iid, exec, body) VALUES (?1, ?2, ?3)";
@@ -112,6 +112,7 @@ impl Rows for SqliteRows<'_> {
                 ids::fold_name(&new.name),
                 RuntimeStatus::Pending.number(),
                 new.scheduled_ms,
+                new.crashes,
                 parent.map(|link| link.key),
                 parent.map(|link| link.exec),
                 parent.map(|link| link.task),

@@ -3,7 +3,7 @@
 //! Owns: which rows each command reads and writes. Must never: decide (that is `core::request`), or
 //! write anything of a command that is refused.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use crate::core::error::{Error, ErrorCode};
 use crate::core::history::HistoryEvent;
@@ -20,7 +20,7 @@ use crate::core::{InstanceKey, Payload};
 
 use super::ending::{append_notice, terminate};
 use super::rewind::rewind_tree;
-use super::{Context, Effect, StartedInstance};
+use super::{Begin, Context, Effect, Outcome, StartedInstance};
 use crate::provider::rows::{Clear, NewMessage};
 use crate::provider::{Result, Rows};
 
@@ -81,8 +81,61 @@ struct PlannedStart {
 }
 
 fn start(rows: &mut dyn Rows, specs: &[StartSpec], context: &mut Context<'_>) -> Result<Verdict> {
+    let planned = match plan_starts(rows, specs, context)? {
+        Ok(planned) => planned,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut instance_ids = Vec::with_capacity(planned.len());
+    for (plan, spec) in planned.into_iter().zip(specs) {
+        instance_ids.push(plan.id.clone());
+        let started = write_start(rows, plan, spec, context)?;
+        context.effects.extend(started.map(Effect::Started));
+    }
+    Ok(Ok(Answer::Started { instance_ids }))
+}
+
+/// Starts one instance and writes its first turn, which ran before.
+///
+/// # Errors
+/// Those of the store.
+pub(super) fn begin(
+    rows: &mut dyn Rows,
+    begin: &Begin,
+    context: &mut Context<'_>,
+) -> Result<Outcome> {
+    let refused = |answer| Ok(Outcome::Begun { answer, key: None });
+    let specs = std::slice::from_ref(&begin.spec);
+    let plan = match plan_starts(rows, specs, context)? {
+        Ok(mut planned) => planned.pop(),
+        Err(mut error) => {
+            error.index = None;
+            return refused(Err(error));
+        }
+    };
+    let Some(plan) = plan else { return refused(Ok(Answer::Done)) };
+    let answer = Ok(Answer::Started { instance_ids: vec![plan.id.clone()] });
+    match (write_start(rows, plan, &begin.spec, context)?, &begin.commit) {
+        (None, _) => refused(answer),
+        (Some(started), None) => {
+            context.effects.push(Effect::Started(started));
+            refused(answer)
+        }
+        (Some(started), Some(commit)) => {
+            // Nothing can stand against the first turn of an instance that this transaction made.
+            super::apply_turn(rows, started.key, commit, context)?;
+            Ok(Outcome::Begun { answer, key: Some(started.key) })
+        }
+    }
+}
+
+/// What the starts come to, all or none; nothing is written.
+fn plan_starts(
+    rows: &mut dyn Rows,
+    specs: &[StartSpec],
+    context: &mut Context<'_>,
+) -> Result<std::result::Result<Vec<PlannedStart>, Error>> {
     let mut planned: Vec<PlannedStart> = Vec::with_capacity(specs.len());
-    let mut in_batch: HashMap<String, usize> = HashMap::new();
+    let mut in_batch: HashSet<String> = HashSet::new();
     for (index, spec) in specs.iter().enumerate() {
         let at = |mut error: Error| {
             error.index = Some(index);
@@ -93,7 +146,7 @@ fn start(rows: &mut dyn Rows, specs: &[StartSpec], context: &mut Context<'_>) ->
         }
         let id = spec.instance_id.clone().unwrap_or_else(|| context.entropy.fresh_id());
         let holder = rows.head_by_id(&id)?;
-        let decision = if in_batch.contains_key(&id) {
+        let decision = if in_batch.contains(&id) {
             decide_twin(&id, spec.on_conflict)
         } else {
             request::decide_start(&id, spec.on_conflict, holder.as_ref())
@@ -101,17 +154,12 @@ fn start(rows: &mut dyn Rows, specs: &[StartSpec], context: &mut Context<'_>) ->
         match decision {
             Err(error) => return Ok(Err(at(error))),
             Ok(decision) => {
-                in_batch.insert(id.clone(), index);
+                in_batch.insert(id.clone());
                 planned.push(PlannedStart { id, decision, holder });
             }
         }
     }
-    let mut instance_ids = Vec::with_capacity(planned.len());
-    for (plan, spec) in planned.into_iter().zip(specs) {
-        instance_ids.push(plan.id.clone());
-        write_start(rows, plan, spec, context)?;
-    }
-    Ok(Ok(Answer::Started { instance_ids }))
+    Ok(Ok(planned))
 }
 
 /// Two starts of one batch with the same id: the first is open when the second comes.
@@ -130,9 +178,9 @@ fn write_start(
     plan: PlannedStart,
     spec: &StartSpec,
     context: &mut Context<'_>,
-) -> Result<()> {
+) -> Result<Option<StartedInstance>> {
     match (plan.decision, &plan.holder) {
-        (StartDecision::Return, _) => return Ok(()),
+        (StartDecision::Return, _) => return Ok(None),
         (StartDecision::Insert, _) | (_, None) => {}
         (StartDecision::Replace, Some(holder)) => rows.clear(holder.key, Clear::All)?,
         (StartDecision::TerminateAndReplace, Some(holder)) => {
@@ -150,10 +198,10 @@ fn write_start(
         parent: None,
         parent_id: None,
         scheduled_ms: context.hub.now_ms,
+        crashes: context.first_crash(),
     };
     let key = rows.insert_instance(&new)?;
-    context.effects.push(Effect::Started(StartedInstance::new(key, new)));
-    Ok(())
+    Ok(Some(StartedInstance::new(key, new)))
 }
 
 fn raise(
@@ -256,7 +304,7 @@ fn control_one(
             append_notice(rows, head, now, HistoryEvent::ExecutionResumed { reason })?;
             // What it has to do stands in history, which nobody has read: so it is looked at.
             change.ready = Some(true);
-            change.crashes = Some(0);
+            change.crashes = Some(context.first_crash());
             change.problem = Some(None);
         }
     }

@@ -19,7 +19,7 @@ use crate::core::execution::Entropy;
 use crate::core::instance::{InstanceChange, ParentLink};
 use crate::core::message::{Delivery, Message};
 use crate::core::replay::Problem;
-use crate::core::request::{self, Answer, Command, HubFacts, HubSettings};
+use crate::core::request::{self, Answer, Command, HubFacts, HubSettings, StartSpec};
 use crate::core::status::RuntimeStatus;
 use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, error};
 
@@ -31,6 +31,8 @@ use super::{Result, Rows};
 pub enum Work {
     /// Write a turn.
     Turn(Box<TurnCommit>),
+    /// Start an instance whose first turn has run already, in the worker that started it.
+    Begin(Box<Begin>),
     /// Carry out a caller's command.
     Command(Command),
     /// Keep what no turn can take at once.
@@ -63,6 +65,17 @@ pub enum Work {
     PutSettings(HubSettings),
 }
 
+/// See [`Work::Begin`].
+#[derive(Debug, Clone)]
+pub struct Begin {
+    /// Who asked, for whoever sent this. It is passed through.
+    pub caller: u32,
+    /// The start, with its id.
+    pub spec: StartSpec,
+    /// The first turn; its key is not yet known. Without one, only the start is written.
+    pub commit: Option<TurnCommit>,
+}
+
 /// See [`Work::Park`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Park {
@@ -79,6 +92,13 @@ pub enum Park {
 pub enum Outcome {
     /// Of a turn.
     Turn(TurnVerdict),
+    /// Of a start with its first turn.
+    Begun {
+        /// What the caller hears.
+        answer: std::result::Result<Answer, Error>,
+        /// The new instance; `None` if there is none, or its first turn was not written.
+        key: Option<InstanceKey>,
+    },
     /// Of a command.
     Command(std::result::Result<Answer, Error>),
     /// Of anything else.
@@ -141,6 +161,11 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// What a count of crashes begins at: an instance that a worker has at once is under way.
+    fn first_crash(&self) -> u32 {
+        u32::from(self.hub.worker_lives)
+    }
+
     /// Tells the worker, wherever it is, that an instance's row was changed.
     fn note_change(&mut self, rows: &mut dyn Rows, key: InstanceKey) -> Result<()> {
         if self.foreign {
@@ -174,7 +199,8 @@ impl Context<'_> {
 /// Those of the store; the whole transaction is then lost. A refusal is an [`Outcome`].
 pub fn apply(rows: &mut dyn Rows, work: &Work, context: &mut Context<'_>) -> Result<Outcome> {
     match work {
-        Work::Turn(commit) => Ok(Outcome::Turn(apply_turn(rows, commit, context)?)),
+        Work::Turn(commit) => Ok(Outcome::Turn(apply_turn(rows, commit.key, commit, context)?)),
+        Work::Begin(begin) => command::begin(rows, begin, context),
         Work::Command(command) => Ok(Outcome::Command(apply_command(rows, command, context)?)),
         Work::Keep { key, exec, messages } => {
             keep(rows, *key, *exec, messages)?;
@@ -282,7 +308,7 @@ fn unpark(rows: &mut dyn Rows, key: InstanceKey) -> Result<()> {
         status: Some(request::open_status(&head)),
         ready: Some(true),
         problem: Some(None),
-        crashes: Some(0),
+        crashes: Some(1),
         ..InstanceChange::default()
     };
     rows.update_instance(key, &change)

@@ -70,7 +70,7 @@ fn rewind_one(
         completed_ms: Some(None),
         failure: Some(None),
         problem: Some(None),
-        crashes: Some(0),
+        crashes: Some(context.first_crash()),
         ready: Some(true),
         ..InstanceChange::default()
     };

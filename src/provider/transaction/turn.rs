@@ -2,6 +2,7 @@
 //!
 //! Owns: the order of its writes. Must never: write before the turn is admitted.
 
+use crate::core::InstanceKey;
 use crate::core::commit::{ChildStart, End, Refusal, TurnCommit, TurnVerdict};
 use crate::core::error::engine_failure;
 use crate::core::history::{ChildEnd, ChildStatus};
@@ -13,21 +14,22 @@ use super::{Context, Effect, StartedInstance, ending};
 use crate::provider::rows::Clear;
 use crate::provider::{ProviderError, ProviderErrorKind, Result, Rows};
 
-/// Writes a turn, or refuses it and writes nothing.
+/// Writes a turn of the instance, or refuses it and writes nothing.
 ///
 /// # Errors
 /// Those of the store.
 pub fn apply_turn(
     rows: &mut dyn Rows,
+    key: InstanceKey,
     commit: &TurnCommit,
     context: &mut Context<'_>,
 ) -> Result<TurnVerdict> {
-    let head = rows.head(commit.key)?;
+    let head = rows.head(key)?;
     if let Err(refusal) = commit.admit(head.as_ref()) {
         return Ok(TurnVerdict::Refused(refusal));
     }
     if commit.end.is_some() {
-        let taken = rows.taken_events(commit.key)?;
+        let taken = rows.taken_events(key)?;
         if let Err(refusal) = commit.check_events_seen(&taken) {
             return Ok(TurnVerdict::Refused(refusal));
         }
@@ -37,28 +39,33 @@ pub fn apply_turn(
     };
     rows.remove_messages(&commit.consumed)?;
     match &commit.end {
-        None => write_open(rows, commit, context)?,
+        None => write_open(rows, key, commit, context)?,
         Some(end) => write_end(rows, &head, commit, end, context)?,
     }
     for child in &commit.children {
         start_child(rows, &head, commit, child, context)?;
     }
     if let Some(change) = commit.row_change(&head) {
-        rows.update_instance(commit.key, &change)?;
+        rows.update_instance(key, &change)?;
     }
     Ok(TurnVerdict::Committed)
 }
 
-fn write_open(rows: &mut dyn Rows, commit: &TurnCommit, context: &mut Context<'_>) -> Result<()> {
-    rows.append_history(commit.key, commit.exec, &commit.record.encode())?;
+fn write_open(
+    rows: &mut dyn Rows,
+    key: InstanceKey,
+    commit: &TurnCommit,
+    context: &mut Context<'_>,
+) -> Result<()> {
+    rows.append_history(key, commit.exec, &commit.record.encode())?;
     for task in &commit.timers_cleared {
-        rows.clear_timer(commit.key, *task)?;
+        rows.clear_timer(key, *task)?;
     }
     for (task, fire_at) in &commit.timers_set {
-        rows.set_timer(commit.key, *task, *fire_at)?;
+        rows.set_timer(key, *task, *fire_at)?;
     }
     for event in &commit.waits_opened {
-        open_wait(rows, commit, event, context)?;
+        open_wait(rows, key, event, context)?;
     }
     Ok(())
 }
@@ -67,18 +74,18 @@ fn write_open(rows: &mut dyn Rows, commit: &TurnCommit, context: &mut Context<'_
 /// the first. So an event that came while this turn ran is not overtaken by a later one.
 fn open_wait(
     rows: &mut dyn Rows,
-    commit: &TurnCommit,
+    key: InstanceKey,
     event: &str,
     context: &mut Context<'_>,
 ) -> Result<()> {
-    let Some(kept) = rows.take_kept_event(commit.key, event)? else {
-        return rows.open_wait(commit.key, event);
+    let Some(kept) = rows.take_kept_event(key, event)? else {
+        return rows.open_wait(key, event);
     };
     let message = Message::decode(&kept.body).map_err(|cause| {
         ProviderError::new(ProviderErrorKind::Corrupt, "reading a kept event", cause)
     })?;
     let delivery = Delivery { key: Some(kept.key), exec: None, message };
-    context.effects.push(Effect::Delivered { key: commit.key, delivery });
+    context.effects.push(Effect::Delivered { key, delivery });
     Ok(())
 }
 
@@ -106,10 +113,10 @@ fn write_end(
         End::ContinueAsNew { .. } => None,
     };
     if let End::ContinueAsNew { .. } = end {
-        return rows.clear(commit.key, Clear::Execution);
+        return rows.clear(head.key, Clear::Execution);
     }
-    rows.append_history(commit.key, commit.exec, &commit.record.encode())?;
-    rows.clear(commit.key, Clear::Ended)?;
+    rows.append_history(head.key, commit.exec, &commit.record.encode())?;
+    rows.clear(head.key, Clear::Ended)?;
     ending::tell_parent(rows, head, message, context)?;
     context.effects.push(Effect::Ended { instance_id: head.id.clone() });
     Ok(())
@@ -146,7 +153,7 @@ fn start_child(
                 reason: None,
             };
             let message = Message::ChildFailed { task: child.task, child: end };
-            context.deliver(rows, commit.key, Some(commit.exec), message)
+            context.deliver(rows, parent.key, Some(commit.exec), message)
         }
         Ok(StartDecision::Insert) => insert(rows, parent, commit, child, spec, context),
         Ok(_) => {
@@ -166,7 +173,7 @@ fn insert(
     spec: StartSpec,
     context: &mut Context<'_>,
 ) -> Result<()> {
-    let link = ParentLink { key: commit.key, exec: commit.exec, task: child.task };
+    let link = ParentLink { key: parent.key, exec: commit.exec, task: child.task };
     let new = NewInstance {
         id: child.instance_id.clone(),
         name: spec.name,
@@ -174,6 +181,7 @@ fn insert(
         parent: Some(link),
         parent_id: Some(parent.id.clone()),
         scheduled_ms: context.hub.now_ms,
+        crashes: context.first_crash(),
     };
     let key = rows.insert_instance(&new)?;
     context.effects.push(Effect::Started(StartedInstance::new(key, new)));

@@ -37,7 +37,7 @@ impl Dispatcher {
             self.ids.remove(&live.id);
         }
         if live.in_js {
-            step.out.drops.push(key);
+            step.out.drops.push(live.handle);
         }
     }
 

@@ -8,19 +8,22 @@ use crate::core::commit::{End, TurnCommit};
 use crate::core::execution::Execution;
 use crate::core::message::{Delivery, Message};
 use crate::core::replay::Replay;
+use crate::core::request::{Command, StartSpec};
 use crate::core::status::RuntimeStatus;
 use crate::core::turn::Turn;
 use crate::core::view::StatusView;
-use crate::core::{ExecutionId, MessageKey, Payload, TaskId, TimeMs};
+use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs};
 use crate::provider::transaction::StartedInstance;
 
-use super::super::protocol::{ExecutionStart, Token};
+use super::super::protocol::{ExecutionStart, RequestId, Token};
 
 /// Where an instance is on its way through a turn.
 #[derive(Debug)]
 pub(super) enum State {
     /// The store has been asked for it.
     Loading,
+    /// It waits until it may run apart from others, see `suspects`.
+    Suspect,
     /// That it may take the process down is being written.
     Counting,
     /// JavaScript runs recorded turns.
@@ -37,10 +40,25 @@ pub(super) enum State {
     Suspended,
 }
 
+/// A start that waits for its first turn, to be written with it.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    /// Who is answered.
+    pub(super) rid: RequestId,
+    /// The start.
+    pub(super) spec: StartSpec,
+    /// Commands to the instance that came after the start.
+    pub(super) commands: Vec<(RequestId, Command)>,
+}
+
 /// See the module's text.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Live {
+    /// What JavaScript knows it by: its key, or a number below zero if it began before it had one.
+    pub(super) handle: InstanceKey,
+    /// Its start, if that is to be written with its first turn.
+    pub(super) beginning: Option<Beginning>,
     pub(super) id: String,
     pub(super) name: String,
     pub(super) parent_id: Option<String>,
@@ -63,8 +81,8 @@ pub(super) struct Live {
     pub(super) row_ready: bool,
     /// Its row has a problem to be cleared by the next turn.
     pub(super) has_problem: bool,
-    /// It was under way when the process before this one ended, and that was counted.
-    pub(super) suspect: bool,
+    /// What its row says of crashes, see `InstanceHead::crashes`.
+    pub(super) crashes: u32,
     /// It came up when the hub was opened.
     pub(super) recovered: bool,
     /// It is held and is tried again.
@@ -79,8 +97,10 @@ pub(super) struct Live {
 
 impl Live {
     /// One that has to be loaded.
-    pub(super) fn loading() -> Self {
+    pub(super) fn loading(key: InstanceKey) -> Self {
         Self {
+            handle: key,
+            beginning: None,
             id: String::new(),
             name: String::new(),
             parent_id: None,
@@ -98,7 +118,7 @@ impl Live {
             activities: HashSet::new(),
             row_ready: false,
             has_problem: false,
-            suspect: false,
+            crashes: 0,
             recovered: false,
             held: false,
             stale: false,
@@ -118,12 +138,19 @@ impl Live {
             input: started.input,
             scheduled_ms: started.scheduled_ms,
             row_ready: true,
+            crashes: 1,
             state: State::Idle,
-            ..Self::loading()
+            ..Self::loading(started.key)
         }
     }
 
-    pub(super) fn start(&self) -> ExecutionStart {
+    /// JavaScript is to run it: what it knows it by, and what it needs if it does not have it.
+    pub(super) fn enter_js(&mut self) -> (InstanceKey, Option<ExecutionStart>) {
+        let known = std::mem::replace(&mut self.in_js, true);
+        (self.handle, (!known).then(|| self.start()))
+    }
+
+    fn start(&self) -> ExecutionStart {
         ExecutionStart {
             instance_id: self.id.clone(),
             name: self.name.clone(),

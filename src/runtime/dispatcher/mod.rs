@@ -6,9 +6,11 @@
 //! message go out or a caller be answered before what caused it is durable.
 //! Proved by `tests/simulation.rs` (seeded crashes and delays) and the suites of `__test__/`.
 
+mod beginning;
 mod cache;
 mod live;
 mod recovery;
+mod suspects;
 mod turns;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -19,6 +21,7 @@ use crate::core::ids::fold_name;
 use crate::core::limits::REPLAY_TURNS;
 use crate::core::message::{Delivery, Message};
 use crate::core::replay::Problem;
+use crate::core::request::Command;
 use crate::core::view::StatusView;
 use crate::core::{InstanceKey, Payload, TimeMs};
 use crate::provider::TimerRow;
@@ -26,8 +29,8 @@ use crate::provider::transaction::{Effect, Outcome, Park, StartedInstance, Work}
 
 use super::activities::Activities;
 use super::protocol::{
-    ActivityStart, LogEntry, LogLevel, OnNondeterminism, Outbound, Registered, RunId, RunResult,
-    Token,
+    ActivityStart, LogEntry, LogLevel, OnNondeterminism, Outbound, Registered, RequestId, RunId,
+    RunResult, Token,
 };
 use super::timers::Timers;
 use live::{Live, State, is_unstored};
@@ -37,6 +40,10 @@ use live::{Live, State, is_unstored};
 pub struct Step {
     /// For the store, in order.
     pub work: Vec<Work>,
+    /// Commands that waited for work above, to be sent after it.
+    pub commands: Vec<(RequestId, Command)>,
+    /// Ids whose instances are to be looked at for callers that wait.
+    pub watch: Vec<String>,
     /// Instances to be loaded.
     pub loads: Vec<InstanceKey>,
     /// Timers are to be read from the store up to this time.
@@ -78,6 +85,7 @@ pub struct Dispatcher {
     unregistered: HashMap<String, HashSet<InstanceKey>>,
     tokens: HashMap<Token, InstanceKey>,
     next_token: Token,
+    last_handle: InstanceKey,
     activities: Activities,
     timers: Timers,
     /// Instances that may have something to run.
@@ -85,6 +93,8 @@ pub struct Dispatcher {
     waiting_loads: VecDeque<InstanceKey>,
     loads_in_flight: usize,
     failed_loads: Vec<InstanceKey>,
+    suspects: suspects::Suspects,
+    opened_ms: Option<TimeMs>,
     /// Instances of which results are on their way to the store.
     keeping: HashMap<InstanceKey, Keeping>,
     /// Idle instances, least recently used first; entries whose tick is old are passed over.
@@ -121,11 +131,14 @@ impl Dispatcher {
             unregistered: HashMap::new(),
             tokens: HashMap::new(),
             next_token: 1,
+            last_handle: 0,
             timers: Timers::default(),
             runnable: Vec::new(),
             waiting_loads: VecDeque::new(),
             loads_in_flight: 0,
             failed_loads: Vec::new(),
+            suspects: suspects::Suspects::default(),
+            opened_ms: None,
             keeping: HashMap::new(),
             idle: VecDeque::new(),
             replay_turns: REPLAY_TURNS,
@@ -168,7 +181,7 @@ impl Dispatcher {
         self.closed = true;
         let mut innocent = Vec::new();
         for (key, live) in &mut self.lives {
-            if live.suspect {
+            if live.crashes > 0 && !matches!(live.state, State::Suspect | State::Loading) {
                 innocent.push(*key);
             }
             let messages = live.take_unstored();
@@ -198,6 +211,9 @@ impl Dispatcher {
             return;
         }
         match (work, outcome) {
+            (Work::Begin(begin), Outcome::Begun { answer, key }) => {
+                self.begun(*begin, answer, *key, now_ms, step);
+            }
             (Work::Turn(commit), Outcome::Turn(verdict)) => {
                 self.committed(*commit, verdict, now_ms, step);
             }
@@ -285,7 +301,12 @@ impl Dispatcher {
         if self.closed {
             return;
         }
+        let opened_ms = *self.opened_ms.get_or_insert(now_ms);
         for row in self.timers.take_due(now_ms) {
+            // One that was due when the hub was opened may be what ended the process before.
+            if row.fire_at <= opened_ms && !self.lives.contains_key(&row.key) {
+                self.load(row.key, true);
+            }
             let message = Message::TimerFired { task: row.task };
             self.deliver(row.key, Delivery { key: None, exec: None, message }, step);
         }
@@ -295,11 +316,13 @@ impl Dispatcher {
         self.start_activities(step);
         self.evict(step);
         self.send_loads(step);
+        self.run_suspects(now_ms, step);
         if !step.count.is_empty() {
             step.work.push(Work::CountCrash(std::mem::take(&mut step.count)));
         }
         step.timers_until = self.timers.read_more(now_ms);
-        step.out.wake_in_ms = Some(self.timers.next_in(now_ms));
+        let timers = self.timers.next_in(now_ms);
+        step.out.wake_in_ms = Some(self.suspects_in(now_ms).map_or(timers, |ms| ms.min(timers)));
     }
 
     /// The hub is lost: the runs whose signal is to abort.
@@ -400,7 +423,7 @@ impl Dispatcher {
         match self.lives.get_mut(&key) {
             None => self.load(key, false),
             Some(live) => match live.state {
-                State::Idle | State::Suspended => self.reload(key),
+                State::Idle | State::Suspended | State::Suspect => self.reload(key),
                 _ => live.stale = true,
             },
         }

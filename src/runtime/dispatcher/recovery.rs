@@ -29,7 +29,7 @@ impl Dispatcher {
         let waiting = &mut self.waiting_loads;
         let live = self.lives.entry(key).or_insert_with(|| {
             waiting.push_back(key);
-            Live::loading()
+            Live::loading(key)
         });
         live.recovered |= opening;
     }
@@ -90,7 +90,7 @@ impl Dispatcher {
             return;
         }
         if std::mem::take(&mut live.in_js) {
-            step.out.drops.push(key);
+            step.out.drops.push(live.handle);
         }
         match answer {
             Ok(Some(loaded)) => self.take(key, loaded, step),
@@ -125,6 +125,9 @@ impl Dispatcher {
             return;
         };
         live.fill(&row);
+        let bytes = weight(&row, &history);
+        self.bytes = self.bytes - live.bytes + bytes;
+        live.bytes = bytes;
         self.ids.insert(live.id.clone(), key);
         let suspended = row.head.status == RuntimeStatus::Suspended;
         let poisoned = has_crashed_too_often(&row);
@@ -142,19 +145,24 @@ impl Dispatcher {
         if !self.names.contains(&fold_name(&live.name)) {
             return self.unregistered(key, step);
         }
-        // A held instance is not counted: it runs only what it ran before.
-        if std::mem::take(&mut live.recovered) && !live.held {
-            live.state = State::Counting;
-            live.suspect = true;
-            step.count.push(key);
-            return;
+        // A held instance is not counted: it runs only what it ran before. One that was under way when
+        // the process ended is, and one that has run in no process yet.
+        let deaths = row.head.crashes;
+        if live.held || !(live.recovered || deaths == 0) {
+            live.recovered = false;
+            return self.replay_on(key, step);
         }
-        self.replay_on(key, step);
+        live.state = State::Suspect;
+        if self.runs_at_once(key, deaths) {
+            self.count(key, step);
+        }
     }
 
     /// That the instance may take the process down has been written, so it may run.
     pub(super) fn counted(&mut self, key: InstanceKey, step: &mut Step) {
-        if self.lives.get(&key).is_some_and(|live| matches!(live.state, State::Counting)) {
+        let Some(live) = self.lives.get_mut(&key) else { return };
+        if matches!(live.state, State::Counting) {
+            live.recovered = false;
             self.replay_on(key, step);
         }
     }
@@ -172,15 +180,14 @@ impl Dispatcher {
             live.replay = None;
             return self.replay_ended(key, step);
         }
-        let start = (!live.in_js).then(|| live.start());
-        live.in_js = true;
+        let (handle, start) = live.enter_js();
         let token = self.token(key);
         if let Some(live) = self.lives.get_mut(&key) {
             live.state = State::Replaying(token);
         }
         let replayed = turns.len();
         let turns = turns.into_iter().map(ActivationTurn::from).collect();
-        step.out.activations.push(Activation { token, iid: key, start, turns, replayed });
+        step.out.activations.push(Activation { token, iid: handle, start, turns, replayed });
     }
 
     /// JavaScript has run recorded turns.
@@ -309,7 +316,7 @@ impl Dispatcher {
         };
         step.log(LogLevel::Error, &live.id, problem.message.clone());
         if std::mem::take(&mut live.in_js) {
-            step.out.drops.push(key);
+            step.out.drops.push(live.handle);
         }
         step.work.push(Work::Park { key, problem, how });
         match how {
@@ -362,15 +369,10 @@ impl Live {
         self.custom_status.clone_from(&row.custom_status);
         self.row_ready = row.ready;
         self.has_problem = row.head.has_problem;
-        self.suspect = row.head.crashes > 0;
+        self.crashes = row.head.crashes;
     }
 
-    fn prepare(
-        &mut self,
-        updated_ms: TimeMs,
-        records: Vec<HistoryRecord>,
-        stored: Vec<Delivery>,
-    ) {
+    fn prepare(&mut self, updated_ms: TimeMs, records: Vec<HistoryRecord>, stored: Vec<Delivery>) {
         self.early = stored.iter().filter_map(|delivery| delivery.key).collect();
         // What has been delivered before is in both. The rest of what was stored will be delivered.
         let early = &mut self.early;
@@ -391,10 +393,14 @@ impl From<ReplayTurn> for ActivationTurn {
     }
 }
 
-/// Deaths are counted when an instance is taken up again; the first one, of an instance that had begun,
-/// came before that.
 fn has_crashed_too_often(row: &InstanceRow) -> bool {
-    row.head.crashes + u32::from(row.head.begun) >= CRASHES
+    row.head.crashes >= CRASHES
+}
+
+/// Bytes that it holds in memory: about those of its rows.
+fn weight(row: &InstanceRow, history: &[Vec<u8>]) -> usize {
+    let input = row.input.as_ref().map_or(0, |input| input.get().len());
+    input + history.iter().map(Vec::len).sum::<usize>()
 }
 
 fn answered_task(delivery: &Delivery) -> Option<TaskId> {

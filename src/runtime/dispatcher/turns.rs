@@ -45,15 +45,14 @@ impl Dispatcher {
         if !turn.needs_code() {
             return self.finish(key, turn, TurnOutcome::default(), step);
         }
-        let start = (!live.in_js).then(|| live.start());
-        live.in_js = true;
+        let (handle, start) = live.enter_js();
         let resolutions = turn.resolutions().collect();
         let turns = vec![ActivationTurn { time: turn.time_ms, resolutions }];
         let token = self.token(key);
         if let Some(live) = self.lives.get_mut(&key) {
             live.state = State::Running(token, turn);
         }
-        step.out.activations.push(Activation { token, iid: key, start, turns, replayed: 0 });
+        step.out.activations.push(Activation { token, iid: handle, start, turns, replayed: 0 });
     }
 
     /// Timers that fired and whose time is yet to come, as the clock was set back meanwhile, are open
@@ -82,7 +81,7 @@ impl Dispatcher {
                 match outcome.turns.into_iter().next() {
                     Some(outcome) => self.finish(key, turn, outcome, step),
                     // JavaScript does not hold the execution: nothing was run.
-                    None => self.run_again(key),
+                    None => self.run_again(key, step),
                 }
             }
             State::Replaying(token) if token == outcome.token => {
@@ -108,11 +107,11 @@ impl Dispatcher {
         );
         match finished {
             Ok(mut commit) => {
-                commit.recovers = live.has_problem || (live.suspect && gets_on(&commit));
-                live.state = State::Committing;
-                step.work.push(Work::Turn(Box::new(commit)));
+                commit.recovers = live.has_problem || (live.crashes > 1 && gets_on(&commit));
+                self.send_turn(commit, step);
             }
-            Err(error) => self.defect(key, &error, step),
+            Err(error) if !self.begin_alone(key, step) => self.defect(key, &error, step),
+            Err(_) => {}
         }
     }
 
@@ -134,7 +133,7 @@ impl Dispatcher {
             return;
         };
         if let TurnVerdict::Refused(_) = verdict {
-            return self.run_again(key);
+            return self.run_again(key, step);
         }
         live.unstored.clear();
         let weight = commit.weight();
@@ -145,7 +144,7 @@ impl Dispatcher {
         }
         if commit.recovers {
             live.has_problem = false;
-            live.suspect = false;
+            live.crashes = 1;
         }
         if let Some(custom_status) = &commit.custom_status {
             live.custom_status = Some(custom_status.clone());
@@ -176,7 +175,10 @@ impl Dispatcher {
 
     /// What the code did in this turn is void. The store says how the instance stands now, and the
     /// turn's messages come again.
-    fn run_again(&mut self, key: InstanceKey) {
+    fn run_again(&mut self, key: InstanceKey, step: &mut Step) {
+        if self.begin_alone(key, step) {
+            return;
+        }
         if let Some(live) = self.lives.get_mut(&key) {
             let mut mailbox = std::mem::take(&mut live.unstored);
             mailbox.append(&mut live.mailbox);

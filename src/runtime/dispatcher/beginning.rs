@@ -1,0 +1,135 @@
+//! Starts made in the worker's own process: the first turn runs before the start is stored, and both
+//! are one transaction.
+//!
+//! Owns: instances that have no key yet. Must never: answer the caller, or let anything out of the
+//! first turn, before both are durable; or let a command to the instance overtake its start.
+//! Worth one commit of seven in an instance of five steps.
+
+use crate::core::InstanceKey;
+use crate::core::commit::{TurnCommit, TurnVerdict};
+use crate::core::error::Error;
+use crate::core::ids::fold_name;
+use crate::core::request::{Answer, Command, StartSpec};
+use crate::provider::transaction::{Begin, StartedInstance, Work};
+
+use super::super::protocol::{Reply, RequestId};
+use super::live::Beginning;
+use super::{Dispatcher, Live, State, Step, TimeMs};
+
+impl Step {
+    fn begin(&mut self, beginning: Beginning, commit: Option<TurnCommit>) {
+        let Beginning { rid: caller, spec, commands } = beginning;
+        self.work.push(Work::Begin(Box::new(Begin { caller, spec, commit })));
+        self.commands.extend(commands);
+    }
+}
+
+impl Dispatcher {
+    /// Runs the first turn of a start ahead of its commit, or gives the start back if that cannot be.
+    ///
+    /// # Errors
+    /// The start, to be carried out as a command.
+    pub fn begin_ahead(
+        &mut self,
+        rid: RequestId,
+        mut spec: StartSpec,
+        now_ms: TimeMs,
+    ) -> Result<(), StartSpec> {
+        let known = self.names.contains(&fold_name(&spec.name));
+        let taken = spec.instance_id.as_ref().is_some_and(|id| self.ids.contains_key(id));
+        if self.closed || !known || taken {
+            return Err(spec);
+        }
+        let id = spec.instance_id.get_or_insert_with(|| self.entropy.fresh_id()).clone();
+        self.last_handle -= 1;
+        let key = self.last_handle;
+        let mut live = Live::started(StartedInstance {
+            key,
+            id: id.clone(),
+            name: spec.name.clone(),
+            input: spec.input.clone(),
+            parent: None,
+            parent_id: None,
+            scheduled_ms: now_ms,
+        });
+        live.beginning = Some(Beginning { rid, spec, commands: Vec::new() });
+        self.bytes += live.bytes;
+        self.ids.insert(id, key);
+        self.lives.insert(key, live);
+        self.runnable.push(key);
+        Ok(())
+    }
+
+    /// Keeps a command back if it is for an instance whose start has not been sent to the store.
+    ///
+    /// # Errors
+    /// The command, if it can go.
+    pub fn hold_back(&mut self, rid: RequestId, command: Command) -> Result<(), Command> {
+        let key = command.instance_id().and_then(|id| self.ids.get(id));
+        let beginning =
+            key.and_then(|key| self.lives.get_mut(key)).and_then(|live| live.beginning.as_mut());
+        match beginning {
+            Some(beginning) => {
+                beginning.commands.push((rid, command));
+                Ok(())
+            }
+            None => Err(command),
+        }
+    }
+
+    /// Sends a turn to the store, with the start of its instance if that is still to be written.
+    pub(super) fn send_turn(&mut self, commit: TurnCommit, step: &mut Step) {
+        let Some(live) = self.lives.get_mut(&commit.key) else { return };
+        live.state = State::Committing;
+        match live.beginning.take() {
+            None => step.work.push(Work::Turn(Box::new(commit))),
+            Some(beginning) => step.begin(beginning, Some(commit)),
+        }
+    }
+
+    /// The first turn came to nothing; the start is carried out alone.
+    pub(super) fn begin_alone(&mut self, key: InstanceKey, step: &mut Step) -> bool {
+        let beginning = self.lives.get_mut(&key).and_then(|live| live.beginning.take());
+        let Some(beginning) = beginning else { return false };
+        self.forget(key, step);
+        step.begin(beginning, None);
+        true
+    }
+
+    /// A start and its first turn came back from the store.
+    pub(super) fn begun(
+        &mut self,
+        begin: Begin,
+        answer: &Result<Answer, Error>,
+        key: Option<InstanceKey>,
+        now_ms: TimeMs,
+        step: &mut Step,
+    ) {
+        step.out.replies.push(match answer {
+            Ok(answer) => Reply::ok(begin.caller, answer),
+            Err(error) => Reply::error(begin.caller, error.clone()),
+        });
+        let Some(mut commit) = begin.commit else { return };
+        match key {
+            // A timer of it that was read from the store was told before its key: it has been loaded.
+            Some(key) if self.lives.contains_key(&key) => self.forget(commit.key, step),
+            Some(key) => {
+                self.rename(commit.key, key);
+                commit.key = key;
+                self.committed(commit, &TurnVerdict::Committed, now_ms, step);
+            }
+            None => {
+                self.forget(commit.key, step);
+                // Whoever waits for the id waits for the instance that has it.
+                step.watch.extend(begin.spec.instance_id);
+            }
+        }
+    }
+
+    /// An instance has got its key.
+    fn rename(&mut self, from: InstanceKey, to: InstanceKey) {
+        let Some(live) = self.lives.remove(&from) else { return };
+        self.ids.insert(live.id.clone(), to);
+        self.lives.insert(to, live);
+    }
+}
