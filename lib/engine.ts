@@ -29,6 +29,7 @@ import type {
 /** After this many exchanges, or this much time, in a row, the event loop gets its turn. */
 const ROUNDS_MAX = 64
 const ROUNDS_MS_MAX = 5
+const HUB_NAME_DEFAULT = 'default'
 /** A due time is looked at again at least this often, as wall time may be set. */
 const RECHECK_MS_MAX = 1_000
 /** `setInterval` takes no more; it only holds the process. */
@@ -54,6 +55,8 @@ export class Engine implements Surroundings {
   payloadBytes: number
   /** What the store says of its own durability. */
   synchronous = ''
+  /** The name that the hub has in its store. */
+  hubName: string = HUB_NAME_DEFAULT
   private readonly isWorker: boolean
   private readonly activities: Activities
   private readonly executor: Executor
@@ -101,6 +104,7 @@ export class Engine implements Surroundings {
       })
       engine.payloadBytes = info.payloadBytes
       engine.synchronous = info.synchronous
+      engine.hubName = info.hubName ?? HUB_NAME_DEFAULT
       if (!engine.isWorker && engine.pending.size === 0) engine.hold.unref()
       return engine
     } catch (error) {

@@ -96,7 +96,6 @@ const OPEN_KEYS = [
 ]
 const DRAIN_TIMEOUT_MS_DEFAULT = 10_000
 const STORE_DEFAULT = 'sqlite:.durafn/hub.db'
-const HUB_NAME_DEFAULT = 'default'
 const PAYLOAD_BYTES_MIN = 1_024
 /** V8 holds no longer text, and a batch must fit into one. */
 const PAYLOAD_BYTES_MAX = 256 * 1024 * 1024
@@ -125,7 +124,7 @@ export async function open(options?: OpenOptions): Promise<TaskHub> {
   const engineOptions = workerOptions(known, app, path)
   makeFolder(path)
   const engine = await Engine.open(engineOptions, app, log)
-  return new TaskHub(engine, app, engineOptions.hubName ?? HUB_NAME_DEFAULT)
+  return new TaskHub(engine, app)
 }
 
 /**
@@ -150,7 +149,7 @@ export async function connect(options?: ConnectOptions): Promise<ConnectedClient
   if (hubName !== undefined) engineOptions.hubName = hubName
   makeFolder(path)
   const engine = await Engine.open(engineOptions, defaultApp, log)
-  return new ConnectedClient(engine, hubName ?? HUB_NAME_DEFAULT)
+  return new ConnectedClient(engine, engine.hubName)
 }
 
 /** An open task hub. */
@@ -168,8 +167,8 @@ export class TaskHub implements AsyncDisposable {
   readonly synchronous: string
 
   /** @internal */
-  constructor(engine: Engine, app: App, hubName: string) {
-    this.client = new DurableClient(engine, hubName)
+  constructor(engine: Engine, app: App) {
+    this.client = new DurableClient(engine, engine.hubName)
     this.app = app
     this.synchronous = engine.synchronous
     this.#engine = engine

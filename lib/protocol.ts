@@ -169,6 +169,7 @@ export type Reply = { rid: number; ok: unknown } | { rid: number; error: EngineE
 
 export interface EngineInfo {
   hubId: string
+  hubName: string | null
   epoch: number
   synchronous: string
   payloadBytes: number

@@ -111,6 +111,10 @@ impl Provider for MemoryProvider {
         Ok(None)
     }
 
+    fn hub_name(&mut self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     fn durability(&mut self) -> Result<String> {
         Ok("in memory".to_owned())
     }

@@ -66,6 +66,9 @@ pub trait Provider: Reader {
     /// A second view of the store for reading on another thread, if it has one.
     fn reader(&self) -> Result<Option<Box<dyn Reader>>>;
 
+    /// The name that the hub was given, if it was.
+    fn hub_name(&mut self) -> Result<Option<String>>;
+
     /// What was found of the store when it was opened, for people: for SQLite the value of
     /// `PRAGMA synchronous`.
     fn durability(&mut self) -> Result<String>;

@@ -387,8 +387,14 @@ impl Hub {
         if let Some(dispatcher) = &mut self.dispatcher {
             dispatcher.close(step);
         }
-        let mut last = std::mem::take(work);
-        last.extend(step.work.drain(..).map(|work| (Ticket::Nobody, work)));
+        // Starts whose first turn has not come back are written without it, and answered.
+        let own = step.work.drain(..).map(|work| match work {
+            Work::Begin(_) => (Ticket::Dispatcher, work),
+            _ => (Ticket::Nobody, work),
+        });
+        let held = step.commands.drain(..);
+        let held = held.map(|(rid, command)| (Ticket::Request(rid), Work::Command(command)));
+        let last = own.chain(held).chain(work.drain(..)).collect();
         let _ = self.to_store.send(StoreMessage::Work(last));
         if self.to_store.send(StoreMessage::Close(Some(rid))).is_err() || self.failure.is_some() {
             step.out.replies.push(Reply::ok(rid, &()));
@@ -603,6 +609,7 @@ fn open_store(
     };
     let info = EngineInfo {
         hub_id: ownership.map(|ownership| ownership.hub_id).unwrap_or_default(),
+        hub_name: provider.hub_name()?,
         epoch: epoch.unwrap_or_default(),
         synchronous: provider.durability()?,
         payload_bytes: settings.payload_bytes,

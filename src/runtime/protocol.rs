@@ -374,6 +374,7 @@ pub struct Retention {
 #[expect(missing_docs, reason = "documented in lib/protocol.ts")]
 pub struct EngineInfo {
     pub hub_id: String,
+    pub hub_name: Option<String>,
     pub epoch: i64,
     pub synchronous: String,
     pub payload_bytes: usize,

@@ -64,9 +64,9 @@ impl Cx<'_> {
     }
 }
 
-pub(crate) const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 11] = [
     "sequence", "fanOut", "retries", "timers", "waits", "parent", "eternal", "race", "failing",
-    "busy",
+    "busy", "ticker",
 ];
 const FAN_OUT: usize = 5;
 pub(crate) const GROUP_LIMIT: usize = 2;
@@ -87,6 +87,7 @@ pub(crate) fn run(name: &str, cx: &mut Cx<'_>) -> Option<Done> {
         "race" => race(cx),
         "failing" => failing(cx),
         "busy" => busy(cx),
+        "ticker" => ticker(cx),
         other => panic!("no program '{other}'"),
     }
 }
@@ -188,6 +189,22 @@ fn busy(cx: &mut Cx<'_>) -> Option<Done> {
     Some(Done::Returns(json!(values?)))
 }
 
+/// Waits for events, and is brought into memory by timers between them.
+fn ticker(cx: &mut Cx<'_>) -> Option<Done> {
+    let mut seen = Vec::new();
+    let mut event = cx.ask(wait("go"));
+    loop {
+        let tick = cx.ask(timer(cx.time_ms + 30));
+        if cx.first(&[event, tick])? == event {
+            seen.push(cx.value(event)?);
+            if seen.len() == WAITS {
+                return Some(Done::Returns(json!(seen)));
+            }
+            event = cx.ask(wait("go"));
+        }
+    }
+}
+
 /// What an activity comes to.
 pub(crate) fn activity(name: &str, input: Option<&Value>, attempt: u32) -> Told {
     match name {
@@ -209,7 +226,7 @@ pub(crate) fn expected(name: &str, events: &[Value]) -> Vec<Told> {
         "fanOut" => only(json!([null, null, null, null, null])),
         "retries" => only(json!([3, { "failed": "refused fails" }])),
         "timers" => only(json!("in time")),
-        "waits" => only(json!(events[..WAITS])),
+        "waits" | "ticker" => only(json!(events[..WAITS])),
         "parent" => only(json!([sequence, { "failed": { "child": "failing fails" } }, "in time"])),
         "eternal" => only(json!([[0, 8], [1, 6], [2, 4], [3, 2], [4, 0]])),
         "race" => {

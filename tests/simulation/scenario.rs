@@ -141,7 +141,7 @@ impl Scenario {
         if restless && self.world.rng.chance(15) {
             return self.control(&id, Control::Suspend);
         }
-        if ["waits", "race"].contains(&program) {
+        if ["waits", "race", "ticker"].contains(&program) {
             self.sent += 1;
             let input = Some(payload(&json!(self.sent)));
             let name = (*self.world.rng.pick(&["go", "GO"])).to_owned();

@@ -290,6 +290,11 @@ impl Provider for SqliteProvider {
         Ok(Some(Box::new(SqliteReader { conn, files: place.files.clone() })))
     }
 
+    fn hub_name(&mut self) -> Result<Option<String>> {
+        let sql = Sql(self.connection()?);
+        Ok(sql.one("read the hub's name", NAME, [], |row| column(row, 0))?.flatten())
+    }
+
     fn durability(&mut self) -> Result<String> {
         let operation = "read what is synced";
         if self.place.is_none() {

@@ -17,7 +17,14 @@ use super::live::Beginning;
 use super::{Dispatcher, Live, State, Step, TimeMs};
 
 impl Step {
-    fn begin(&mut self, beginning: Beginning, commit: Option<TurnCommit>) {
+    pub(super) fn answer(&mut self, caller: RequestId, answer: &Result<Answer, Error>) {
+        self.out.replies.push(match answer {
+            Ok(answer) => Reply::ok(caller, answer),
+            Err(error) => Reply::error(caller, error.clone()),
+        });
+    }
+
+    pub(super) fn begin(&mut self, beginning: Beginning, commit: Option<TurnCommit>) {
         let Beginning { rid: caller, spec, commands } = beginning;
         self.work.push(Work::Begin(Box::new(Begin { caller, spec, commit })));
         self.commands.extend(commands);
@@ -105,10 +112,7 @@ impl Dispatcher {
         now_ms: TimeMs,
         step: &mut Step,
     ) {
-        step.out.replies.push(match answer {
-            Ok(answer) => Reply::ok(begin.caller, answer),
-            Err(error) => Reply::error(begin.caller, error.clone()),
-        });
+        step.answer(begin.caller, answer);
         let Some(mut commit) = begin.commit else { return };
         match key {
             // A timer of it that was read from the store was told before its key: it has been loaded.

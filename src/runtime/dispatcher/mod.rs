@@ -181,6 +181,9 @@ impl Dispatcher {
         self.closed = true;
         let mut innocent = Vec::new();
         for (key, live) in &mut self.lives {
+            if let Some(beginning) = live.beginning.take() {
+                step.begin(beginning, None);
+            }
             if live.crashes > 0 && !matches!(live.state, State::Suspect | State::Loading) {
                 innocent.push(*key);
             }
@@ -208,6 +211,10 @@ impl Dispatcher {
     /// Work of the dispatcher's own came back from the store.
     pub fn done(&mut self, work: Work, outcome: &Outcome, now_ms: TimeMs, step: &mut Step) {
         if self.closed {
+            // Nothing goes on, but who asked for a start is still there.
+            if let (Work::Begin(begin), Outcome::Begun { answer, .. }) = (&work, outcome) {
+                step.answer(begin.caller, answer);
+            }
             return;
         }
         match (work, outcome) {
