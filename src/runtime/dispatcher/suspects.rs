@@ -39,15 +39,15 @@ impl Dispatcher {
         false
     }
 
-    /// Lets the next suspects run when those before them have got on, or have lived long enough.
+    /// Lets the next suspects run when those before them have got on, or have long_enough long enough.
     pub(super) fn run_suspects(&mut self, now_ms: TimeMs, step: &mut Step) {
         let lives = &self.lives;
         self.suspects.group.retain(|key| {
             lives.get(key).is_some_and(|live| live.crashes > 1 && !live.can_be_dropped())
         });
-        let lived = now_ms - self.suspects.since_ms >= SUSPECT_MS;
+        let long_enough = now_ms - self.suspects.since_ms >= SUSPECT_MS;
         let others_come = self.loads_in_flight > 0 || !self.waiting_loads.is_empty();
-        if others_come || (!self.suspects.group.is_empty() && !lived) {
+        if others_come || (!self.suspects.group.is_empty() && !long_enough) {
             return;
         }
         self.suspects.group.clear();
