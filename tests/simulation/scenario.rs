@@ -82,7 +82,10 @@ impl Scenario {
                 self.end_process();
             }
             if !self.world.step() {
-                self.check_timers();
+                if self.world.is_at_rest() {
+                    self.check_timers();
+                    self.check_memory();
+                }
                 let idle_ms = self.world.idle_for();
                 self.world.pass_time(idle_ms);
                 if !restless && self.all_ended() && self.world.is_at_rest() {
@@ -200,9 +203,6 @@ impl Scenario {
 
     /// Nothing is under way, so no timer waits whose time the process has seen.
     fn check_timers(&mut self) {
-        if !self.world.is_at_rest() {
-            return;
-        }
         let saw_ms = self.world.process().saw_ms;
         for timer in self.world.store.timers_due(saw_ms, 1_000).unwrap() {
             let row = self.world.store.load(timer.key).unwrap().unwrap().row;
@@ -211,6 +211,18 @@ impl Scenario {
                 row.head.status == RuntimeStatus::Suspended || row.head.crashes >= SUSPECT_DEATHS;
             assert!(waits, "a timer of {} is overdue: {timer:?}", row.head.id);
         }
+    }
+
+    /// Nothing is under way, so memory holds nobody who is suspended or has ended.
+    fn check_memory(&mut self) {
+        let live = self.world.process().dispatcher.live_instances();
+        let suspended = |status: &RuntimeStatus| *status == RuntimeStatus::Suspended;
+        let open = self
+            .instances()
+            .into_iter()
+            .filter(|(_, status)| !status.has_ended() && !suspended(status));
+        let open: Vec<String> = open.map(|(id, _)| id).collect();
+        assert!(live <= open.len(), "{live} instances are in memory, and open are {open:?}");
     }
 
     fn check(&mut self) {

@@ -6,9 +6,10 @@ use durafn::core::error::{Error, ErrorCode};
 use durafn::core::request::{Command, Control, OnConflict, StartSpec};
 use durafn::core::status::RuntimeStatus;
 use durafn::provider::transaction::Work;
-use durafn::provider::{Provider, Reader, Rows};
+use durafn::provider::{Provider, Reader, Rows, TimerRow};
 use durafn::runtime::dispatcher::{DispatcherOptions, Step};
 use durafn::runtime::protocol::OnNondeterminism;
+use durafn::runtime::timers::Timers;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -275,4 +276,33 @@ fn instances_leave_memory_when_their_histories_are_too_large_for_it() {
     }
     settle(&mut world);
     assert_eq!(world.process().dispatcher.live_instances(), 1, "what is loaded counts as well");
+}
+
+#[test]
+fn a_timer_that_is_set_while_the_store_is_read_is_not_missed() {
+    let row = |fire_at, task| TimerRow { fire_at, key: 1, task };
+    let mut timers = Timers::default();
+    let until = timers.read_more(1_000).unwrap();
+    assert!(timers.read_more(1_000).is_none(), "one reading at a time");
+    timers.add(until, 1, 7);
+    timers.add(until + 1, 1, 8);
+    timers.add_read(until, vec![row(500, 9)]);
+    assert_eq!(timers.take_due(until + 1), [row(500, 9), row(until, 7)]);
+    let later = timers.read_more(until).unwrap();
+    timers.read_failed();
+    assert_eq!(timers.read_more(until), Some(later), "a reading that failed is made again");
+}
+
+#[test]
+fn the_process_wakes_for_the_next_timer_or_reading() {
+    let mut timers = Timers::default();
+    let until = timers.read_more(1_000).unwrap();
+    timers.add_read(until, Vec::new());
+    let reading = timers.next_in(1_000);
+    assert!(reading > 0 && reading < until);
+    timers.add(1_500, 1, 0);
+    assert_eq!(timers.next_in(1_000), 500);
+    assert_eq!(timers.next_in(9_999), 0, "never less than none");
+    assert!(timers.take_due(1_499).is_empty());
+    assert_eq!(timers.take_due(1_500).len(), 1);
 }

@@ -39,7 +39,7 @@ impl Dispatcher {
         false
     }
 
-    /// Lets the next suspects run when those before them have got on, or have long_enough long enough.
+    /// Lets the next suspects run when those before them have got on, or have lived long enough.
     pub(super) fn run_suspects(&mut self, now_ms: TimeMs, step: &mut Step) {
         let lives = &self.lives;
         self.suspects.group.retain(|key| {
