@@ -1,3 +1,5 @@
+/// <reference lib="esnext.disposable" />
+
 /**
  * The context of an activity function.
  *
@@ -31,6 +33,7 @@ export declare interface ActivityDefinition<TInput = unknown, TResult = unknown>
 /** An activity function. What it returns must be JSON; it may be a promise. */
 export declare type ActivityHandler<TInput = any, TResult = unknown> = (input: TInput, context: ActivityContext) => TResult | PromiseLike<TResult>;
 
+/** What an activity is registered with. */
 export declare interface ActivityOptions<TInput = any, TResult = unknown> {
     handler: ActivityHandler<TInput, TResult>;
     /**
@@ -42,6 +45,7 @@ export declare interface ActivityOptions<TInput = any, TResult = unknown> {
     maxConcurrency?: number | undefined;
 }
 
+/** How `Task.all` runs its members. */
 export declare interface AllOptions {
     /**
      * How many of the members, which must be activities made in this same turn, the engine runs at a
@@ -50,6 +54,7 @@ export declare interface AllOptions {
     concurrency?: number;
 }
 
+/** What `Task.all` gives. */
 export declare type AllTaskOf<T extends readonly AnyTask[]> = Task<{
     -readonly [K in keyof T]: AwaitedOf<T[K]>;
 }, {
@@ -75,6 +80,7 @@ export declare type AnyResult<TResult = unknown> = {
     result: Error;
 };
 
+/** A task, whatever it gives. */
 export declare type AnyTask = Task<any, any>;
 
 /**
@@ -134,8 +140,10 @@ export declare const app: App;
 /** An async function that awaits tasks, or a plain function. */
 export declare type AsyncHandler<TInput = unknown, TResult = unknown> = (context: OrchestrationContext<TInput>) => TResult | PromiseLike<TResult>;
 
+/** What `await` gives of a task. */
 export declare type AwaitedOf<T> = T extends Task<infer TAwaited, infer _> ? TAwaited : never;
 
+/** A binding, as `function.json` has it. */
 export declare interface BindingDefinition {
     readonly name: string;
     readonly type: string;
@@ -153,14 +161,15 @@ export declare interface CallOptions {
     instanceId?: string | undefined;
 }
 
+/** How a hub is closed. */
 export declare interface CloseOptions {
     /** How long running activities may take to end, in milliseconds; then they are aborted. Default 10,000. */
     drainTimeoutMs?: number | undefined;
 }
 
 /**
- * Connects a client to a task hub, from any process, whether or not workers run. A client alone does
- * not keep the process alive; a call of it that waits does.
+ * Connects a client to a task hub, from any process, whether or not workers run; the hub is made if
+ * there is none. A client alone does not keep the process alive; a call of it that waits does.
  *
  * @throws NotAHub, HubTooNew, StoreReadOnly, StoreFull, StoreUnavailable, InvalidOption,
  * UnsupportedPlatform
@@ -190,6 +199,7 @@ export declare class ConnectedClient extends DurableClient implements AsyncDispo
     [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** Where the hub is, and where its log goes. */
 export declare interface ConnectOptions {
     /**
      * `sqlite:PATH`, relative to the current directory; folders are made. Default: the environment's
@@ -288,28 +298,28 @@ export declare class DurableClient {
      * that run are not interrupted, but their `context.signal` aborts and their results are dropped.
      *
      * @param reason logged, and the status's `output`; any JSON value
-     * @throws InstanceNotFound, InstanceEnded
+     * @throws InstanceNotFound, InstanceEnded, UnserializableValue, PayloadTooLarge
      */
     terminate(instanceId: string, reason?: unknown, options?: RecursiveOptions): Promise<void>;
     /**
      * Suspends an instance: messages, timers and results are kept, and none is processed until
      * `resume`.
      *
-     * @throws InstanceNotFound, InstanceEnded
+     * @throws InstanceNotFound, InstanceEnded, UnserializableValue, PayloadTooLarge
      */
     suspend(instanceId: string, reason?: unknown, options?: RecursiveOptions): Promise<void>;
     /**
      * Lets a suspended instance go on, also one that is held because its code no longer matched its
      * history.
      *
-     * @throws InstanceNotFound, InstanceEnded
+     * @throws InstanceNotFound, InstanceEnded, UnserializableValue, PayloadTooLarge
      */
     resume(instanceId: string, reason?: unknown, options?: RecursiveOptions): Promise<void>;
     /**
      * Lets a failed instance run again from where it failed: what succeeded is kept, what failed is
      * tried anew.
      *
-     * @throws InstanceNotFound, NotRewindable
+     * @throws InstanceNotFound, NotRewindable, UnserializableValue, PayloadTooLarge
      */
     rewind(instanceId: string, reason?: unknown): Promise<void>;
     /**
@@ -454,7 +464,11 @@ export declare interface DurableOrchestrationContext<TInput = unknown> {
      * @throws UnserializableValue, PayloadTooLarge, OutsideTurn
      */
     setCustomStatus(customStatus: unknown): void;
-    /** A UUID that is the same in every replay, and another one at every call. */
+    /**
+     * A UUID that is the same in every replay, and another one at every call.
+     *
+     * @param seed goes into the UUID; it is never needed
+     */
     newGuid(seed?: string): string;
 }
 
@@ -475,6 +489,7 @@ export declare interface ErrorDetails {
     cause?: unknown;
 }
 
+/** What Azure's `context.executionContext` has. */
 export declare interface ExecutionContext {
     readonly invocationId: string;
     readonly functionName: string;
@@ -534,6 +549,7 @@ export declare class FunctionApp implements AsyncDisposable {
     [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** As `OpenOptions`, with defaults of the folder. */
 export declare interface FunctionAppOptions extends OpenOptions {
     /** `sqlite:PATH`. Default: the environment's `DURAFN_STORE`, else `.durafn/hub.db` in the folder. */
     store?: string | undefined;
@@ -565,6 +581,7 @@ export declare type FunctionKind = 'orchestration' | 'activity' | 'manual';
 /** A generator function that yields tasks: `function* (context) { … }`. */
 export declare type GeneratorHandler<TInput = unknown, TResult = unknown> = (context: OrchestrationContext<TInput>) => Generator<Task<any, any>, TResult, any>;
 
+/** What a status shows. */
 export declare interface GetStatusOptions {
     /** Whether to show an instance that has not begun to run. Default false: null for one. */
     pending?: boolean;
@@ -613,7 +630,7 @@ export declare class InstanceNotFound extends DurableError {
 
 /** A page of instances. */
 export declare interface InstancePage {
-    /** In the order in which they were scheduled. */
+    /** In the order in which they were scheduled; may be fewer than `top` though more pages follow. */
     instances: OrchestrationStatus[];
     /** Pass it to get the next page; null: this is the last. */
     cursor: string | null;
@@ -659,6 +676,7 @@ export declare interface InvocationContext {
     error(...args: unknown[]): void;
 }
 
+/** Bounds of size. */
 export declare interface LimitOptions {
     /** The largest JSON text of one value, in bytes of UTF-8, 1,024 or more. Default 16 MiB. */
     payloadBytes?: number | undefined;
@@ -666,6 +684,7 @@ export declare interface LimitOptions {
     cachedInstances?: number | undefined;
 }
 
+/** Which instances, and which page of them. */
 export declare interface ListOptions extends OrchestrationFilter {
     /** How many at most, 1 to 1,000. Default 100. */
     top?: number;
@@ -689,13 +708,6 @@ export declare interface LogFunction {
     verbose(...args: unknown[]): void;
 }
 
-/**
- * Where log lines go.
- *
- * Owns: the user's logger, the default one, and the log functions that contexts carry.
- * Must never: throw into the engine because a user's logger did.
- * Proved by: `__test__/api.spec.mjs`.
- */
 /** What a logger of the user's must have; `console` and pino both fit. */
 export declare interface Logger {
     debug(message: string): void;
@@ -770,6 +782,7 @@ export declare function open(options?: OpenOptions): Promise<TaskHub>;
  */
 export declare function openFunctionApp(directory: string, options?: FunctionAppOptions): Promise<FunctionApp>;
 
+/** How a hub runs. `unmatchedEvents` and `limits.payloadBytes` hold for clients in other processes too. */
 export declare interface OpenOptions extends ConnectOptions {
     /** As for `ConnectOptions`; also `sqlite::memory:`, which ends with the hub. */
     store?: string | undefined;
@@ -792,8 +805,9 @@ export declare interface OpenOptions extends ConnectOptions {
     durability?: 'full' | 'relaxed' | undefined;
     /** How many activities run at a time. Default 256. */
     maxConcurrentActivities?: number | undefined;
-    /** After how many milliseconds ended instances are purged. Default: never. */
+    /** How long ended instances are kept. Default: for ever. */
     retention?: RetentionOptions | undefined;
+    /** Bounds of size. */
     limits?: LimitOptions | undefined;
 }
 
@@ -815,6 +829,7 @@ export declare interface OrchestrationDefinition<TInput = unknown, TResult = unk
 export declare interface OrchestrationFilter {
     /** The orchestrator's name, matched without regard to case. */
     name?: string;
+    /** What the id begins with; case counts. */
     idPrefix?: string;
     /** One status or several; an empty list lets all pass. */
     runtimeStatus?: OrchestrationRuntimeStatus | readonly OrchestrationRuntimeStatus[];
@@ -831,6 +846,7 @@ export declare interface OrchestrationFilter {
 /** The name durable-functions has for a generator function, to annotate one with. */
 export declare type OrchestrationHandler<TInput = unknown, TResult = unknown> = GeneratorHandler<TInput, TResult>;
 
+/** What an orchestration is registered with, if not the handler alone. */
 export declare interface OrchestrationOptions<THandler = AnyOrchestrationHandler> {
     handler: THandler;
 }
@@ -920,6 +936,7 @@ export declare class Poison extends DurableError {
     static readonly code: string;
 }
 
+/** What a purge did. */
 export declare interface PurgeHistoryResult {
     readonly instancesDeleted: number;
 }
@@ -940,6 +957,7 @@ export declare type RaiseEventOutcome =
     reason: 'NotFound' | 'Ended' | 'NotWaiting';
 };
 
+/** How far `terminate`, `suspend` and `resume` reach. */
 export declare interface RecursiveOptions {
     /** Whether to reach the sub-orchestrations too. Default false. */
     recursive?: boolean;
@@ -965,11 +983,13 @@ export declare type RegisteredOrchestration<TInput = unknown, TResult = unknown>
 export declare interface RegisteredOrchestrationTask<TResult = unknown> extends RegisteredActivityTask<TResult> {
 }
 
+/** How an instance is restarted; a boolean in its place is its `withNewInstanceId`. */
 export declare interface RestartOptions {
     /** Whether the new instance gets an id of its own. Default true; false needs the old one ended. */
     withNewInstanceId?: boolean;
 }
 
+/** After how many milliseconds from its end an instance is purged; one left out: never. */
 export declare interface RetentionOptions {
     completedMs?: number | undefined;
     failedMs?: number | undefined;
@@ -1030,6 +1050,7 @@ export declare interface RetryPolicy {
 /** An orchestrator to start: its name or its definition. */
 export declare type Startable<TInput = unknown> = string | OrchestrationDefinition<TInput, any>;
 
+/** How an instance is started. */
 export declare interface StartNewOptions<TInput = unknown> {
     /** 1 to 256 characters, no leading `@`, none of `/ \ # ?`, no control characters. Default: random. */
     instanceId?: string | undefined;
@@ -1049,16 +1070,22 @@ export declare interface StatusHistoryEvent {
     /** Such as `ExecutionStarted`, `TaskScheduled`, `TaskCompleted`, `TimerFired`, `EventRaised`. */
     eventType: string;
     timestamp: Date;
+    /** What a task's events have in common. */
     taskId?: number;
+    /** Of the function or of the event. */
     name?: string;
     /** Only with `showInput`. */
     input?: unknown;
     /** Only with `showHistoryOutput`. */
     result?: unknown;
     failure?: FailureDetails;
+    /** Of `terminate`, `suspend`, `resume` or `rewind`. */
     reason?: unknown;
+    /** Of a sub-orchestration. */
     instanceId?: string;
+    /** Of a timer. */
     fireAt?: Date;
+    /** Which attempt it was, from 1. */
     attempt?: number;
 }
 
@@ -1066,9 +1093,13 @@ export declare interface StatusHistoryEvent {
 export declare interface StatusProblem {
     /** Such as `NotRegistered` or `Nondeterminism`. */
     code: string;
+    /** For people. */
     message: string;
+    /** Of a `Nondeterminism`: the event of the history that the code does not match. */
     historyEvent?: string;
+    /** What that event says was asked for. */
     expected?: string;
+    /** What the code asks for now. */
     actual?: string;
 }
 
@@ -1203,11 +1234,13 @@ export declare class UnsupportedPlatform extends DurableError {
     static readonly code: string;
 }
 
+/** How long to wait. */
 export declare interface WaitForCompletionOptions {
     /** Milliseconds to wait, of any length. Default: no end. */
     timeoutMs?: number;
 }
 
+/** What `yield*` gives of a task. */
 export declare type YieldedOf<T> = T extends Task<infer _, infer TYielded> ? TYielded : never;
 
 export { }

@@ -66,6 +66,19 @@ describe('an activity', () => {
     assert.equal(await complete(client, 'call', { name: 'hELLO' }), 'hi')
   })
 
+  test('may use the client of its hub', async (t) => {
+    let client
+    const hub = await open(t, {
+      nested: async (depth) => {
+        if (depth === 0) return 'bottom'
+        const id = await client.startNew('call', { input: { name: 'nested', input: depth - 1 } })
+        return (await client.waitForCompletion(id, { timeoutMs })).output
+      },
+    })
+    client = hub.client
+    assert.equal(await complete(client, 'call', { name: 'nested', input: 10 }), 'bottom')
+  })
+
   test('that is not registered fails with NotRegistered', async (t) => {
     const { client } = await open(t, {})
     const failure = await fail(client, 'call', { name: 'nobody' })

@@ -465,6 +465,25 @@ describe('open', () => {
     assert.deepEqual(logger.find('warn', /careful/), ['careful'])
     assert.deepEqual(logger.find('error', /end/), ['end'], 'not again in later turns')
   })
+
+  test('a logger that throws takes nothing with it', async (t) => {
+    const broken = () => {
+      throw new Error('no room for logs')
+    }
+    const logger = { debug: broken, info: broken, warn: broken, error: broken }
+    const { client } = await openHub(
+      t,
+      (app) => {
+        app.orchestration('talk', (context) => {
+          context.log('x')
+          return 'done'
+        })
+      },
+      { logger },
+    )
+    assert.equal(await complete(client, 'talk'), 'done')
+    assert.equal((await client.raiseEvent('nobody', 'go')).outcome, 'discarded')
+  })
 })
 
 test('require gives the same package as import', () => {

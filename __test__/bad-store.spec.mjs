@@ -244,6 +244,14 @@ describe('a file that is no hub is refused and left as it is', () => {
     })
   }
 
+  test('and a path that leads through a file is refused', async (t) => {
+    const file = join(tempDir(t), 'file')
+    writeFileSync(file, 'x')
+    for (const opening of Object.values(opens)) {
+      await refuses('StoreUnavailable', opening(`sqlite:${file}/hub.db`), { message: /file/ })
+    }
+  })
+
   test('but an empty file becomes one', async (t) => {
     const store = tempStore(t)
     writeFileSync(pathOf(store), '')

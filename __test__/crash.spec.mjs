@@ -157,6 +157,50 @@ test(`a worker under load, killed at ${ROUNDS} random points, loses nothing and 
   }
 })
 
+test('client processes killed at random points leave the hub in order, and what they were told holds', async (t) => {
+  const random = seeded(t, 7)
+  const store = `sqlite:${join(tempDir(t), 'hub.db')}`
+  const { client } = await openHub(
+    t,
+    (app) =>
+      app.orchestration('wait', function* (context) {
+        return yield context.df.waitForExternalEvent('go')
+      }),
+    { store },
+  )
+  const caller = async ({ df, args, say }) => {
+    const own = await df.connect({ store: args.store, logger: false })
+    say('connected')
+    for (let n = 0; ; n++) {
+      const id = `${args.round}-${n}`
+      await own.startNew('wait', { instanceId: id })
+      say({ id })
+      while ((await own.raiseEvent(id, 'go', n)).outcome !== 'delivered') {
+        await new Promise((resolve) => setTimeout(resolve, 1))
+      }
+      say({ id, data: n })
+    }
+  }
+  const told = new Map()
+  for (let round = 0; round < 10; round++) {
+    const pair = [0, 1].map((k) => startChild(t, caller, { store, round: `${round}-${k}` }))
+    await Promise.all(pair.map((child) => child.next()))
+    await sleep(random.integer(0, 60))
+    await Promise.all(pair.map((child) => child.kill()))
+    for (const { id, data } of pair.flatMap((child) => child.said)) told.set(id, data)
+    const id = await client.startNew('wait')
+    await until('it waits', () => client.getStatus(id))
+    assert.equal((await client.raiseEvent(id, 'go', round)).outcome, 'delivered')
+    assert.equal((await client.waitForCompletion(id, { timeoutMs })).output, round)
+  }
+  assert.ok(told.size > 10, `${told.size} starts were acknowledged`)
+  for (const [id, data] of told) {
+    await until(`${id} is there`, () => client.getStatus(id))
+    if (data === undefined) continue
+    assert.equal((await client.waitForCompletion(id, { timeoutMs })).output, data)
+  }
+})
+
 /** The nonces by `instance step`. */
 function readLedger(file) {
   const ran = new Map()

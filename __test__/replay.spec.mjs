@@ -260,3 +260,42 @@ test('random programs give what they should when the hub is closed and opened al
   await drive(hub.client, ids)
   await check(hub.client, ids, programs)
 })
+
+for (const kind of ['generator', 'async']) {
+  test(`a history of 2,500 turns is replayed to ${kind} code, and nothing of it runs again`, async (t) => {
+    const options = { store: tempStore(t), durability: 'relaxed' }
+    const open = async () => {
+      const ran = []
+      const hub = await openHub(
+        t,
+        (app) => {
+          app.activity('step', { handler: (n) => ran.push(n) && n })
+          app.orchestration('generator', function* (context) {
+            let sum = 0
+            for (let n = 0; n < 2_500; n++) sum += yield context.df.callActivity('step', n)
+            return [sum, yield context.df.waitForExternalEvent('event-1')]
+          })
+          app.orchestration('async', async (context) => {
+            let sum = 0
+            for (let n = 0; n < 2_500; n++) sum += await context.df.callActivity('step', n)
+            return [sum, await context.df.waitForExternalEvent('event-1')]
+          })
+        },
+        options,
+      )
+      return { ...hub, ran }
+    }
+    const first = await open()
+    const id = await first.client.startNew(kind)
+    await until('it waits', async () => {
+      return (await first.client.getStatus(id))?.waitingFor[0]?.kind === 'event'
+    })
+    assert.equal(first.ran.length, 2_500)
+    await first.close()
+    const { client, ran } = await open()
+    await client.raiseEvent(id, 'event-1', 'event')
+    const { output } = await client.waitForCompletion(id, { timeoutMs: 30_000 })
+    assert.deepEqual(output, [(2_499 * 2_500) / 2, 'event'])
+    assert.deepEqual(ran, [])
+  })
+}

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import * as df from 'durafn'
 import { openHub, PATIENCE_MS, refuses, run, startWaiting, waiting } from './support/hub.mjs'
 
 const timeoutMs = PATIENCE_MS
@@ -68,6 +69,82 @@ describe('rewind', () => {
     await client.rewind(instanceId)
     assert.equal((await client.waitForCompletion(instanceId, { timeoutMs })).output, 'mended')
     assert.equal((await client.getStatus('child')).runtimeStatus, 'Completed')
+  })
+
+  test('may be done again, whatever the orchestrator failed of', async (t) => {
+    let broken = true
+    let ran = 0
+    const { client } = await openHub(t, (app) => {
+      const mend = (value) => {
+        if (broken) throw new Error('broken')
+        return value
+      }
+      app.activity('flaky', {
+        handler: () => {
+          ran += 1
+          return mend('flaky')
+        },
+      })
+      app.orchestration('first turn', () => mend('first turn'))
+      app.orchestration('after an event', function* (context) {
+        return mend(yield context.df.waitForExternalEvent('go'))
+      })
+      app.orchestration('several activities', async (context) => {
+        const tasks = [1, 2, 3].map(() => context.df.callActivity('flaky'))
+        return (await context.df.Task.all(tasks)).join()
+      })
+      app.orchestration('retries', async (context) => {
+        return await context.df.callActivityWithRetry('flaky', new df.RetryOptions(1, 3))
+      })
+      app.orchestration('caught before', async (context) => {
+        await context.df.callActivity('flaky').catch(() => {})
+        return mend('caught before')
+      })
+    })
+    const outputs = {
+      'first turn': 'first turn',
+      'after an event': 'data',
+      'several activities': 'flaky,flaky,flaky',
+      retries: 'flaky',
+      'caught before': 'caught before',
+    }
+    for (const [name, output] of Object.entries(outputs)) {
+      broken = true
+      const id = await client.startNew(name)
+      if (name === 'after an event') {
+        await waiting(client, id)
+        assert.equal((await client.raiseEvent(id, 'go', 'data')).outcome, 'delivered')
+      }
+      await client.waitForCompletion(id, { timeoutMs })
+      await client.rewind(id, 'still broken')
+      assert.equal((await client.waitForCompletion(id, { timeoutMs })).runtimeStatus, 'Failed')
+      broken = false
+      await client.rewind(id, 'mended')
+      assert.equal((await client.waitForCompletion(id, { timeoutMs })).output, output, name)
+    }
+    assert.ok(ran > 10)
+  })
+
+  test('tells a parent once more of a child that was terminated', async (t) => {
+    let caught = 0
+    const { client } = await openHub(t, (app) => {
+      register(app)
+      app.orchestration('parent', async (context) => {
+        try {
+          return await context.df.callSubOrchestrator('wait', null, 'child')
+        } catch (error) {
+          caught += 1
+          if (caught === 1) throw error
+          return error.cause
+        }
+      })
+    })
+    const id = await client.startNew('parent')
+    await waiting(client, 'child')
+    await client.terminate('child', 'gone')
+    assert.equal((await client.waitForCompletion(id, { timeoutMs })).runtimeStatus, 'Failed')
+    await client.rewind(id)
+    assert.equal((await client.waitForCompletion(id, { timeoutMs })).output, 'gone')
   })
 
   test('is for failed instances only', async (t) => {

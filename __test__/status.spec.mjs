@@ -374,6 +374,31 @@ describe('list and count', () => {
     assert.equal((await client.getStatusAll()).length, 30)
   })
 
+  test('idPrefix is taken literally', async (t) => {
+    const client = await connect(t, tempStore(t))
+    const ids = [
+      'a',
+      'ab',
+      'a%',
+      'a%b',
+      'a_',
+      'a_b',
+      'a*',
+      'a[b]',
+      'A',
+      'b',
+      'aé',
+      'a\u{10ffff}',
+      "a'",
+    ]
+    await client.startMany(ids.map((instanceId) => ({ name: 'any', instanceId })))
+    for (const idPrefix of [...ids, 'x', 'a[']) {
+      const expected = ids.filter((id) => id.startsWith(idPrefix)).sort()
+      assert.deepEqual((await idsOf(client, { idPrefix }, 3)).sort(), expected, idPrefix)
+      assert.equal(await client.count({ idPrefix }), expected.length)
+    }
+  })
+
   test('createdFrom and createdTo filter by the time of the schedule, inclusive', async (t) => {
     const client = await connect(t, tempStore(t))
     const times = []

@@ -41,11 +41,13 @@ export type RaiseEventOutcome =
   /** Lost; a warning in the log says so. */
   | { outcome: 'discarded'; reason: 'NotFound' | 'Ended' | 'NotWaiting' }
 
+/** How long to wait. */
 export interface WaitForCompletionOptions {
   /** Milliseconds to wait, of any length. Default: no end. */
   timeoutMs?: number
 }
 
+/** How an instance is restarted; a boolean in its place is its `withNewInstanceId`. */
 export interface RestartOptions {
   /** Whether the new instance gets an id of its own. Default true; false needs the old one ended. */
   withNewInstanceId?: boolean
@@ -53,12 +55,13 @@ export interface RestartOptions {
 
 /** A page of instances. */
 export interface InstancePage {
-  /** In the order in which they were scheduled. */
+  /** In the order in which they were scheduled; may be fewer than `top` though more pages follow. */
   instances: OrchestrationStatus[]
   /** Pass it to get the next page; null: this is the last. */
   cursor: string | null
 }
 
+/** What a purge did. */
 export interface PurgeHistoryResult {
   readonly instancesDeleted: number
 }
@@ -203,7 +206,7 @@ export class DurableClient {
    * that run are not interrupted, but their `context.signal` aborts and their results are dropped.
    *
    * @param reason logged, and the status's `output`; any JSON value
-   * @throws InstanceNotFound, InstanceEnded
+   * @throws InstanceNotFound, InstanceEnded, UnserializableValue, PayloadTooLarge
    */
   terminate(instanceId: string, reason?: unknown, options?: RecursiveOptions): Promise<void> {
     return this.#reason('terminate', instanceId, reason, options)
@@ -213,7 +216,7 @@ export class DurableClient {
    * Suspends an instance: messages, timers and results are kept, and none is processed until
    * `resume`.
    *
-   * @throws InstanceNotFound, InstanceEnded
+   * @throws InstanceNotFound, InstanceEnded, UnserializableValue, PayloadTooLarge
    */
   suspend(instanceId: string, reason?: unknown, options?: RecursiveOptions): Promise<void> {
     return this.#reason('suspend', instanceId, reason, options)
@@ -223,7 +226,7 @@ export class DurableClient {
    * Lets a suspended instance go on, also one that is held because its code no longer matched its
    * history.
    *
-   * @throws InstanceNotFound, InstanceEnded
+   * @throws InstanceNotFound, InstanceEnded, UnserializableValue, PayloadTooLarge
    */
   resume(instanceId: string, reason?: unknown, options?: RecursiveOptions): Promise<void> {
     return this.#reason('resume', instanceId, reason, options)
@@ -233,7 +236,7 @@ export class DurableClient {
    * Lets a failed instance run again from where it failed: what succeeded is kept, what failed is
    * tried anew.
    *
-   * @throws InstanceNotFound, NotRewindable
+   * @throws InstanceNotFound, NotRewindable, UnserializableValue, PayloadTooLarge
    */
   rewind(instanceId: string, reason?: unknown): Promise<void> {
     return this.#reason('rewind', instanceId, reason, undefined)

@@ -26,6 +26,7 @@ import { checkLogger, Log, type Logger } from './log.js'
 import type { EngineOptions } from './protocol.js'
 import { backupRequest } from './requests.js'
 
+/** Where the hub is, and where its log goes. */
 export interface ConnectOptions {
   /**
    * `sqlite:PATH`, relative to the current directory; folders are made. Default: the environment's
@@ -38,6 +39,7 @@ export interface ConnectOptions {
   logger?: Logger | false | undefined
 }
 
+/** How a hub runs. `unmatchedEvents` and `limits.payloadBytes` hold for clients in other processes too. */
 export interface OpenOptions extends ConnectOptions {
   /** As for `ConnectOptions`; also `sqlite::memory:`, which ends with the hub. */
   store?: string | undefined
@@ -60,17 +62,20 @@ export interface OpenOptions extends ConnectOptions {
   durability?: 'full' | 'relaxed' | undefined
   /** How many activities run at a time. Default 256. */
   maxConcurrentActivities?: number | undefined
-  /** After how many milliseconds ended instances are purged. Default: never. */
+  /** How long ended instances are kept. Default: for ever. */
   retention?: RetentionOptions | undefined
+  /** Bounds of size. */
   limits?: LimitOptions | undefined
 }
 
+/** After how many milliseconds from its end an instance is purged; one left out: never. */
 export interface RetentionOptions {
   completedMs?: number | undefined
   failedMs?: number | undefined
   terminatedMs?: number | undefined
 }
 
+/** Bounds of size. */
 export interface LimitOptions {
   /** The largest JSON text of one value, in bytes of UTF-8, 1,024 or more. Default 16 MiB. */
   payloadBytes?: number | undefined
@@ -78,6 +83,7 @@ export interface LimitOptions {
   cachedInstances?: number | undefined
 }
 
+/** How a hub is closed. */
 export interface CloseOptions {
   /** How long running activities may take to end, in milliseconds; then they are aborted. Default 10,000. */
   drainTimeoutMs?: number | undefined
@@ -128,8 +134,8 @@ export async function open(options?: OpenOptions): Promise<TaskHub> {
 }
 
 /**
- * Connects a client to a task hub, from any process, whether or not workers run. A client alone does
- * not keep the process alive; a call of it that waits does.
+ * Connects a client to a task hub, from any process, whether or not workers run; the hub is made if
+ * there is none. A client alone does not keep the process alive; a call of it that waits does.
  *
  * @throws NotAHub, HubTooNew, StoreReadOnly, StoreFull, StoreUnavailable, InvalidOption,
  * UnsupportedPlatform

@@ -6,6 +6,9 @@
  * Proved by: `index.d.ts`, whose drift is checked, and `__test__/package.spec.mjs`.
  */
 
+// Callers compile without this package's `lib`: `Symbol.asyncDispose` must come with the types.
+/// <reference lib="esnext.disposable" preserve="true" />
+
 // ------------------------------------------------------------------ functions and hubs
 
 export { App, app } from './app.js'

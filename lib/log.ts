@@ -9,6 +9,8 @@
 import { format } from 'node:util'
 import { invalid } from './check.js'
 
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
 /** What a logger of the user's must have; `console` and pino both fit. */
 export interface Logger {
   debug(message: string): void
@@ -16,8 +18,6 @@ export interface Logger {
   warn(message: string): void
   error(message: string): void
 }
-
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
 /**
  * `context.log`: writes at level info when called, and at a level by name. Takes what

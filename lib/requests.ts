@@ -38,6 +38,7 @@ export type Startable<TInput = unknown> =
  */
 export type OnConflict = 'error' | 'return' | 'terminate'
 
+/** How an instance is started. */
 export interface StartNewOptions<TInput = unknown> {
   /** 1 to 256 characters, no leading `@`, none of `/ \ # ?`, no control characters. Default: random. */
   instanceId?: string | undefined
@@ -52,11 +53,13 @@ export interface StartRequest extends StartNewOptions {
   name: Startable
 }
 
+/** How far `terminate`, `suspend` and `resume` reach. */
 export interface RecursiveOptions {
   /** Whether to reach the sub-orchestrations too. Default false. */
   recursive?: boolean
 }
 
+/** What a status shows. */
 export interface GetStatusOptions {
   /** Whether to show an instance that has not begun to run. Default false: null for one. */
   pending?: boolean
@@ -72,6 +75,7 @@ export interface GetStatusOptions {
 export interface OrchestrationFilter {
   /** The orchestrator's name, matched without regard to case. */
   name?: string
+  /** What the id begins with; case counts. */
   idPrefix?: string
   /** One status or several; an empty list lets all pass. */
   runtimeStatus?: OrchestrationRuntimeStatus | readonly OrchestrationRuntimeStatus[]
@@ -85,6 +89,7 @@ export interface OrchestrationFilter {
   createdTimeTo?: Date
 }
 
+/** Which instances, and which page of them. */
 export interface ListOptions extends OrchestrationFilter {
   /** How many at most, 1 to 1,000. Default 100. */
   top?: number

@@ -49,9 +49,13 @@ export interface FailureDetails {
 export interface StatusProblem {
   /** Such as `NotRegistered` or `Nondeterminism`. */
   code: string
+  /** For people. */
   message: string
+  /** Of a `Nondeterminism`: the event of the history that the code does not match. */
   historyEvent?: string
+  /** What that event says was asked for. */
   expected?: string
+  /** What the code asks for now. */
   actual?: string
 }
 
@@ -67,16 +71,22 @@ export interface StatusHistoryEvent {
   /** Such as `ExecutionStarted`, `TaskScheduled`, `TaskCompleted`, `TimerFired`, `EventRaised`. */
   eventType: string
   timestamp: Date
+  /** What a task's events have in common. */
   taskId?: number
+  /** Of the function or of the event. */
   name?: string
   /** Only with `showInput`. */
   input?: unknown
   /** Only with `showHistoryOutput`. */
   result?: unknown
   failure?: FailureDetails
+  /** Of `terminate`, `suspend`, `resume` or `rewind`. */
   reason?: unknown
+  /** Of a sub-orchestration. */
   instanceId?: string
+  /** Of a timer. */
   fireAt?: Date
+  /** Which attempt it was, from 1. */
   attempt?: number
 }
 

@@ -63,15 +63,20 @@ export type AnyResult<TResult = unknown> =
   | { index: number; isFaulted: false; result: TResult }
   | { index: number; isFaulted: true; result: Error }
 
+/** A task, whatever it gives. */
 // biome-ignore lint/suspicious/noExplicitAny: any task, whatever it gives
 export type AnyTask = Task<any, any>
+/** What `await` gives of a task. */
 export type AwaitedOf<T> = T extends Task<infer TAwaited, infer _> ? TAwaited : never
+/** What `yield*` gives of a task. */
 export type YieldedOf<T> = T extends Task<infer _, infer TYielded> ? TYielded : never
+/** What `Task.all` gives. */
 export type AllTaskOf<T extends readonly AnyTask[]> = Task<
   { -readonly [K in keyof T]: AwaitedOf<T[K]> },
   { -readonly [K in keyof T]: YieldedOf<T[K]> }
 >
 
+/** How `Task.all` runs its members. */
 export interface AllOptions {
   /**
    * How many of the members, which must be activities made in this same turn, the engine runs at a

@@ -177,7 +177,11 @@ export interface DurableOrchestrationContext<TInput = unknown> {
    */
   setCustomStatus(customStatus: unknown): void
 
-  /** A UUID that is the same in every replay, and another one at every call. */
+  /**
+   * A UUID that is the same in every replay, and another one at every call.
+   *
+   * @param seed goes into the UUID; it is never needed
+   */
   newGuid(seed?: string): string
 }
 
@@ -205,6 +209,7 @@ export type AnyOrchestrationHandler<TInput = unknown, TResult = unknown> =
   | GeneratorHandler<TInput, TResult>
   | AsyncHandler<TInput, TResult>
 
+/** What an orchestration is registered with, if not the handler alone. */
 export interface OrchestrationOptions<THandler = AnyOrchestrationHandler> {
   handler: THandler
 }
@@ -216,6 +221,7 @@ export type ActivityHandler<TInput = any, TResult = unknown> = (
   context: ActivityContext,
 ) => TResult | PromiseLike<TResult>
 
+/** What an activity is registered with. */
 // biome-ignore lint/suspicious/noExplicitAny: as an annotation it must fit handlers of any input
 export interface ActivityOptions<TInput = any, TResult = unknown> {
   handler: ActivityHandler<TInput, TResult>

@@ -24,7 +24,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use simulation::scenario::Scenario;
 
-const SEEDS: u64 = 900;
+const SEEDS: u64 = 600;
 
 /// Runs a seed and gives what it came to.
 fn run(seed: u64) -> (u64, Vec<String>) {

@@ -16,6 +16,7 @@ import { type BindingDefinition, isObject } from './function-json.js'
 import type { LoadedFunction } from './script.js'
 import { type Assigned, isAssigned, startAssigned } from './starter.js'
 
+/** What Azure's `context.executionContext` has. */
 export interface ExecutionContext {
   readonly invocationId: string
   readonly functionName: string

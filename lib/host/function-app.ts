@@ -27,6 +27,7 @@ import {
 import { hostDirectory } from './package-require.js'
 import { type LoadedFunction, loadFunction } from './script.js'
 
+/** As `OpenOptions`, with defaults of the folder. */
 export interface FunctionAppOptions extends OpenOptions {
   /** `sqlite:PATH`. Default: the environment's `DURAFN_STORE`, else `.durafn/hub.db` in the folder. */
   store?: string | undefined

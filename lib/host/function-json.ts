@@ -14,6 +14,7 @@ import { messageOf } from '../failure.js'
 /** What starts a function. */
 export type FunctionKind = 'orchestration' | 'activity' | 'manual'
 
+/** A binding, as `function.json` has it. */
 export interface BindingDefinition {
   readonly name: string
   readonly type: string

@@ -69,8 +69,9 @@ impl Host {
                 |other: &&&ActivityStart| other.name == start.name && other.iid == start.iid;
             assert!(running.iter().filter(of_group).count() <= programs::GROUP_LIMIT);
         }
-        let doubles = running.iter().filter(|start| &*start.name == "double").count();
-        assert!(doubles <= programs::DOUBLES);
+        for (name, limit) in programs::NAME_LIMITS {
+            assert!(running.iter().filter(|start| &*start.name == name).count() <= limit);
+        }
     }
 
     /// A defect of JavaScript's side: it has nothing of what it should have.

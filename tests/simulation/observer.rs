@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 
 use durafn::core::commit::{TurnCommit, TurnVerdict};
 use durafn::core::history::{HistoryEvent, HistoryRecord};
-use durafn::core::request::{Answer, Command, RaiseOutcome};
+use durafn::core::request::{Answer, Command, DiscardReason, RaiseOutcome};
 use durafn::core::view::StatusView;
 use durafn::core::{ExecutionId, InstanceKey, TaskId, TimeMs};
 use durafn::provider::Reader;
 use durafn::provider::memory::MemoryProvider;
 use durafn::provider::transaction::{Outcome, Work};
-use durafn::runtime::protocol::ActivityStart;
+use durafn::runtime::protocol::{ActivityStart, Reply, ReplyBody};
 use serde_json::Value;
 
 use super::host::{Replayed, value};
@@ -35,6 +35,8 @@ pub(crate) struct Observer {
     /// Events that were taken or kept, by instance id, in the order of their commits.
     pub(crate) events: HashMap<String, Vec<Value>>,
     pub(crate) crashes: u32,
+    /// How many events were for nobody.
+    pub(crate) lost_events: u32,
     /// Keys of instances that began before they had one, by what JavaScript knows them by.
     keys: HashMap<InstanceKey, InstanceKey>,
 }
@@ -64,6 +66,12 @@ impl Observer {
                 let events = self.events.entry(instance_id.clone()).or_default();
                 events.push(input.as_ref().map_or(Value::Null, value));
             }
+            (
+                Work::Command(Command::RaiseEvent { .. }),
+                Outcome::Command(Ok(Answer::Raised(RaiseOutcome::Discarded {
+                    reason: DiscardReason::NotFound,
+                }))),
+            ) => self.lost_events += 1,
             _ => {}
         }
     }
@@ -126,6 +134,14 @@ impl Observer {
             let scheduled = |event: &HistoryEvent| matches!(event, HistoryEvent::TaskScheduled { task: of, .. } if *of == task);
             let mut rows = loaded.history.iter().map(|row| HistoryRecord::decode(row).unwrap());
             assert!(rows.any(|row| row.events.iter().any(scheduled)), "it is not durable");
+        }
+    }
+
+    /// A caller is told that its instance is started: it stands in the store.
+    pub(crate) fn answered(store: &mut MemoryProvider, reply: &Reply) {
+        let ReplyBody::Ok(answer) = &reply.body else { return };
+        for id in value(answer)["instanceIds"].as_array().into_iter().flatten() {
+            assert!(store.find(id.as_str().unwrap()).unwrap().is_some(), "{id} is not durable");
         }
     }
 

@@ -64,15 +64,15 @@ impl Cx<'_> {
     }
 }
 
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 12] = [
     "sequence", "fanOut", "retries", "timers", "waits", "parent", "eternal", "race", "failing",
-    "busy", "ticker",
+    "busy", "ticker", "pair",
 ];
 const FAN_OUT: usize = 5;
 pub(crate) const GROUP_LIMIT: usize = 2;
 pub(crate) const WAITS: usize = 3;
-/// How many activities of the name `double` run at the same time.
-pub(crate) const DOUBLES: usize = 2;
+/// How many activities of a name run at the same time.
+pub(crate) const NAME_LIMITS: [(&str, usize); 2] = [("double", 1), ("member", 3)];
 
 /// Runs a program as far as it gets.
 pub(crate) fn run(name: &str, cx: &mut Cx<'_>) -> Option<Done> {
@@ -88,6 +88,7 @@ pub(crate) fn run(name: &str, cx: &mut Cx<'_>) -> Option<Done> {
         "failing" => failing(cx),
         "busy" => busy(cx),
         "ticker" => ticker(cx),
+        "pair" => pair(cx),
         other => panic!("no program '{other}'"),
     }
 }
@@ -193,6 +194,12 @@ fn busy(cx: &mut Cx<'_>) -> Option<Done> {
     Some(Done::Returns(json!(values?)))
 }
 
+/// Two waits of one name are open, of which the newer one is served first.
+fn pair(cx: &mut Cx<'_>) -> Option<Done> {
+    let waits = [cx.ask(wait("go")), cx.ask(wait("go"))];
+    Some(Done::Returns(json!([cx.value(waits[0])?, cx.value(waits[1])?])))
+}
+
 /// Waits for events, and is brought into memory by timers between them.
 fn ticker(cx: &mut Cx<'_>) -> Option<Done> {
     let mut seen = Vec::new();
@@ -230,6 +237,7 @@ pub(crate) fn expected(name: &str, events: &[Value]) -> Vec<Told> {
         "fanOut" => only(json!([null, null, null, null, null])),
         "retries" => only(json!([3, { "failed": "refused fails" }])),
         "timers" => only(json!("in time")),
+        "pair" => only(json!([events[1], events[0]])),
         "waits" | "ticker" => only(json!(events[..WAITS])),
         "parent" => only(json!([sequence, { "failed": { "child": "failing fails" } }, "in time"])),
         "eternal" => only(json!([[0, 8], [1, 6], [2, 4], [3, 2], [4, 0]])),

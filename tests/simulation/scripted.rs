@@ -249,12 +249,14 @@ fn an_execution_that_javascript_does_not_hold_is_made_again() {
     world.open();
     start(&mut world, "waits", "a");
     settle(&mut world);
-    world.process().host.lose_executions();
-    raise(&mut world, "a", &1);
-    settle(&mut world);
-    assert_eq!(world.store.find("a").unwrap().unwrap().head.status, RuntimeStatus::Running);
-    let key = key(&mut world, "a");
-    assert_eq!(world.store.history(key).unwrap().len(), 2, "the event was seen");
+    for number in 0..3 {
+        world.process().host.lose_executions();
+        raise(&mut world, "a", &number);
+        settle(&mut world);
+    }
+    assert_eq!(status(&mut world, "a"), RuntimeStatus::Completed);
+    let output = world.store.find("a").unwrap().unwrap().output.unwrap();
+    assert_eq!(output.get(), "[0,1,2]");
 }
 
 #[test]
@@ -276,6 +278,52 @@ fn instances_leave_memory_when_their_histories_are_too_large_for_it() {
     }
     settle(&mut world);
     assert_eq!(world.process().dispatcher.live_instances(), 1, "what is loaded counts as well");
+}
+
+/// The reader thread sees a commit before the store thread has told of it.
+#[test]
+fn an_event_that_was_loaded_before_it_was_delivered_is_seen_once() {
+    let mut world = world();
+    world.options.cached_instances = 0;
+    world.open();
+    start(&mut world, "ticker", "a");
+    while world.step() {}
+    let (instance_id, name) = ("a".to_owned(), "go".to_owned());
+    world.call(Command::RaiseEvent { instance_id, name, input: Some(payload(&1)) });
+    world.exchange();
+    world.commit();
+    world.pass_time(40);
+    world.exchange();
+    world.read();
+    for _ in 0..2 {
+        world.exchange();
+        world.run_code();
+    }
+    world.exchange();
+    world.report();
+    while world.step() {}
+    let key = key(&mut world, "a");
+    let history = world.store.history(key).unwrap().concat();
+    let history = String::from_utf8(history).unwrap();
+    assert_eq!(history.matches("EventRaised").count(), 1, "{history}");
+}
+
+#[test]
+fn a_suspended_instance_runs_nothing_when_the_hub_is_opened() {
+    let mut world = world();
+    world.open();
+    start(&mut world, "sequence", "a");
+    settle_until(&mut world, |world| !world.process().host.running.is_empty());
+    control(&mut world, "a", Control::Suspend);
+    world.crash();
+    world.open();
+    while world.step() {
+        assert!(world.process().host.running.is_empty());
+    }
+    assert_eq!(world.process().dispatcher.live_instances(), 0);
+    control(&mut world, "a", Control::Resume);
+    settle(&mut world);
+    assert_eq!(status(&mut world, "a"), RuntimeStatus::Completed);
 }
 
 #[test]

@@ -53,11 +53,10 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let orchestrators: Vec<String> = programs::NAMES.map(str::to_owned).to_vec();
         let folded = orchestrators.iter().map(|name| name.to_lowercase()).collect();
-        let double = RegisteredActivity {
-            name: "Double".to_owned(),
-            max_concurrency: Some(programs::DOUBLES),
-        };
-        let activities = vec![double];
+        let activities = programs::NAME_LIMITS.map(|(name, limit)| RegisteredActivity {
+            name: name.to_uppercase(),
+            max_concurrency: Some(limit),
+        });
         let mut rng = Rng::new(seed);
         let options = DispatcherOptions {
             hub_id: "hub".to_owned(),
@@ -72,7 +71,7 @@ impl World {
             store: MemoryProvider::new(),
             settings: HubSettings { orchestrators: folded, ..HubSettings::default() },
             options,
-            registered: Registered { orchestrators, activities },
+            registered: Registered { orchestrators, activities: activities.to_vec() },
             faults: Faults::default(),
             process: None,
             observer: Observer::default(),
@@ -223,7 +222,7 @@ impl World {
         })
     }
 
-    fn exchange(&mut self) {
+    pub(crate) fn exchange(&mut self) {
         let now_ms = self.now_ms();
         let retry_loads = self.rng.chance(30);
         let process = self.process.as_mut().unwrap();
@@ -259,6 +258,9 @@ impl World {
             trace("starts", start);
             self.observer.activity_starts(&mut self.store, start);
         }
+        for reply in &step.out.replies {
+            Observer::answered(&mut self.store, reply);
+        }
         for view in &step.ended {
             Observer::told_of_end(&mut self.store, view);
         }
@@ -273,7 +275,7 @@ impl World {
     }
 
     /// The store thread writes some of what is queued.
-    fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         // First the store thread tells what others had written when its batch was made.
         self.look();
         let process = self.process.as_mut().unwrap();
@@ -316,7 +318,7 @@ impl World {
         }
     }
 
-    fn report(&mut self) {
+    pub(crate) fn report(&mut self) {
         let process = self.process();
         process.outbox.extend(process.in_flight.take().unwrap());
     }
@@ -330,7 +332,7 @@ impl World {
     }
 
     /// The reader thread answers the next question.
-    fn read(&mut self) {
+    pub(crate) fn read(&mut self) {
         let fails = self.rng.chance(self.faults.failed_reads);
         let failure = || ProviderError::new(ProviderErrorKind::Transient, "read", "injected");
         let event = match self.process().reads.pop_front().unwrap() {
@@ -344,7 +346,7 @@ impl World {
         self.process().outbox.push_back(event);
     }
 
-    fn run_code(&mut self) {
+    pub(crate) fn run_code(&mut self) {
         let (observer, rng) = (&mut self.observer, &mut self.rng);
         let host = &mut self.process.as_mut().unwrap().host;
         host.run_some(rng, &mut |replayed| observer.replayed(replayed));

@@ -172,7 +172,9 @@ impl Live {
     pub(super) fn take_unstored(&mut self) -> Vec<Message> {
         let deliveries = std::mem::take(&mut self.unstored).into_iter();
         let deliveries = deliveries.chain(std::mem::take(&mut self.mailbox));
-        deliveries.filter(is_unstored).map(|delivery| delivery.message).collect()
+        // One of an earlier generation would pass for one of the task that has its number now.
+        let current = deliveries.filter(|delivery| delivery.exec == Some(self.exec));
+        current.filter(is_unstored).map(|delivery| delivery.message).collect()
     }
 
     /// The status that the commit of its last turn leaves.

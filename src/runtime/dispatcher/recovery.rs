@@ -254,7 +254,9 @@ impl Dispatcher {
                 OpenTask::Event { .. } => {}
             }
         }
-        let answered: HashSet<TaskId> = live.mailbox.iter().filter_map(answered_task).collect();
+        let of_this = |delivery: &&Delivery| delivery.exec.is_none_or(|exec| exec == live.exec);
+        let answered: HashSet<TaskId> =
+            live.mailbox.iter().filter(of_this).filter_map(answered_task).collect();
         for task in due {
             if !answered.contains(&task) {
                 self.due(key, task);

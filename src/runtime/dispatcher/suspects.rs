@@ -45,13 +45,17 @@ impl Dispatcher {
         self.suspects.group.retain(|key| {
             lives.get(key).is_some_and(|live| live.crashes > 1 && !live.can_be_dropped())
         });
-        let long_enough = now_ms - self.suspects.since_ms >= SUSPECT_MS;
+        let age_ms = since(self.opened_ms.unwrap_or(now_ms), now_ms);
         let others_come = self.loads_in_flight > 0 || !self.waiting_loads.is_empty();
-        if others_come || (!self.suspects.group.is_empty() && !long_enough) {
+        if others_come && age_ms < SUSPECT_MS {
+            return;
+        }
+        let long_enough = since(self.suspects.since_ms, now_ms) >= SUSPECT_MS;
+        if !self.suspects.group.is_empty() && !long_enough {
             return;
         }
         self.suspects.group.clear();
-        let calm = now_ms - self.opened_ms.unwrap_or(now_ms) >= SUSPECT_CALM_MS;
+        let calm = age_ms >= SUSPECT_CALM_MS;
         let mut places = self.suspects.size;
         while places > 0 {
             let Some((deaths, key)) = self.suspects.waiting.pop_first() else { break };
@@ -93,4 +97,9 @@ impl Dispatcher {
             step.count.push(key);
         }
     }
+}
+
+/// How long ago something was; a clock that was set back does not prolong it.
+fn since(then_ms: TimeMs, now_ms: TimeMs) -> TimeMs {
+    if now_ms < then_ms { TimeMs::MAX } else { now_ms - then_ms }
 }
