@@ -48,8 +48,8 @@ export declare interface ActivityOptions<TInput = any, TResult = unknown> {
 /** How `Task.all` runs its members. */
 export declare interface AllOptions {
     /**
-     * How many of the members, which must be activities made in this same turn, the engine runs at a
-     * time. All are recorded as scheduled at once. Default: all together.
+     * How many of the members the engine runs at a time. They must all be activities, or all
+     * sub-orchestrations, made in this same turn. All are recorded as scheduled at once. Default: all together.
      */
     concurrency?: number;
 }

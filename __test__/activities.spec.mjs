@@ -1,4 +1,4 @@
-/** What an activity gets, and what bounds it: `spec.md` §2. */
+/** What an activity gets, and what bounds it: `docs/semantics.md` §2. */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

@@ -1,4 +1,4 @@
-/** Starting instances, hubs and registries: what `spec.md` §1.1 says and the options of a hub. */
+/** Starting instances, hubs and registries: what `docs/semantics.md` §1.1 says and the options of a hub. */
 
 import assert from 'node:assert/strict'
 import { existsSync, statSync } from 'node:fs'

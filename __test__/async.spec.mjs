@@ -1,4 +1,4 @@
-/** What only async orchestrators can do wrong, and what is told to whom: `spec.md` §2. */
+/** What only async orchestrators can do wrong, and what is told to whom: `docs/semantics.md` §2. */
 
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'

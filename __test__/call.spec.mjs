@@ -1,4 +1,4 @@
-/** Definitions and `context.df.call`: typed calls, in both kinds of orchestrators. `spec.md` §2. */
+/** Definitions and `context.df.call`: typed calls, in both kinds of orchestrators. `docs/semantics.md` §2. */
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'

@@ -1,4 +1,4 @@
-/** Terminate, suspend, rewind, restart, purge and waiting: `spec.md` §1.3, §2 and §3.7. */
+/** Terminate, suspend, rewind, restart, purge and waiting: `docs/semantics.md` §1.3, §2 and §3.7. */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

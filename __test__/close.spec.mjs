@@ -1,4 +1,4 @@
-/** The ends of a hub: closed, left open, torn down. `spec.md` §3.9 and the issue's "The inside". */
+/** The ends of a hub: closed, left open, torn down. `docs/semantics.md` §3.9. */
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'

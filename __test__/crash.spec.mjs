@@ -1,5 +1,5 @@
 /**
- * Processes that die: everything that was acknowledged is there, and goes on. `spec.md` §3.1 to §3.6.
+ * Processes that die: everything that was acknowledged is there, and goes on. `docs/semantics.md` §3.1 to §3.6.
  *
  * The ledger is a file beside the store to which each activity appends a line before it returns, so
  * that it tells what really ran.

@@ -1,5 +1,5 @@
 /**
- * Nothing is acknowledged, and nothing leaves the process, before it is synced: `spec.md` §3.3.
+ * Nothing is acknowledged, and nothing leaves the process, before it is synced: `docs/semantics.md` §3.3.
  *
  * `kill -9` proves nothing about power loss, as the kernel keeps what was written. So the child runs
  * under strace, and says what it was told and what it did on its standard output, where strace sees

@@ -1,4 +1,4 @@
-/** External events: what becomes of each one, and who gets it. `spec.md` §1.4. */
+/** External events: what becomes of each one, and who gets it. `docs/semantics.md` §1.4. */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

@@ -1,4 +1,4 @@
-/** Code that no longer does what its history says: held or failed, told, and let go on. `spec.md` §3.5. */
+/** Code that no longer does what its history says: held or failed, told, and let go on. `docs/semantics.md` §3.5. */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

@@ -1,4 +1,4 @@
-/** What an orchestrator can do and rely on, whichever kind it is: `spec.md` §2 and §3. */
+/** What an orchestrator can do and rely on, whichever kind it is: `docs/semantics.md` §2 and §3. */
 
 import assert from 'node:assert/strict'
 import { statSync } from 'node:fs'

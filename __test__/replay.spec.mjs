@@ -1,5 +1,5 @@
 /**
- * An orchestration behaves as if it ran once, without faults: `spec.md` §3.1.
+ * An orchestration behaves as if it ran once, without faults: `docs/semantics.md` §3.1.
  *
  * Random programs are run by orchestrators of both kinds in a hub that keeps one instance in memory,
  * so that nearly every turn is a replay, and in one that is closed and opened again and again. Each

@@ -1,4 +1,4 @@
-/** Retry policies: attempts, pauses, and what is recorded. `spec.md` §2 and §3.8. */
+/** Retry policies: attempts, pauses, and what is recorded. `docs/semantics.md` §2 and §3.8. */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

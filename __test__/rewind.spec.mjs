@@ -1,4 +1,4 @@
-/** Running again: rewind of what failed, restart of anything. `spec.md` §2. */
+/** Running again: rewind of what failed, restart of anything. `docs/semantics.md` §2. */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

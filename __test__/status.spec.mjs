@@ -1,4 +1,4 @@
-/** What `getStatus`, `list` and `count` show: `spec.md` §1.2. */
+/** What `getStatus`, `list` and `count` show: `docs/semantics.md` §1.2. */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

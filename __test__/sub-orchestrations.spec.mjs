@@ -1,9 +1,19 @@
-/** Sub-orchestrations: what a parent gets of them. `spec.md` §2. */
+/** Sub-orchestrations: what a parent gets of them. `docs/semantics.md` §2. */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as df from 'durafn'
-import { complete, fail, openHub, PATIENCE_MS, run, startWaiting, waiting } from './support/hub.mjs'
+import {
+  complete,
+  fail,
+  openHub,
+  PATIENCE_MS,
+  run,
+  startWaiting,
+  tempStore,
+  until,
+  waiting,
+} from './support/hub.mjs'
 
 const timeoutMs = PATIENCE_MS
 
@@ -115,4 +125,38 @@ describe('a sub-orchestration', () => {
     })
     assert.equal(await complete(client, 'parent'), 'left 0')
   })
+})
+
+test('Task.all with concurrency starts at most that many, over a restart too', async (t) => {
+  const store = tempStore(t)
+  const code = (app) => {
+    app.orchestration('child', function* (context) {
+      return yield context.df.waitForExternalEvent('go')
+    })
+    app.orchestration('parent', async (context) => {
+      const ids = ['a', 'b', 'c', 'd']
+      const tasks = ids.map((id) => context.df.callSubOrchestrator('child', null, id))
+      return await context.df.Task.all(tasks, { concurrency: 2 })
+    })
+  }
+  let { client, close } = await openHub(t, code, { store })
+  const started = async () =>
+    (await client.list({ name: 'child' })).instances.map((i) => i.instanceId)
+  const id = await client.startNew('parent')
+  for (const child of ['a', 'b', 'c', 'd']) {
+    await waiting(client, child, ([wait]) => wait?.kind === 'event')
+    const ahead = { a: 'ab', b: 'abc', c: 'abcd', d: 'abcd' }[child]
+    await until(
+      'as many are started as may be',
+      async () => (await started()).length === ahead.length,
+    )
+    assert.equal((await started()).join(''), ahead)
+    if (child === 'b') {
+      await close()
+      ;({ client, close } = await openHub(t, code, { store }))
+    }
+    await client.raiseEvent(child, 'go', child)
+  }
+  const { output } = await client.waitForCompletion(id, { timeoutMs })
+  assert.deepEqual(output, ['a', 'b', 'c', 'd'])
 })

@@ -320,7 +320,7 @@ describe('Task.all with concurrency', () => {
       await ok(context, 2)
       await context.df.Task.all([old], { concurrency: 1 })
     },
-    'what is no activity': async (context) => {
+    'what is no call': async (context) => {
       await context.df.Task.all([context.df.createTimer(new Date())], { concurrency: 1 })
     },
     'a combination': async (context) => {

@@ -14,7 +14,13 @@ import { currentExecution, type Execution } from './execution.js'
 import { type Log, type LogFunction, type LogLevel, logFunction } from './log.js'
 import type { ActivityStart } from './protocol.js'
 import { type RetryPolicy, retryText } from './retry.js'
-import { type SingleTask, Task, type TaskCombinators, type TimerTask } from './task.js'
+import {
+  type SingleTask,
+  Task,
+  type TaskCombinators,
+  type TaskKind,
+  type TimerTask,
+} from './task.js'
 import type {
   ActivityContext,
   CallOptions,
@@ -157,7 +163,7 @@ class DurableContext implements DurableOrchestrationContext {
     const execution = this.execution
     execution.requireTurn('called waitForExternalEvent')
     const action = `{"waitForEvent":{"name":${quoteName(name, 'event name')}`
-    return execution.schedule(action, false) as never
+    return execution.schedule(action, 'wait') as never
   }
 
   createTimer(fireAt: Date): TimerTask {
@@ -192,7 +198,7 @@ function scheduleActivity(
   if (input !== undefined) {
     action += `,"input":${stringify(input, `input of activity '${name}'`, execution.limit)}`
   }
-  return scheduleWithRetry(execution, action, true, retry)
+  return scheduleWithRetry(execution, action, 'activity', retry)
 }
 
 function scheduleOrchestration(
@@ -210,19 +216,19 @@ function scheduleOrchestration(
   if (input !== undefined) {
     action += `,"input":${stringify(input, `input of orchestrator '${name}'`, execution.limit)}`
   }
-  return scheduleWithRetry(execution, action, false, retry)
+  return scheduleWithRetry(execution, action, 'orchestration', retry)
 }
 
 function scheduleWithRetry(
   execution: Execution,
   action: string,
-  isActivity: boolean,
+  kind: TaskKind,
   retry: RetryPolicy | null | undefined,
 ): SingleTask {
-  if (retry === undefined) return execution.schedule(action, isActivity)
+  if (retry === undefined) return execution.schedule(action, kind)
   // Checked before the task exists, as one that was refused must not be scheduled.
   const text = retryText(retry as RetryPolicy)
-  const task = execution.schedule(`${action},"retry":${text}`, isActivity)
+  const task = execution.schedule(`${action},"retry":${text}`, kind)
   task.hasRetry = true
   task.retryIf = retry?.retryIf ?? null
   return task

@@ -17,7 +17,7 @@ import { failureText } from './failure.js'
 import type { Log } from './log.js'
 import type { ExecutionStart, RawJson } from './protocol.js'
 import { type RetryPolicy, retryText } from './retry.js'
-import { FAILED, PENDING, SingleTask, TaskNode, TimerNode } from './task.js'
+import { FAILED, PENDING, SingleTask, type TaskKind, TaskNode, TimerNode } from './task.js'
 
 /** What an execution needs of its hub. */
 export interface Surroundings {
@@ -316,8 +316,8 @@ export class Execution {
   }
 
   /** Schedules a task. `action` is its text without the two closing braces. */
-  schedule(action: string, isActivity: boolean): SingleTask {
-    const task = new SingleTask(this, this.nextTaskId++, action, isActivity)
+  schedule(action: string, kind: TaskKind): SingleTask {
+    const task = new SingleTask(this, this.nextTaskId++, action, kind)
     this.open.set(task.id, task)
     this.actions.push(task)
     return task
@@ -325,7 +325,7 @@ export class Execution {
 
   scheduleTimer(fireAt: number): TimerNode {
     const action = `{"createTimer":{"fireAt":${fireAt}`
-    const task = new TimerNode(this, this.nextTaskId++, action, false)
+    const task = new TimerNode(this, this.nextTaskId++, action, 'wait')
     this.open.set(task.id, task)
     this.actions.push(task)
     return task

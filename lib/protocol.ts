@@ -118,7 +118,15 @@ export interface TurnOutcome {
 
 export type Action =
   | { callActivity: { name: string; input?: RawJson; retry?: Retry; group?: Group } }
-  | { callSubOrchestrator: { name: string; instanceId?: string; input?: RawJson; retry?: Retry } }
+  | {
+      callSubOrchestrator: {
+        name: string
+        instanceId?: string
+        input?: RawJson
+        retry?: Retry
+        group?: Group
+      }
+    }
   | { createTimer: { fireAt: number } }
   /** Makes no task. */
   | { cancelTimer: { task: number } }

@@ -79,8 +79,8 @@ export type AllTaskOf<T extends readonly AnyTask[]> = Task<
 /** How `Task.all` runs its members. */
 export interface AllOptions {
   /**
-   * How many of the members, which must be activities made in this same turn, the engine runs at a
-   * time. All are recorded as scheduled at once. Default: all together.
+   * How many of the members the engine runs at a time. They must all be activities, or all
+   * sub-orchestrations, made in this same turn. All are recorded as scheduled at once. Default: all together.
    */
   concurrency?: number
 }
@@ -213,24 +213,27 @@ export abstract class TaskNode implements AnyTask {
 }
 
 /** An activity, a sub-orchestration, a timer or a wait for an event. */
+/** What a single task is of. */
+export type TaskKind = 'activity' | 'orchestration' | 'wait'
+
 export class SingleTask extends TaskNode {
   readonly id: number
   /** The turn that made it, by number. */
   readonly turn: number
   /** Its action without the closing braces, until the end of that turn; then empty. */
   action: string
-  readonly isActivity: boolean
+  readonly kind: TaskKind
   isGrouped = false
   hasRetry = false
   retryIf: ((error: Error) => boolean) | null = null
   declare readonly execution: Execution
 
-  constructor(execution: Execution, id: number, action: string, isActivity: boolean) {
+  constructor(execution: Execution, id: number, action: string, kind: TaskKind) {
     super(execution)
     this.id = id
     this.turn = execution.turn
     this.action = action
-    this.isActivity = isActivity
+    this.kind = kind
   }
 
   withRetry(retryOptions: RetryPolicy): this {
@@ -349,15 +352,19 @@ function limitConcurrency(nodes: TaskNode[], options: AllOptions): void {
   const execution = executionOf(nodes)
   if (execution === null) return
   for (const node of nodes) {
-    if (node instanceof SingleTask && node.isActivity && execution.isUnsent(node)) {
-      if (!node.isGrouped) continue
+    if (!isGroupable(node, execution) || node.kind !== (nodes[0] as SingleTask).kind) {
+      throw new InvalidOption(
+        'Task.all with concurrency takes activities only, or sub-orchestrations only, that were made in this same turn, each in one such list: make the tasks and call Task.all before the next yield or await.',
+        { field: 'options.concurrency' },
+      )
     }
-    throw new InvalidOption(
-      'Task.all with concurrency takes activities only that were made in this same turn, each in one such list: make the tasks and call Task.all before the next yield or await.',
-      { field: 'options.concurrency' },
-    )
   }
   execution.group(nodes as SingleTask[], limit)
+}
+
+function isGroupable(node: TaskNode, execution: Execution): node is SingleTask {
+  if (!(node instanceof SingleTask) || node.kind === 'wait') return false
+  return execution.isUnsent(node) && !node.isGrouped
 }
 
 /** Combines tasks; the same as `context.df.Task`. */

@@ -1,7 +1,7 @@
 //! The reference model and SQLite, driven by the same seeded operations: equal outcomes, equal
 //! answers to every question and equal content after each step.
 //!
-//! The run goes on until every operation has come to every outcome that `spec` 1 names, so it cannot
+//! The run goes on until every operation has come to every outcome that `docs/semantics.md` §1 names, so it cannot
 //! pass by trying only what fails. It prints its seed; `DURAFN_SEED` chooses another one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests may fail loudly")]

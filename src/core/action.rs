@@ -9,7 +9,7 @@ use super::history::HistoryEvent;
 use super::retry::Retry;
 use super::{Name, Payload, TaskId, TimeMs};
 
-/// A bound on how many activities of one fan-out run at the same time.
+/// A bound on how many activities or sub-orchestrations of one fan-out run at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// Unique within the execution.
@@ -45,6 +45,8 @@ pub enum Action {
         input: Option<Payload>,
         /// How it is tried again.
         retry: Option<Retry>,
+        /// The fan-out it belongs to.
+        group: Option<Group>,
     },
     /// Wait until a time.
     CreateTimer {
@@ -76,7 +78,7 @@ impl Action {
             Self::CallActivity { name, input, retry, group } => {
                 HistoryEvent::TaskScheduled { task, name, input, retry, group }
             }
-            Self::CallSubOrchestrator { name, instance_id, input, retry } => {
+            Self::CallSubOrchestrator { name, instance_id, input, retry, group } => {
                 let chosen = instance_id.is_some();
                 let instance_id = instance_id.unwrap_or_else(fresh_id);
                 HistoryEvent::SubOrchestrationInstanceCreated {
@@ -86,6 +88,7 @@ impl Action {
                     chosen,
                     input,
                     retry,
+                    group,
                 }
             }
             Self::CreateTimer { fire_at } => HistoryEvent::TimerCreated { task, fire_at },
@@ -96,7 +99,7 @@ impl Action {
 
     /// Whether a replay that asks for this agrees with what is recorded: the same kind, the same
     /// name (without regard to case, as functions are found), the same chosen instance id. Inputs,
-    /// times and concurrency may differ (`spec` 3.5).
+    /// times and concurrency may differ (`docs/semantics.md` §3.5).
     #[must_use]
     pub fn agrees_with(&self, event: &HistoryEvent) -> bool {
         match (self, event) {

@@ -147,7 +147,7 @@ impl TurnCommit {
     }
 
     /// A turn that ends or continues the execution must have seen every event that was given to one
-    /// of its waits (`spec` 1.4).
+    /// of its waits (`docs/semantics.md` §1.4).
     ///
     /// # Errors
     /// `UnseenEvents`.

@@ -4,7 +4,7 @@
 //! one read back), and which event a message causes (`accept`). Must never: hold the user's code or
 //! know how it runs. Proved by the tests of `turn.rs` and by `tests/replay.rs`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use super::action::Group;
 use super::history::HistoryEvent;
@@ -95,6 +95,10 @@ pub struct Execution {
     open: BTreeMap<TaskId, OpenTask>,
     /// Open waits by folded name, oldest first.
     waits: HashMap<String, Vec<TaskId>>,
+    /// Sub-orchestrations of fan-outs with a bound, by group.
+    children: HashMap<u32, Children>,
+    /// Those of them that waited and may be started now.
+    released: Vec<TaskId>,
     /// Open activities with an attempt under way or due.
     runnable: usize,
     time_ms: TimeMs,
@@ -145,6 +149,19 @@ impl Execution {
             OpenTask::Activity(call) | OpenTask::Child { call, .. } => call.again_at,
             OpenTask::Event { .. } => None,
         }
+    }
+
+    /// Whether a sub-orchestration waits for others of its fan-out to end before it is started.
+    #[must_use]
+    pub fn waits_for_others(&self, task: TaskId) -> bool {
+        let Some(OpenTask::Child { call, .. }) = self.open.get(&task) else { return false };
+        let children = call.group.and_then(|group| self.children.get(&group.id));
+        children.is_some_and(|children| children.waiting.contains(&task))
+    }
+
+    /// Sub-orchestrations that waited for others and may be started now, since the last time.
+    pub fn take_released(&mut self) -> Vec<TaskId> {
+        std::mem::take(&mut self.released)
     }
 
     /// Whether an activity is under way or due, which nothing in the store but history tells.
@@ -247,8 +264,11 @@ impl Execution {
                 self.runnable += 1;
                 self.add_call(*task, event);
             }
-            HistoryEvent::SubOrchestrationInstanceCreated { task, .. } => {
+            HistoryEvent::SubOrchestrationInstanceCreated { task, group, .. } => {
                 self.add_call(*task, event);
+                if let Some(group) = group {
+                    self.children.entry(group.id).or_default().add(*task, group.limit);
+                }
             }
             HistoryEvent::TimerCreated { task, fire_at } => {
                 self.add(*task, OpenTask::Timer { fire_at: *fire_at });
@@ -302,9 +322,10 @@ impl Execution {
                 chosen,
                 input,
                 retry,
+                group,
                 ..
             } => OpenTask::Child {
-                call: call(name, input, retry, None),
+                call: call(name, input, retry, *group),
                 instance_id: instance_id.clone(),
                 chosen: *chosen,
             },
@@ -354,6 +375,13 @@ impl Execution {
     fn close(&mut self, task: TaskId) {
         match self.open.remove(&task) {
             Some(OpenTask::Activity(call)) if call.again_at.is_none() => self.runnable -= 1,
+            Some(OpenTask::Child { call, .. }) => {
+                if let Some(children) =
+                    call.group.and_then(|group| self.children.get_mut(&group.id))
+                {
+                    self.released.extend(children.remove(task));
+                }
+            }
             Some(OpenTask::Event { name, .. }) => {
                 let folded = fold_name(&name);
                 if let Some(waits) = self.waits.get_mut(&folded) {
@@ -365,6 +393,32 @@ impl Execution {
             }
             _ => {}
         }
+    }
+}
+
+/// The open sub-orchestrations of a fan-out with a bound. Which of them wait follows from history
+/// alone, so a replay finds the same. One keeps its place while it waits for another attempt.
+#[derive(Debug, Clone, Default)]
+struct Children {
+    started: HashSet<TaskId>,
+    waiting: VecDeque<TaskId>,
+}
+
+impl Children {
+    fn add(&mut self, task: TaskId, limit: u32) {
+        if self.started.len() < limit.max(1) as usize {
+            self.started.insert(task);
+        } else {
+            self.waiting.push_back(task);
+        }
+    }
+
+    /// One has ended: the one that takes its place.
+    fn remove(&mut self, task: TaskId) -> Option<TaskId> {
+        self.started.remove(&task);
+        let next = self.waiting.pop_front()?;
+        self.started.insert(next);
+        Some(next)
     }
 }
 

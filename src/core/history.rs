@@ -140,6 +140,9 @@ pub enum HistoryEvent {
         /// How it is tried again.
         #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
         retry: Option<Retry>,
+        /// The fan-out that bounds its concurrency.
+        #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
+        group: Option<Group>,
     },
     /// A sub-orchestration returned.
     SubOrchestrationInstanceCompleted {

@@ -1,6 +1,6 @@
 //! Instance ids and names: what is allowed, and how names are compared.
 //!
-//! Owns: the rules of `spec` 1.1 for ids, and the one folding of names. Must never: make an id.
+//! Owns: the rules of `docs/semantics.md` §1.1 for ids, and the one folding of names. Must never: make an id.
 //! Proved by the tests below.
 
 use super::error::{Error, ErrorCode};

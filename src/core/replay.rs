@@ -3,7 +3,7 @@
 //!
 //! Owns: which turns the code is taken through, in what order, and what it must ask for in each.
 //! Must never: let a turn pass whose requests differ in kind, name, chosen id or order, or that ends
-//! where the recorded one went on (`spec` 3.5). Proved by the tests below and `tests/replay.rs`.
+//! where the recorded one went on (`docs/semantics.md` §3.5). Proved by the tests below and `tests/replay.rs`.
 
 use std::collections::VecDeque;
 
@@ -101,6 +101,8 @@ impl Replay {
                     asked.push((first + offset, event));
                 }
             }
+            // What came free was started by the turn that is replayed.
+            execution.take_released();
             if begins || !resolutions.is_empty() {
                 turns.push(ReplayTurn { time_ms, resolutions });
                 self.expected.push_back(ExpectedTurn { asked, end: self.position });

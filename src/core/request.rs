@@ -1,6 +1,6 @@
 //! What callers may ask of a hub, and what the answer is, given what the store says.
 //!
-//! Owns: the rules of `spec` 1 as pure decisions. Must never: read or write a row: a decision is made
+//! Owns: the rules of `docs/semantics.md` §1 as pure decisions. Must never: read or write a row: a decision is made
 //! from a head and carried out by `provider::transaction`. Proved by `tests/conformance.rs`.
 
 use serde::{Deserialize, Serialize};

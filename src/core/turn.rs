@@ -238,6 +238,12 @@ impl Turn {
             commit.note(&event, execution);
             events.push(event);
         }
+        let released = execution.take_released();
+        if outcome.end.is_none() {
+            for task in released {
+                commit.start_child(task, execution);
+            }
+        }
         match &outcome.end {
             Some(End::Complete { .. }) => events.push(HistoryEvent::ExecutionCompleted {}),
             Some(End::Fail { .. }) => events.push(HistoryEvent::ExecutionFailed {}),
@@ -260,29 +266,15 @@ impl TurnCommit {
                 self.timers_cleared.push(*task);
                 match execution.task(*task) {
                     Some(OpenTask::Activity(_)) => self.activities.push(*task),
-                    Some(OpenTask::Child { call, instance_id, .. }) => {
-                        self.children.push(ChildStart {
-                            task: *task,
-                            name: call.name.clone(),
-                            instance_id: instance_id.clone(),
-                            input: call.input.clone(),
-                        });
-                    }
+                    Some(OpenTask::Child { .. }) => self.start_child(*task, execution),
                     _ => {}
                 }
             }
-            HistoryEvent::SubOrchestrationInstanceCreated {
-                task,
-                name,
-                instance_id,
-                input,
-                ..
-            } => self.children.push(ChildStart {
-                task: *task,
-                name: name.clone(),
-                instance_id: instance_id.clone(),
-                input: input.clone(),
-            }),
+            HistoryEvent::SubOrchestrationInstanceCreated { task, .. }
+                if !execution.waits_for_others(*task) =>
+            {
+                self.start_child(*task, execution);
+            }
             HistoryEvent::TaskFailed { task, again_at: Some(at), .. }
             | HistoryEvent::SubOrchestrationInstanceFailed { task, again_at: Some(at), .. }
             | HistoryEvent::TimerCreated { task, fire_at: at } => {
@@ -292,6 +284,17 @@ impl TurnCommit {
             HistoryEvent::TimerCanceled { task } => self.cancel_timer(*task),
             HistoryEvent::EventAwaited { name, .. } => self.waits_opened.push(fold_name(name)),
             _ => {}
+        }
+    }
+
+    fn start_child(&mut self, task: TaskId, execution: &Execution) {
+        if let Some(OpenTask::Child { call, instance_id, .. }) = execution.task(task) {
+            self.children.push(ChildStart {
+                task,
+                name: call.name.clone(),
+                instance_id: instance_id.clone(),
+                input: call.input.clone(),
+            });
         }
     }
 

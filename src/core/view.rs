@@ -1,6 +1,6 @@
 //! Status and history of an instance, as a caller sees them.
 //!
-//! Owns: the fields of `spec` 1.2 and the order of the history view. Must never: be stored.
+//! Owns: the fields of `docs/semantics.md` §1.2 and the order of the history view. Must never: be stored.
 //! Proved by `tests/replay.rs` and `__test__/status.spec.mjs`.
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use super::{Payload, TaskId, TimeMs};
 /// What `getStatus` and listings give.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are those of InstanceRow and of spec 1.2")]
+#[expect(missing_docs, reason = "the fields are those of InstanceRow and of docs/semantics.md")]
 pub struct StatusView {
     pub instance_id: String,
     pub name: String,
@@ -45,7 +45,7 @@ pub struct StatusView {
 /// What an open instance waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
-#[expect(missing_docs, reason = "the fields are those of spec 1.2")]
+#[expect(missing_docs, reason = "the fields are those of docs/semantics.md")]
 pub enum WaitingFor {
     Event { name: String, since: TimeMs },
     Timer { fire_at: TimeMs },

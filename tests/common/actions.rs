@@ -30,12 +30,30 @@ pub(crate) fn call_in_group(name: &str, group: Group) -> Action {
 
 pub(crate) fn child(name: &str, id: Option<&str>) -> Action {
     let instance_id = id.map(str::to_owned);
-    Action::CallSubOrchestrator { name: name.into(), instance_id, input: None, retry: None }
+    Action::CallSubOrchestrator {
+        name: name.into(),
+        instance_id,
+        input: None,
+        retry: None,
+        group: None,
+    }
+}
+
+pub(crate) fn child_in_group(name: &str, id: &str, group: Group) -> Action {
+    let instance_id = Some(id.to_owned());
+    let (input, retry, group) = (None, None, Some(group));
+    Action::CallSubOrchestrator { name: name.into(), instance_id, input, retry, group }
 }
 
 pub(crate) fn child_retried(name: &str, id: Option<&str>, retry: Retry) -> Action {
     let instance_id = id.map(str::to_owned);
-    Action::CallSubOrchestrator { name: name.into(), instance_id, input: None, retry: Some(retry) }
+    Action::CallSubOrchestrator {
+        name: name.into(),
+        instance_id,
+        input: None,
+        retry: Some(retry),
+        group: None,
+    }
 }
 
 pub(crate) fn timer(fire_at: TimeMs) -> Action {

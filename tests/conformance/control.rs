@@ -1,4 +1,4 @@
-//! Terminate, suspend, resume: `spec` 1.3.
+//! Terminate, suspend, resume: `docs/semantics.md` §1.3.
 
 use durafn::core::commit::{Refusal, TurnVerdict};
 use durafn::core::error::ErrorCode;

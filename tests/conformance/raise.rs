@@ -1,4 +1,4 @@
-//! Events: `spec` 1.4.
+//! Events: `docs/semantics.md` §1.4.
 
 use durafn::core::error::ErrorCode;
 use durafn::core::request::DiscardReason;

@@ -1,4 +1,4 @@
-//! Starts: `spec` 1.1.
+//! Starts: `docs/semantics.md` §1.1.
 
 use durafn::core::error::ErrorCode;
 use durafn::core::request::{Answer, Command, OnConflict, StartSpec};

@@ -1,4 +1,4 @@
-//! What has happened: every operation, and every outcome of `spec` 1 and of a turn.
+//! What has happened: every operation, and every outcome of `docs/semantics.md` §1 and of a turn.
 
 use std::collections::BTreeSet;
 

@@ -1,11 +1,13 @@
 //! Turns without failures: fresh, one after the other, fanned out, continued as new.
 
-use durafn::core::commit::End;
+use durafn::core::action::Group;
+use durafn::core::commit::{End, TurnCommit};
 use durafn::core::message::Delivery;
 
 use super::run::{Run, events, open};
 use crate::common::actions::{
-    asks, call, call_with, child, child_completed, completed, continues, nothing, returns,
+    asks, call, call_with, child, child_completed, child_in_group, completed, continues, nothing,
+    returns,
 };
 
 #[test]
@@ -49,6 +51,26 @@ fn members_of_a_fan_out_resolve_in_the_order_of_their_results() {
     let (again, turns) = run.replay(10);
     assert_eq!(turns[1].resolutions.len(), 2);
     assert_eq!(open(&again), open(&run.execution));
+}
+
+#[test]
+fn sub_orchestrations_of_a_bounded_fan_out_start_as_others_end() {
+    let started = |commit: &TurnCommit| -> Vec<String> {
+        commit.children.iter().map(|child| child.instance_id.clone()).collect()
+    };
+    let group = Group { id: 0, limit: 2 };
+    let mut run = Run::new();
+    run.told(1, &[]);
+    let ids = ["a", "b", "c", "d"];
+    let first = run.does(asks(ids.map(|id| child_in_group("f", id, group))));
+    assert_eq!(started(&first), ["a", "b"]);
+    run.told(2, &[child_completed(1, &1)]);
+    assert_eq!(started(&run.does(nothing())), ["c"]);
+    let (mut again, _) = run.replay(10);
+    assert!(again.waits_for_others(3) && !again.waits_for_others(2));
+    assert!(again.take_released().is_empty(), "what came free was started then");
+    run.told(3, &[child_completed(0, &0), child_completed(2, &2)]);
+    assert_eq!(started(&run.does(nothing())), ["d"]);
 }
 
 #[test]
