@@ -44,13 +44,13 @@ export type RaiseEventOutcome =
 /** How long to wait. */
 export interface WaitForCompletionOptions {
   /** Milliseconds to wait, of any length. Default: no end. */
-  timeoutMs?: number
+  timeoutMs?: number | undefined
 }
 
 /** How an instance is restarted; a boolean in its place is its `withNewInstanceId`. */
 export interface RestartOptions {
   /** Whether the new instance gets an id of its own. Default true; false needs the old one ended. */
-  withNewInstanceId?: boolean
+  withNewInstanceId?: boolean | undefined
 }
 
 /** A page of instances. */

@@ -56,45 +56,45 @@ export interface StartRequest extends StartNewOptions {
 /** How far `terminate`, `suspend` and `resume` reach. */
 export interface RecursiveOptions {
   /** Whether to reach the sub-orchestrations too. Default false. */
-  recursive?: boolean
+  recursive?: boolean | undefined
 }
 
 /** What a status shows. */
 export interface GetStatusOptions {
   /** Whether to show an instance that has not begun to run. Default false: null for one. */
-  pending?: boolean
+  pending?: boolean | undefined
   /** Whether to give the history. Default false. */
-  showHistory?: boolean
+  showHistory?: boolean | undefined
   /** Whether the events of the history have their results. Default false. */
-  showHistoryOutput?: boolean
+  showHistoryOutput?: boolean | undefined
   /** Whether to give the input, of the instance and of the events of the history. Default true. */
-  showInput?: boolean
+  showInput?: boolean | undefined
 }
 
 /** Which instances; a filter that is left out lets all pass. */
 export interface OrchestrationFilter {
   /** The orchestrator's name, matched without regard to case. */
-  name?: string
+  name?: string | undefined
   /** What the id begins with; case counts. */
-  idPrefix?: string
+  idPrefix?: string | undefined
   /** One status or several; an empty list lets all pass. */
-  runtimeStatus?: OrchestrationRuntimeStatus | readonly OrchestrationRuntimeStatus[]
+  runtimeStatus?: OrchestrationRuntimeStatus | readonly OrchestrationRuntimeStatus[] | undefined
   /** Scheduled then or later. */
-  createdFrom?: Date
+  createdFrom?: Date | undefined
   /** Scheduled then or earlier. */
-  createdTo?: Date
+  createdTo?: Date | undefined
   /** The name durable-functions has for `createdFrom`. */
-  createdTimeFrom?: Date
+  createdTimeFrom?: Date | undefined
   /** The name durable-functions has for `createdTo`. */
-  createdTimeTo?: Date
+  createdTimeTo?: Date | undefined
 }
 
 /** Which instances, and which page of them. */
 export interface ListOptions extends OrchestrationFilter {
   /** How many at most, 1 to 1,000. Default 100. */
-  top?: number
+  top?: number | undefined
   /** The `cursor` of the page before. */
-  cursor?: string | null
+  cursor?: string | null | undefined
 }
 
 const START_KEYS = ['instanceId', 'input', 'onConflict']

@@ -82,7 +82,7 @@ export interface AllOptions {
    * How many of the members the engine runs at a time. They must all be activities, or all
    * sub-orchestrations, made in this same turn. All are recorded as scheduled at once. Default: all together.
    */
-  concurrency?: number
+  concurrency?: number | undefined
 }
 
 /** `Task.all` and `Task.any`, also found as `context.df.Task`. */

@@ -21,7 +21,7 @@ pub enum ErrorCode {
     InstanceEnded,
     /// The instance has not ended, which the call needs.
     InstanceNotEnded,
-    /// The instance is not suspended, or is already.
+    /// An instance id that breaks the rules for ids.
     InvalidInstanceId,
     /// A function or event name that is empty, too long or holds control characters.
     InvalidName,

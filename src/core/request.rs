@@ -247,8 +247,8 @@ pub fn check_start(spec: &StartSpec, hub: &HubFacts<'_>) -> Result<(), Error> {
         return Err(Error::new(
             ErrorCode::NotRegistered,
             format!(
-                "No orchestrator named '{}' is registered. Register it with app.orchestration() \
-                 before the hub is opened, or check the spelling.",
+                "No orchestrator named '{}' is registered. Register it with app.orchestration(), \
+                 or check the spelling.",
                 spec.name
             ),
         ));

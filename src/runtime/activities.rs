@@ -47,6 +47,8 @@ pub struct Activities {
     running: HashMap<RunId, DueActivity>,
     uses: HashMap<Bound, Use>,
     next_run: RunId,
+    /// Something was taken back since the last start.
+    taken_back: bool,
     drained: bool,
 }
 
@@ -61,6 +63,7 @@ impl Activities {
             running: HashMap::new(),
             uses: HashMap::new(),
             next_run: 1,
+            taken_back: false,
             drained: false,
         }
     }
@@ -87,15 +90,22 @@ impl Activities {
     /// Starts what there is room for.
     pub fn start(&mut self) -> Vec<(RunId, DueActivity)> {
         let mut started = Vec::new();
+        self.wake_where_room_is();
         while !self.drained && self.running.len() < self.hub_limit {
             let Some(activity) = self.due.pop_front() else {
                 break;
             };
             let bounds = self.bounds(&activity);
-            if let Some((full, _)) = bounds.iter().find(|(bound, limit)| {
+            let is_full = |(bound, limit): &(Bound, usize)| {
                 self.uses.get(bound).is_some_and(|used| used.running >= *limit)
-            }) {
-                self.uses.entry(full.clone()).or_default().waiting.push_back(activity);
+            };
+            if let Some(full) = bounds.iter().position(is_full) {
+                let (bound, _) = &bounds[full];
+                self.uses.entry(bound.clone()).or_default().waiting.push_back(activity);
+                // What it does not take of its other bounds is there for the next.
+                for (bound, limit) in bounds.iter().filter(|(other, _)| other != bound) {
+                    wake(self.uses.get_mut(bound), *limit, &mut self.due);
+                }
                 continue;
             }
             for (bound, _) in bounds {
@@ -107,6 +117,18 @@ impl Activities {
             started.push((run, activity));
         }
         started
+    }
+
+    /// What was taken back may have been what the room of a bound was for.
+    fn wake_where_room_is(&mut self) {
+        if !std::mem::take(&mut self.taken_back) {
+            return;
+        }
+        let firsts = self.uses.values().filter_map(|used| used.waiting.front());
+        let bounds: Vec<_> = firsts.flat_map(|first| self.bounds(first)).collect();
+        for (bound, limit) in bounds {
+            wake(self.uses.get_mut(&bound), limit, &mut self.due);
+        }
     }
 
     /// A run has ended: who it was for, or `None` if it was given up.
@@ -133,6 +155,7 @@ impl Activities {
         let of = |activity: &DueActivity| {
             activity.key == key && exec.is_none_or(|exec| activity.exec == exec)
         };
+        self.taken_back = true;
         self.due.retain(|activity| !of(activity));
         for used in self.uses.values_mut() {
             used.waiting.retain(|activity| !of(activity));
@@ -155,6 +178,7 @@ impl Activities {
             }
             stays
         };
+        self.taken_back = true;
         self.due.retain(&mut keep);
         for used in self.uses.values_mut() {
             used.waiting.retain(&mut keep);
@@ -181,6 +205,15 @@ impl Activities {
             bounds.push((bound, group.limit.max(1) as usize));
         }
         bounds
+    }
+}
+
+/// Makes as many due as the bound has room for.
+fn wake(used: Option<&mut Use>, limit: usize, due: &mut VecDeque<DueActivity>) {
+    let Some(used) = used else { return };
+    let room = limit.saturating_sub(used.running).min(used.waiting.len());
+    for activity in used.waiting.drain(..room).rev() {
+        due.push_front(activity);
     }
 }
 
@@ -236,6 +269,35 @@ mod tests {
         assert!(activities.end(run).is_none());
         activities.push(due(1, "a", None));
         assert_eq!(activities.start().len(), 1);
+    }
+
+    #[test]
+    fn room_that_one_cannot_take_is_for_the_next() {
+        let mut activities = Activities::new(10);
+        activities.register(&[RegisteredActivity { name: "A".into(), max_concurrency: Some(1) }]);
+        let group = Some(Group { id: 7, limit: 1 });
+        for (task, name, group) in
+            [(0, "a", None), (1, "b", group), (2, "a", group), (3, "a", None)]
+        {
+            activities.push(due(task, name, group));
+        }
+        let first = activities.start();
+        assert_eq!(tasks(&first), [0, 1]);
+        activities.end(first[0].0);
+        assert_eq!(tasks(&activities.start()), [3], "2 waits for its group");
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_its_room_to_the_next() {
+        let mut activities = Activities::new(10);
+        activities.register(&[RegisteredActivity { name: "A".into(), max_concurrency: Some(1) }]);
+        for key in 1..=3 {
+            activities.push(DueActivity { key, ..due(0, "a", None) });
+        }
+        let first = activities.start()[0].0;
+        activities.end(first);
+        assert_eq!(activities.retract(2), [0]);
+        assert_eq!(activities.start()[0].1.key, 3);
     }
 
     #[test]

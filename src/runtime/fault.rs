@@ -37,5 +37,5 @@ pub fn caller_error(error: &ProviderError) -> Error {
         ProviderErrorKind::Invalid => (ErrorCode::InvalidOption, ""),
         ProviderErrorKind::Permanent => (ErrorCode::Internal, ""),
     };
-    Error::new(code, format!("{} {remedy}", error.message).trim_end().to_owned())
+    Error::new(code, format!("{}. {remedy}", error.message).trim_end().to_owned())
 }

@@ -233,6 +233,9 @@ impl StoreThread {
         match self.transact(&batch) {
             Ok(done) => {
                 self.retry_after = Duration::ZERO;
+                // What others had written before this transaction is told before its outcomes: a turn
+                // in it may have consumed such a message.
+                self.look(false);
                 self.report(batch, done);
                 true
             }

@@ -62,7 +62,8 @@ impl Timers {
     /// How long until there is something to do, in milliseconds.
     #[must_use]
     pub fn next_in(&self, now_ms: TimeMs) -> TimeMs {
-        let horizon = self.read_until - TIMER_HORIZON_MS / 2;
+        // While the store is read, its answer wakes the hub.
+        let horizon = self.reading.unwrap_or(self.read_until) - TIMER_HORIZON_MS / 2;
         let first = self.due.first().map_or(horizon, |row| row.fire_at.min(horizon));
         (first - now_ms).max(0)
     }

@@ -136,9 +136,16 @@ fn recognise(conn: &Connection) -> Result<usize> {
         Ok(found.unwrap_or_default())
     };
     let refused = |kind, cause: String| Err(ProviderError::new(kind, operation, cause));
-    let application = number("PRAGMA application_id")?;
-    let version = number("PRAGMA user_version")?;
-    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    // Of one state: another process may be making the tables right now.
+    Sql(conn).run(operation, "BEGIN", [])?;
+    let found = [
+        number("PRAGMA application_id"),
+        number("PRAGMA user_version"),
+        number("SELECT count(*) FROM sqlite_schema"),
+    ];
+    Sql(conn).run(operation, "ROLLBACK", [])?;
+    let [application, version, tables] = found;
+    let (application, version, tables) = (application?, version?, tables?);
     let known = MIGRATIONS.len();
     match (application, usize::try_from(version)) {
         (APPLICATION_ID, Ok(version)) if version <= known => Ok(version),
