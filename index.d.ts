@@ -51,7 +51,7 @@ export declare interface AllOptions {
      * How many of the members the engine runs at a time. They must all be activities, or all
      * sub-orchestrations, made in this same turn. All are recorded as scheduled at once. Default: all together.
      */
-    concurrency?: number;
+    concurrency?: number | undefined;
 }
 
 /** What `Task.all` gives. */
@@ -584,13 +584,13 @@ export declare type GeneratorHandler<TInput = unknown, TResult = unknown> = (con
 /** What a status shows. */
 export declare interface GetStatusOptions {
     /** Whether to show an instance that has not begun to run. Default false: null for one. */
-    pending?: boolean;
+    pending?: boolean | undefined;
     /** Whether to give the history. Default false. */
-    showHistory?: boolean;
+    showHistory?: boolean | undefined;
     /** Whether the events of the history have their results. Default false. */
-    showHistoryOutput?: boolean;
+    showHistoryOutput?: boolean | undefined;
     /** Whether to give the input, of the instance and of the events of the history. Default true. */
-    showInput?: boolean;
+    showInput?: boolean | undefined;
 }
 
 /** The hub or client was closed. */
@@ -687,9 +687,9 @@ export declare interface LimitOptions {
 /** Which instances, and which page of them. */
 export declare interface ListOptions extends OrchestrationFilter {
     /** How many at most, 1 to 1,000. Default 100. */
-    top?: number;
+    top?: number | undefined;
     /** The `cursor` of the page before. */
-    cursor?: string | null;
+    cursor?: string | null | undefined;
 }
 
 /**
@@ -828,19 +828,19 @@ export declare interface OrchestrationDefinition<TInput = unknown, TResult = unk
 /** Which instances; a filter that is left out lets all pass. */
 export declare interface OrchestrationFilter {
     /** The orchestrator's name, matched without regard to case. */
-    name?: string;
+    name?: string | undefined;
     /** What the id begins with; case counts. */
-    idPrefix?: string;
+    idPrefix?: string | undefined;
     /** One status or several; an empty list lets all pass. */
-    runtimeStatus?: OrchestrationRuntimeStatus | readonly OrchestrationRuntimeStatus[];
+    runtimeStatus?: OrchestrationRuntimeStatus | readonly OrchestrationRuntimeStatus[] | undefined;
     /** Scheduled then or later. */
-    createdFrom?: Date;
+    createdFrom?: Date | undefined;
     /** Scheduled then or earlier. */
-    createdTo?: Date;
+    createdTo?: Date | undefined;
     /** The name durable-functions has for `createdFrom`. */
-    createdTimeFrom?: Date;
+    createdTimeFrom?: Date | undefined;
     /** The name durable-functions has for `createdTo`. */
-    createdTimeTo?: Date;
+    createdTimeTo?: Date | undefined;
 }
 
 /** The name durable-functions has for a generator function, to annotate one with. */
@@ -960,7 +960,7 @@ export declare type RaiseEventOutcome =
 /** How far `terminate`, `suspend` and `resume` reach. */
 export declare interface RecursiveOptions {
     /** Whether to reach the sub-orchestrations too. Default false. */
-    recursive?: boolean;
+    recursive?: boolean | undefined;
 }
 
 /** The name durable-functions has for it. */
@@ -986,7 +986,7 @@ export declare interface RegisteredOrchestrationTask<TResult = unknown> extends 
 /** How an instance is restarted; a boolean in its place is its `withNewInstanceId`. */
 export declare interface RestartOptions {
     /** Whether the new instance gets an id of its own. Default true; false needs the old one ended. */
-    withNewInstanceId?: boolean;
+    withNewInstanceId?: boolean | undefined;
 }
 
 /** After how many milliseconds from its end an instance is purged; one left out: never. */
@@ -1237,7 +1237,7 @@ export declare class UnsupportedPlatform extends DurableError {
 /** How long to wait. */
 export declare interface WaitForCompletionOptions {
     /** Milliseconds to wait, of any length. Default: no end. */
-    timeoutMs?: number;
+    timeoutMs?: number | undefined;
 }
 
 /** What `yield*` gives of a task. */

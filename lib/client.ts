@@ -392,7 +392,7 @@ export class DurableClient {
 }
 
 /** Only the listing shows pending instances by itself. */
-function isHidden(row: StatusRow, parts: Required<GetStatusOptions>): boolean {
+function isHidden(row: StatusRow, parts: { [K in keyof GetStatusOptions]-?: boolean }): boolean {
   return row.status === 'Pending' && !parts.pending
 }
 

@@ -207,7 +207,7 @@ export function raiseRequest(
 }
 
 /** Options of `getStatus`, checked and complete. */
-export function getOptions(given: unknown): Required<GetStatusOptions> {
+export function getOptions(given: unknown): { [K in keyof GetStatusOptions]-?: boolean } {
   const where = 'options'
   const known = ['pending', 'showHistory', 'showHistoryOutput', 'showInput']
   const options = optionsOf(given ?? undefined, where, known)
@@ -219,7 +219,10 @@ export function getOptions(given: unknown): Required<GetStatusOptions> {
   }
 }
 
-export function getRequest(instanceId: unknown, options: Required<GetStatusOptions>): RawJson {
+export function getRequest(
+  instanceId: unknown,
+  options: { [K in keyof GetStatusOptions]-?: boolean },
+): RawJson {
   const fields = objectText({
     instanceId: quoteInstanceId(instanceId),
     pending: options.pending ? 'true' : null,
