@@ -5,104 +5,33 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
+use crate::core::TimeMs;
 use crate::core::error::{Error, ErrorCode};
 use crate::core::ids::fold_name;
 use crate::core::limits;
 use crate::core::request::{self, Command, Control, HubSettings};
 use crate::core::view::StatusView;
-use crate::core::{InstanceKey, TimeMs};
 use crate::provider::sqlite::{self, SqliteOptions, SqliteProvider};
 use crate::provider::transaction::{Effect, Outcome, Work};
-use crate::provider::{Arrivals, Loaded, Page, Provider, ProviderError, TimerRow};
+use crate::provider::{Arrivals, Page};
 
 use super::clock;
 use super::dispatcher::{Dispatcher, DispatcherOptions, Step};
 use super::entropy::SystemEntropy;
 use super::fault::caller_error;
+use super::opening::serve_store;
+use super::outbox::{Event, Opened, Outbox};
 use super::protocol::{
-    ControlRequest, Durability, EngineInfo, EngineOptions, Inbound, LogEntry, LogLevel, Registered,
-    Reply, Request, RequestId, Role,
+    ControlRequest, EngineOptions, Inbound, LogEntry, LogLevel, Registered, Reply, Request,
+    RequestId, Role,
 };
 use super::reader::{self, ReadRequest};
-use super::store::{StoreMessage, StoreThread, Ticket};
+use super::store::{StoreMessage, Ticket};
 use super::waiters::Waiters;
-
-/// What a thread tells the hub.
-#[derive(Debug)]
-pub enum Event {
-    /// The store is open.
-    Opened(Box<Opened>),
-    /// It could not be opened.
-    NotOpened(Error),
-    /// Work of the dispatcher's was done.
-    Done(Work, Outcome),
-    /// Work of the dispatcher's can never be done.
-    Unwritable(Work, Error),
-    /// A caller's command was done.
-    Answer(RequestId, Outcome),
-    /// A caller's answer.
-    Reply(Reply),
-    /// A consequence of a transaction.
-    Effect(Effect),
-    /// What other processes wrote, or what stood in the store at the open.
-    Arrived(Arrivals, bool),
-    /// An instance was read.
-    Loaded(InstanceKey, Box<Result<Option<Loaded>, ProviderError>>),
-    /// An instance that a caller waits for was read.
-    Watched(String, Result<Option<Box<StatusView>>, Error>),
-    /// Timers were read.
-    Timers(Result<(TimeMs, Vec<TimerRow>), String>),
-    /// Something for the log.
-    Trouble(String),
-    /// The hub cannot go on.
-    Fatal(Error),
-    /// The store is closed.
-    Closed(RequestId),
-}
-
-/// See [`Event::Opened`].
-#[derive(Debug)]
-pub struct Opened {
-    info: EngineInfo,
-    /// Where reads go; without it, they go to the store thread.
-    reads: Option<Sender<ReadRequest>>,
-}
-
-/// Events on their way to the JavaScript thread.
-pub struct Outbox {
-    events: Mutex<Vec<Event>>,
-    signalled: AtomicBool,
-    wake: Box<dyn Fn() + Send + Sync>,
-}
-
-impl Outbox {
-    /// `wake` is called when there is something, at most once until it has been taken.
-    #[must_use]
-    pub fn new(wake: Box<dyn Fn() + Send + Sync>) -> Self {
-        Self { events: Mutex::new(Vec::new()), signalled: AtomicBool::new(false), wake }
-    }
-
-    /// Adds events, in order.
-    pub fn push(&self, events: impl IntoIterator<Item = Event>) {
-        let mut waiting = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.extend(events);
-        let any = !waiting.is_empty();
-        drop(waiting);
-        if any && !self.signalled.swap(true, Ordering::AcqRel) {
-            (self.wake)();
-        }
-    }
-
-    fn take(&self) -> Vec<Event> {
-        self.signalled.store(false, Ordering::Release);
-        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// How often a client looks whether an instance that somebody waits for has ended.
 const WATCH_MS: TimeMs = 20;
@@ -142,7 +71,7 @@ impl Hub {
         let (thread_options, thread_settings) = (options.clone(), settings.clone());
         let thread_outbox = Arc::clone(&outbox);
         std::thread::Builder::new().name("durafn-store".to_owned()).spawn(move || {
-            let run = || store_thread(&thread_options, thread_settings, inbox, &thread_outbox);
+            let run = || serve_store(&thread_options, thread_settings, inbox, &thread_outbox);
             if catch_unwind(AssertUnwindSafe(run)).is_err() {
                 let message = "The store thread of durafn panicked; the hub is closed.";
                 thread_outbox.push([Event::Fatal(Error::new(ErrorCode::Internal, message))]);
@@ -548,71 +477,4 @@ fn command_of(request: Request) -> Result<Command, Request> {
 fn control(control: Control, request: ControlRequest) -> Command {
     let ControlRequest { instance_id, reason, recursive } = request;
     Command::Control { instance_id, control, reason, recursive }
-}
-
-/// Opens the store and serves it.
-fn store_thread(
-    options: &EngineOptions,
-    settings: HubSettings,
-    inbox: Receiver<StoreMessage>,
-    outbox: &Arc<Outbox>,
-) {
-    match open_store(options, settings, outbox) {
-        Err(error) => outbox.push([Event::NotOpened(caller_error(&error))]),
-        Ok((provider, epoch, settings, opened)) => {
-            outbox.push([Event::Opened(Box::new(opened))]);
-            let entropy = Box::new(SystemEntropy);
-            let outbox = Arc::clone(outbox);
-            StoreThread::new(provider, epoch, settings, options.retention, entropy, inbox, outbox)
-                .run();
-        }
-    }
-}
-
-type OpenStore = (Box<dyn Provider>, Option<i64>, HubSettings, Opened);
-
-fn open_store(
-    options: &EngineOptions,
-    mut settings: HubSettings,
-    outbox: &Arc<Outbox>,
-) -> Result<OpenStore, ProviderError> {
-    let worker = options.role == Role::Worker;
-    let mut provider: Box<dyn Provider> = Box::new(SqliteProvider::open(&SqliteOptions {
-        path: options.path.as_ref().map(PathBuf::from),
-        hub_name: options.hub_name.clone(),
-        relaxed: options.durability == Durability::Relaxed,
-        role: if worker { sqlite::Role::Worker } else { sqlite::Role::Client },
-    })?);
-    let mut ownership = None;
-    if worker {
-        ownership = Some(provider.acquire()?);
-    }
-    let epoch = ownership.as_ref().map(|ownership| ownership.epoch);
-    provider.transaction(epoch, &mut |rows| {
-        if worker {
-            rows.put_settings(&settings)
-        } else {
-            settings = rows.settings()?;
-            Ok(())
-        }
-    })?;
-    let reads = match provider.reader()? {
-        None => None,
-        Some(view) => {
-            let (sender, receiver) = channel();
-            reader::spawn(view, receiver, Arc::clone(outbox)).map_err(|error| {
-                let kind = crate::provider::ProviderErrorKind::Permanent;
-                ProviderError::new(kind, "starting the reader thread", error)
-            })?;
-            Some(sender)
-        }
-    };
-    let info = EngineInfo {
-        hub_id: ownership.map(|ownership| ownership.hub_id).unwrap_or_default(),
-        hub_name: provider.hub_name()?,
-        epoch: epoch.unwrap_or_default(),
-        synchronous: provider.durability()?,
-        payload_bytes: settings.payload_bytes,
-    };
-    Ok((provider, epoch, settings, Opened { info, reads }))
 }

@@ -10,6 +10,8 @@ pub mod dispatcher;
 pub mod entropy;
 pub mod fault;
 pub mod hub;
+mod opening;
+pub mod outbox;
 pub mod protocol;
 pub mod reader;
 pub mod store;

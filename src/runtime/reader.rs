@@ -15,7 +15,7 @@ use crate::core::{InstanceKey, TimeMs};
 use crate::provider::{Page, Reader, Result};
 
 use super::fault::caller_error;
-use super::hub::{Event, Outbox};
+use super::outbox::{Event, Outbox};
 use super::protocol::{Reply, RequestId};
 
 /// Timers read at a time.

@@ -19,7 +19,7 @@ use crate::provider::{Epoch, Provider, ProviderError, ProviderErrorKind};
 
 use super::clock;
 use super::fault::caller_error;
-use super::hub::{Event, Outbox};
+use super::outbox::{Event, Outbox};
 use super::protocol::{Reply, RequestId, Retention};
 use super::reader::{ReadRequest, serve};
 

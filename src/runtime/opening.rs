@@ -1,0 +1,86 @@
+//! Opening the store of a hub, on the thread that then serves it.
+//!
+//! Owns: the order of opening: the file, the ownership, the settings, the second view for reading.
+//! Must never: report a hub as open before this process has it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use crate::core::request::HubSettings;
+use crate::provider::sqlite::{self, SqliteOptions, SqliteProvider};
+use crate::provider::{Provider, ProviderError, ProviderErrorKind};
+
+use super::entropy::SystemEntropy;
+use super::fault::caller_error;
+use super::outbox::{Event, Opened, Outbox};
+use super::protocol::{Durability, EngineInfo, EngineOptions, Role};
+use super::reader;
+use super::store::{StoreMessage, StoreThread};
+
+/// Opens the store and serves it.
+pub(super) fn serve_store(
+    options: &EngineOptions,
+    settings: HubSettings,
+    inbox: Receiver<StoreMessage>,
+    outbox: &Arc<Outbox>,
+) {
+    match open_store(options, settings, outbox) {
+        Err(error) => outbox.push([Event::NotOpened(caller_error(&error))]),
+        Ok((provider, epoch, settings, opened)) => {
+            outbox.push([Event::Opened(Box::new(opened))]);
+            let entropy = Box::new(SystemEntropy);
+            let outbox = Arc::clone(outbox);
+            StoreThread::new(provider, epoch, settings, options.retention, entropy, inbox, outbox)
+                .run();
+        }
+    }
+}
+
+type OpenStore = (Box<dyn Provider>, Option<i64>, HubSettings, Opened);
+
+fn open_store(
+    options: &EngineOptions,
+    mut settings: HubSettings,
+    outbox: &Arc<Outbox>,
+) -> Result<OpenStore, ProviderError> {
+    let worker = options.role == Role::Worker;
+    let mut provider: Box<dyn Provider> = Box::new(SqliteProvider::open(&SqliteOptions {
+        path: options.path.as_ref().map(PathBuf::from),
+        hub_name: options.hub_name.clone(),
+        relaxed: options.durability == Durability::Relaxed,
+        role: if worker { sqlite::Role::Worker } else { sqlite::Role::Client },
+    })?);
+    let mut ownership = None;
+    if worker {
+        ownership = Some(provider.acquire()?);
+    }
+    let epoch = ownership.as_ref().map(|ownership| ownership.epoch);
+    provider.transaction(epoch, &mut |rows| {
+        if worker {
+            rows.put_settings(&settings)
+        } else {
+            settings = rows.settings()?;
+            Ok(())
+        }
+    })?;
+    let reads = match provider.reader()? {
+        None => None,
+        Some(view) => {
+            let (sender, receiver) = channel();
+            reader::spawn(view, receiver, Arc::clone(outbox)).map_err(|error| {
+                let kind = ProviderErrorKind::Permanent;
+                ProviderError::new(kind, "starting the reader thread", error)
+            })?;
+            Some(sender)
+        }
+    };
+    let info = EngineInfo {
+        hub_id: ownership.map(|ownership| ownership.hub_id).unwrap_or_default(),
+        hub_name: provider.hub_name()?,
+        epoch: epoch.unwrap_or_default(),
+        synchronous: provider.durability()?,
+        payload_bytes: settings.payload_bytes,
+    };
+    Ok((provider, epoch, settings, Opened { info, reads }))
+}

@@ -1,0 +1,89 @@
+//! What the threads of a hub tell it, on its way to the JavaScript thread.
+//!
+//! Owns: the order of events, and waking JavaScript at most once until it has taken them. Must never:
+//! act on an event (`hub` does).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, PoisonError};
+
+use crate::core::error::Error;
+use crate::core::view::StatusView;
+use crate::core::{InstanceKey, TimeMs};
+use crate::provider::transaction::{Effect, Outcome, Work};
+use crate::provider::{Arrivals, Loaded, ProviderError, TimerRow};
+
+use super::protocol::{EngineInfo, Reply, RequestId};
+use super::reader::ReadRequest;
+
+/// What a thread tells the hub.
+#[derive(Debug)]
+pub enum Event {
+    /// The store is open.
+    Opened(Box<Opened>),
+    /// It could not be opened.
+    NotOpened(Error),
+    /// Work of the dispatcher's was done.
+    Done(Work, Outcome),
+    /// Work of the dispatcher's can never be done.
+    Unwritable(Work, Error),
+    /// A caller's command was done.
+    Answer(RequestId, Outcome),
+    /// A caller's answer.
+    Reply(Reply),
+    /// A consequence of a transaction.
+    Effect(Effect),
+    /// What other processes wrote, or what stood in the store at the open.
+    Arrived(Arrivals, bool),
+    /// An instance was read.
+    Loaded(InstanceKey, Box<Result<Option<Loaded>, ProviderError>>),
+    /// An instance that a caller waits for was read.
+    Watched(String, Result<Option<Box<StatusView>>, Error>),
+    /// Timers were read.
+    Timers(Result<(TimeMs, Vec<TimerRow>), String>),
+    /// Something for the log.
+    Trouble(String),
+    /// The hub cannot go on.
+    Fatal(Error),
+    /// The store is closed.
+    Closed(RequestId),
+}
+
+/// See [`Event::Opened`].
+#[derive(Debug)]
+pub struct Opened {
+    pub(super) info: EngineInfo,
+    /// Where reads go; without it, they go to the store thread.
+    pub(super) reads: Option<Sender<ReadRequest>>,
+}
+
+/// Events on their way to the JavaScript thread.
+pub struct Outbox {
+    events: Mutex<Vec<Event>>,
+    signalled: AtomicBool,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Outbox {
+    /// `wake` is called when there is something, at most once until it has been taken.
+    #[must_use]
+    pub fn new(wake: Box<dyn Fn() + Send + Sync>) -> Self {
+        Self { events: Mutex::new(Vec::new()), signalled: AtomicBool::new(false), wake }
+    }
+
+    /// Adds events, in order.
+    pub fn push(&self, events: impl IntoIterator<Item = Event>) {
+        let mut waiting = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend(events);
+        let any = !waiting.is_empty();
+        drop(waiting);
+        if any && !self.signalled.swap(true, Ordering::AcqRel) {
+            (self.wake)();
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<Event> {
+        self.signalled.store(false, Ordering::Release);
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
