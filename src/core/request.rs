@@ -242,7 +242,7 @@ pub fn check_start(spec: &StartSpec, hub: &HubFacts<'_>) -> Result<(), Error> {
     if let Some(id) = &spec.instance_id {
         ids::check_instance_id(id)?;
     }
-    check_size("input", spec.input.as_ref(), hub.settings)?;
+    check_size("input", spec.input.as_ref(), hub.settings.payload_bytes)?;
     if hub.worker_lives && !hub.settings.orchestrators.contains(&ids::fold_name(&spec.name)) {
         return Err(Error::new(
             ErrorCode::NotRegistered,
@@ -289,7 +289,7 @@ pub fn decide_start(
 /// `InvalidName`, `PayloadTooLarge`.
 pub fn check_event(name: &str, input: Option<&Payload>, hub: &HubFacts<'_>) -> Result<(), Error> {
     ids::check_name("event name", name)?;
-    check_size("event data", input, hub.settings)
+    check_size("event data", input, hub.settings.payload_bytes)
 }
 
 /// What becomes of an event, given who it is for and whether an open wait has its name.
@@ -380,17 +380,12 @@ pub fn not_found(id: &str) -> Error {
     Error::new(ErrorCode::InstanceNotFound, format!("No instance with ID '{id}' was found."))
 }
 
-/// Whether a payload is within the hub's limit.
+/// Whether a payload is within the hub's limit, in bytes.
 ///
 /// # Errors
 /// `PayloadTooLarge`, naming the field.
-pub fn check_size(
-    field: &str,
-    payload: Option<&Payload>,
-    settings: &HubSettings,
-) -> Result<(), Error> {
+pub fn check_size(field: &str, payload: Option<&Payload>, limit: usize) -> Result<(), Error> {
     let bytes = payload.map_or(0, |payload| payload.get().len());
-    let limit = settings.payload_bytes;
     if bytes <= limit {
         return Ok(());
     }

@@ -120,7 +120,7 @@ impl Hub {
         }
         let now_ms = clock::now_ms();
         for event in self.outbox.take() {
-            self.event(event, now_ms, &mut step);
+            self.event(event, &mut step);
             self.answer_waiters(&mut step);
         }
         self.advance(now_ms, &mut step);
@@ -331,7 +331,7 @@ impl Hub {
         self.to_reader = None;
     }
 
-    fn event(&mut self, event: Event, now_ms: TimeMs, step: &mut Step) {
+    fn event(&mut self, event: Event, step: &mut Step) {
         match event {
             Event::Opened(opened) => self.opened(*opened, step),
             Event::NotOpened(error) => {
@@ -359,16 +359,16 @@ impl Hub {
                 step.out.logs.push(LogEntry { level: LogLevel::Error, message, instance_id: None });
             }
             Event::Fatal(error) => self.fatal(error, step),
-            event => self.dispatch(event, now_ms, step),
+            event => self.dispatch(event, step),
         }
     }
 
-    fn dispatch(&mut self, event: Event, now_ms: TimeMs, step: &mut Step) {
+    fn dispatch(&mut self, event: Event, step: &mut Step) {
         let Some(dispatcher) = &mut self.dispatcher else {
             return;
         };
         match event {
-            Event::Done(work, outcome) => dispatcher.done(work, &outcome, now_ms, step),
+            Event::Done(work, outcome) => dispatcher.done(work, &outcome, step),
             Event::Unwritable(work, error) => dispatcher.unwritable(&work, &error, step),
             Event::Effect(effect) => dispatcher.effect(effect, step),
             Event::Arrived(arrivals, opening) => {

@@ -91,11 +91,11 @@ impl Process {
         !self.found.ready.is_empty() || !self.found.messages.is_empty()
     }
 
-    pub(crate) fn take(&mut self, event: Event, now_ms: TimeMs, step: &mut Step) {
+    pub(crate) fn take(&mut self, event: Event, step: &mut Step) {
         trace("told", &event);
         let dispatcher = &mut self.dispatcher;
         match event {
-            Event::Done(work, outcome) => dispatcher.done(*work, &outcome, now_ms, step),
+            Event::Done(work, outcome) => dispatcher.done(*work, &outcome, step),
             Event::Effect(effect) => dispatcher.effect(effect, step),
             Event::Arrived(Arrivals { ready, messages, held }, opening) => {
                 dispatcher.arrived(ready, held, messages, opening, step);

@@ -238,7 +238,7 @@ impl World {
             dispatcher.activation_done(outcome, &mut step);
         }
         for event in std::mem::take(&mut process.outbox) {
-            process.take(event, now_ms, &mut step);
+            process.take(event, &mut step);
         }
         if retry_loads && process.dispatcher.has_failed_loads() {
             process.dispatcher.retry_loads();

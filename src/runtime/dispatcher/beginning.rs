@@ -109,7 +109,6 @@ impl Dispatcher {
         begin: Begin,
         answer: &Result<Answer, Error>,
         key: Option<InstanceKey>,
-        now_ms: TimeMs,
         step: &mut Step,
     ) {
         step.answer(begin.caller, answer);
@@ -120,7 +119,7 @@ impl Dispatcher {
             Some(key) => {
                 self.rename(commit.key, key);
                 commit.key = key;
-                self.committed(commit, &TurnVerdict::Committed, now_ms, step);
+                self.committed(commit, &TurnVerdict::Committed, step);
             }
             None => {
                 self.forget(commit.key, step);

@@ -21,7 +21,7 @@ use crate::core::ids::fold_name;
 use crate::core::limits::REPLAY_TURNS;
 use crate::core::message::{Delivery, Message};
 use crate::core::replay::Problem;
-use crate::core::request::Command;
+use crate::core::request::{Command, check_size};
 use crate::core::view::StatusView;
 use crate::core::{InstanceKey, Payload, TimeMs};
 use crate::provider::TimerRow;
@@ -209,7 +209,7 @@ impl Dispatcher {
     }
 
     /// Work of the dispatcher's own came back from the store.
-    pub fn done(&mut self, work: Work, outcome: &Outcome, now_ms: TimeMs, step: &mut Step) {
+    pub fn done(&mut self, work: Work, outcome: &Outcome, step: &mut Step) {
         if self.closed {
             // Nothing goes on, but who asked for a start is still there.
             if let (Work::Begin(begin), Outcome::Begun { answer, .. }) = (&work, outcome) {
@@ -219,10 +219,10 @@ impl Dispatcher {
         }
         match (work, outcome) {
             (Work::Begin(begin), Outcome::Begun { answer, key }) => {
-                self.begun(*begin, answer, *key, now_ms, step);
+                self.begun(*begin, answer, *key, step);
             }
             (Work::Turn(commit), Outcome::Turn(verdict)) => {
-                self.committed(*commit, verdict, now_ms, step);
+                self.committed(*commit, verdict, step);
             }
             (Work::CountCrash(keys), _) => {
                 for key in keys {
@@ -282,14 +282,13 @@ impl Dispatcher {
         }
         live.activities.remove(&activity.task);
         let task = activity.task;
-        let message = match payload {
-            Some(payload) if ok && payload.get().len() > self.options.payload_bytes => {
-                Message::TaskFailed { task, failure: too_large("result", &payload, &self.options) }
-            }
-            failure if !ok => {
+        let over = too_large("result", payload.as_ref().filter(|_| ok), self.options.payload_bytes);
+        let message = match (over, payload) {
+            (Some(failure), _) => Message::TaskFailed { task, failure },
+            (None, result) if ok => Message::TaskCompleted { task, result },
+            (None, failure) => {
                 Message::TaskFailed { task, failure: failure.unwrap_or_else(|| raw(&())) }
             }
-            result => Message::TaskCompleted { task, result },
         };
         let exec = Some(activity.exec);
         if matches!(live.state, State::Suspended) {
@@ -480,11 +479,8 @@ impl Step {
     }
 }
 
-fn too_large(field: &str, payload: &Payload, options: &DispatcherOptions) -> Payload {
-    let (bytes, limit) = (payload.get().len(), options.payload_bytes);
-    let message = format!(
-        "The {field} has {bytes} bytes of JSON; the limit is {limit}. Pass a reference to the data \
-         instead, or raise limits.payloadBytes."
-    );
-    engine_failure(ErrorCode::PayloadTooLarge, &message)
+/// The failure that takes the place of a payload over the hub's limit.
+fn too_large(field: &str, payload: Option<&Payload>, limit: usize) -> Option<Payload> {
+    let error = check_size(field, payload, limit).err()?;
+    Some(engine_failure(error.code, &error.message))
 }

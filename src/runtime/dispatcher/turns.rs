@@ -121,13 +121,7 @@ impl Dispatcher {
     }
 
     /// A turn came back from the store.
-    pub(super) fn committed(
-        &mut self,
-        commit: TurnCommit,
-        verdict: &TurnVerdict,
-        now_ms: TimeMs,
-        step: &mut Step,
-    ) {
+    pub(super) fn committed(&mut self, commit: TurnCommit, verdict: &TurnVerdict, step: &mut Step) {
         let key = commit.key;
         let Some(live) = self.lives.get_mut(&key) else {
             return;
@@ -153,7 +147,7 @@ impl Dispatcher {
             live.created_ms = Some(commit.record.time_ms);
         }
         match commit.end {
-            None => self.go_on(&commit, now_ms),
+            None => self.go_on(&commit),
             Some(End::ContinueAsNew { input }) => {
                 live.input = input;
                 live.exec += 1;
@@ -188,7 +182,7 @@ impl Dispatcher {
     }
 
     /// What a committed turn asked for may begin.
-    fn go_on(&mut self, commit: &TurnCommit, _now_ms: TimeMs) {
+    fn go_on(&mut self, commit: &TurnCommit) {
         for (task, fire_at) in &commit.timers_set {
             self.timers.add(*fire_at, commit.key, *task);
         }
@@ -230,15 +224,15 @@ impl Dispatcher {
 impl super::DispatcherOptions {
     /// JavaScript checks payloads where they arise; this holds for whatever it lets through.
     fn within_limits(&self, mut outcome: TurnOutcome) -> TurnOutcome {
-        let too_big = match &outcome.end {
+        let ending = match &outcome.end {
             Some(End::Complete { result: Some(payload) }) => Some(("result", payload)),
             Some(End::ContinueAsNew { input: Some(payload) }) => Some(("input", payload)),
             _ => None,
         };
-        if let Some((field, payload)) =
-            too_big.filter(|(_, payload)| payload.get().len() > self.payload_bytes)
-        {
-            outcome.end = Some(End::Fail { failure: too_large(field, payload, self) });
+        let over =
+            ending.and_then(|(field, payload)| too_large(field, Some(payload), self.payload_bytes));
+        if let Some(failure) = over {
+            outcome.end = Some(End::Fail { failure });
         }
         outcome
     }
