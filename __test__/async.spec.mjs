@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as df from 'durafn'
-import { complete, fail, openHub, PATIENCE_MS, startWaiting, until } from './support/hub.mjs'
+import { complete, fail, openHub, PATIENCE_MS } from './support/hub.mjs'
 
 const timeoutMs = PATIENCE_MS
 
@@ -72,6 +72,7 @@ describe('NonDurableAwait', () => {
     'a timeout of Node': () => sleep(1),
     'input or output': () => readFile(import.meta.filename ?? process.execPath),
     'a macrotask': () => new Promise((resolve) => setImmediate(resolve)),
+    'a tick of Node': () => new Promise((resolve) => process.nextTick(resolve)),
     'a promise that never settles': () => new Promise(() => {}),
   }
   for (const [what, wait] of Object.entries(awaits)) {
@@ -113,12 +114,10 @@ describe('NonDurableAwait', () => {
 })
 
 describe('OutsideTurn', () => {
-  /** The instance has an open wait, so it is not stuck; it fails at the turn that the event brings. */
-  async function failAtNextTurn(t, orchestrator) {
+  /** The instance has an open wait that nobody ends, and fails all the same. */
+  async function failAtOnce(t, orchestrator) {
     const hub = await open(t, { outside: orchestrator })
-    const id = await startWaiting(hub.client, 'outside')
-    await until('it is seen', () => hub.logger.find('error', /outside a turn/).length > 0)
-    await hub.client.raiseEvent(id, 'go')
+    const id = await hub.client.startNew('outside')
     const status = await hub.client.waitForCompletion(id, { timeoutMs })
     assert.equal(status.runtimeStatus, 'Failed')
     assert.equal(status.failure.code, 'OutsideTurn')
@@ -160,7 +159,7 @@ describe('OutsideTurn', () => {
   }
   for (const [what, orchestrator] of Object.entries(orchestrators)) {
     test(`fails one that ${what}, with a line in the log`, async (t) => {
-      const { logger, status } = await failAtNextTurn(t, orchestrator)
+      const { logger, status } = await failAtOnce(t, orchestrator)
       const [line] = logger.find('error', /outside a turn/)
       assert.ok(line.includes(status.instanceId), line)
       assert.match(status.failure.message, /outside/)
@@ -179,7 +178,7 @@ describe('OutsideTurn', () => {
   for (const [name, call] of Object.entries(calls)) {
     test(`is thrown by ${name} outside a turn`, async (t) => {
       let thrown
-      await failAtNextTurn(t, async (context) => {
+      await failAtOnce(t, async (context) => {
         const event = context.df.waitForExternalEvent('go')
         await sleep(1)
         try {
@@ -192,6 +191,24 @@ describe('OutsideTurn', () => {
       assert.ok(thrown instanceof df.OutsideTurn, thrown?.stack)
     })
   }
+
+  test('leaves the instance where it was: rewound, it waits again', async (t) => {
+    let strays = true
+    const { client, status } = await failAtOnce(t, async (context) => {
+      const event = context.df.waitForExternalEvent('go')
+      if (strays) {
+        await sleep(1)
+        context.df.setCustomStatus('astray')
+      }
+      return [await event, context.df.newGuid('x').length]
+    })
+    strays = false
+    await client.rewind(status.instanceId)
+    const { outcome } = await client.raiseEvent(status.instanceId, 'go', 7)
+    assert.equal(outcome, 'delivered')
+    const { output } = await client.waitForCompletion(status.instanceId, { timeoutMs })
+    assert.deepEqual(output, [7, 36])
+  })
 
   test('is thrown by a definition that is called where no generator runs', async (t) => {
     let hello
@@ -228,7 +245,7 @@ describe('nothing settled by the event loop joins a turn', () => {
     }
   })
 
-  test('what comes by a macrotask is outside of it, however short', async (t) => {
+  test('what comes by a tick or a macrotask is outside of it, however short', async (t) => {
     const byMessage = (resolve) => {
       const { port1, port2 } = new MessageChannel()
       port1.on('message', () => {
@@ -237,7 +254,7 @@ describe('nothing settled by the event loop joins a turn', () => {
       })
       port2.postMessage(1)
     }
-    for (const defer of [setImmediate, setTimeout, byMessage]) {
+    for (const defer of [process.nextTick, setImmediate, setTimeout, byMessage]) {
       const { client } = await open(t, {
         deferred: async (context) => {
           await new Promise((resolve) => defer(resolve))

@@ -73,6 +73,7 @@ export class Engine implements Surroundings {
   private requests = ''
   private forget = ''
   private results = ''
+  private violations = ''
   private turns = ''
 
   private isPumping = false
@@ -189,8 +190,20 @@ export class Engine implements Surroundings {
     this.schedule()
   }
 
+  violated(instanceId: string): void {
+    const text = JSON.stringify(instanceId)
+    this.violations += this.violations === '' ? text : `,${text}`
+    this.schedule()
+  }
+
   private get hasQueued(): boolean {
-    return this.requests !== '' || this.turns !== '' || this.results !== '' || this.forget !== ''
+    return (
+      this.requests !== '' ||
+      this.turns !== '' ||
+      this.results !== '' ||
+      this.forget !== '' ||
+      this.violations !== ''
+    )
   }
 
   private take(): string {
@@ -198,10 +211,12 @@ export class Engine implements Surroundings {
     if (this.requests !== '') text += `,"requests":[${this.requests}]`
     if (this.forget !== '') text += `,"forget":[${this.forget}]`
     if (this.results !== '') text += `,"results":[${this.results}]`
+    if (this.violations !== '') text += `,"violations":[${this.violations}]`
     if (this.turns !== '') text += `,"turns":[${this.turns}]`
     this.requests = ''
     this.forget = ''
     this.results = ''
+    this.violations = ''
     this.turns = ''
     return text === '' ? '{}' : `{${text.slice(1)}}`
   }
@@ -254,6 +269,10 @@ export class Engine implements Surroundings {
   }
 
   private dispatch(outbound: Outbound): void {
+    if (outbound.fatal !== undefined) {
+      this.giveUp(fromEngine(outbound.fatal))
+      return
+    }
     if (outbound.logs !== undefined) this.writeLogs(outbound.logs)
     if (outbound.drops !== undefined) this.executor.drop(outbound.drops)
     if (outbound.aborts !== undefined) this.activities.abort(outbound.aborts)
@@ -330,12 +349,17 @@ export class Engine implements Surroundings {
     }
   }
 
-  /** The core is not to be trusted any more: nothing may wait for it. */
+  /** The core is not to be trusted any more. */
   private broken(error: unknown): void {
     const message = `The engine failed and the hub is closed: ${messageOf(error)}`
-    this.log.engine('error', message)
+    this.giveUp(new Internal(message, { cause: error }))
+  }
+
+  /** The hub is lost: nothing may wait for it. */
+  private giveUp(reason: DurableError): void {
+    this.log.engine('error', reason.message)
     const native = this.native
-    this.stop(new Internal(message, { cause: error }))
+    this.stop(reason)
     try {
       native?.exchange('{"requests":[[1,{"close":{}}]]}') // so that the store is released if it can
     } catch {

@@ -24,6 +24,8 @@ export interface Surroundings {
   /** The largest JSON text of one value. */
   payloadBytes: number
   readonly log: Log
+  /** Has the instance run at once: it has done something outside a turn, and is to fail. */
+  violated(instanceId: string): void
 }
 
 /** What an orchestrator's generator is to this layer, whatever made it. */
@@ -37,6 +39,9 @@ const REFUSED_YIELDS_MAX = 100
 
 /** The namespace of `newGuid`, that of durable-functions. */
 const GUID_NAMESPACE: Buffer = Buffer.from('9e9529585e334daf827f2fa12937b875', 'hex')
+
+/** What every `function*` is an instance of. */
+const GeneratorFunction = Object.getPrototypeOf(function* () {}).constructor as FunctionConstructor
 
 let current: Execution | null = null
 
@@ -59,9 +64,10 @@ export class Execution {
   time = 0
   replaying = false
   customStatus: unknown = undefined
-  /** Of a generator function. What is not known yet counts as async: a generator's code runs later. */
+  /** Its code is a generator. */
   isGenerator = false
-  isAsync = false
+  /** It is not known to be anything else: until the function is called, that is anything else. */
+  isAsync: boolean
   hasEnded = false
   /** Forgotten by the core; nothing it does matters any more. */
   isDropped = false
@@ -72,7 +78,7 @@ export class Execution {
   /** What the generator waits for; null before its first step. */
   private awaited: TaskNode | null = null
   private turnIsOpen = false
-  /** The first thing done outside a turn; it fails the instance at its next live turn. */
+  /** The first thing done outside a turn; it fails the instance in its next live turn. */
   private violation: OutsideTurn | null = null
   private nextTaskId = 0
   private nextGroupId = 0
@@ -94,6 +100,7 @@ export class Execution {
     this.exec = start.exec
     this.input = start.input
     this.surroundings = surroundings
+    this.isAsync = !(entry.handler instanceof GeneratorFunction)
   }
 
   // ---------------------------------------------------------------- turns
@@ -167,6 +174,7 @@ export class Execution {
   }
 
   private classify(made: unknown): void {
+    this.isAsync = false
     if (typeof made !== 'object' || made === null) return
     const shape = made as Partial<Steps> & PromiseLike<unknown> & AsyncIterable<unknown>
     if (made instanceof TaskNode || typeof shape.then === 'function') {
@@ -305,7 +313,8 @@ export class Execution {
     )
     if (!this.hasEnded && !this.isDropped && this.violation === null) {
       this.violation = error
-      this.surroundings.log.engine('error', `${error.message} It fails at its next turn.`)
+      this.surroundings.log.engine('error', `${error.message} It fails.`)
+      this.surroundings.violated(this.instanceId)
     }
     return error
   }

@@ -3,8 +3,9 @@
  *
  * Owns: the map of live executions, the settling of tasks, and the two moments an async turn needs.
  * A generator runs synchronously. Turns of async functions begin in a macrotask of their own, where
- * no microtask is left over that could belong to anything but the turn, and end in a `nextTick`
- * after all microtasks that they caused: so nothing that the event loop settles joins a turn.
+ * no microtask is left over that could belong to anything but the turn, and end in the first
+ * `nextTick` after all microtasks that they caused: so nothing that the event loop settles joins a
+ * turn.
  * Must never: let two turns of an execution overlap, or an error of one instance reach another.
  * Proved by: `__test__/orchestrators.spec.mjs`, `__test__/async.spec.mjs`.
  */
@@ -48,10 +49,8 @@ export class Executor {
   private readonly emit: (outcome: RawJson) => void
   private readonly flush: () => void
   private readonly live: Map<number, Execution> = new Map()
-  /** Async runs whose next turn begins in the next macrotask. */
+  /** Runs whose next turn begins in the next macrotask. */
   private waiting: Run[] = []
-  /** Async runs whose turn has begun in this tick. */
-  private begun: Run[] = []
   private isClosed = false
 
   /**
@@ -99,7 +98,6 @@ export class Executor {
     for (const execution of this.live.values()) execution.drop()
     this.live.clear()
     this.waiting = []
-    this.begun = []
   }
 
   get liveCount(): number {
@@ -120,17 +118,11 @@ export class Executor {
     return execution
   }
 
-  // ---------------------------------------------------------------- generators and first turns
+  // ---------------------------------------------------------------- turns
 
   private runSync(run: Run): void {
-    const { execution, activation } = run
-    while (run.index < activation.turns.length) {
+    while (run.index < run.activation.turns.length) {
       this.beginTurn(run)
-      if (execution.isAsync) {
-        this.begun.push(run)
-        if (this.begun.length === 1) queueMicrotask(this.drained)
-        return
-      }
       this.endTurn(run)
     }
     this.finish(run)
@@ -186,27 +178,35 @@ export class Executor {
     if (this.waiting.length === 1) setImmediate(this.beginWaiting)
   }
 
+  /** In a macrotask of its own, so that no microtask is left over; and in a microtask of that. */
   private readonly beginWaiting = (): void => {
+    queueMicrotask(this.begin)
+  }
+
+  /**
+   * The end is asked for before any code runs, and every `nextTick` waits until no microtask is left.
+   * So all microtasks that these turns cause belong to them, and nothing else does, not even what
+   * their own code puts off by `process.nextTick`.
+   */
+  private readonly begin = (): void => {
     const runs = this.waiting
     this.waiting = []
+    const begun: Run[] = []
+    process.nextTick(this.endBegun, begun)
     for (const run of runs) {
       if (run.execution.isDropped) continue
       this.guarded(run, () => {
         this.beginTurn(run)
-        this.begun.push(run)
+        if (run.execution.isAsync) begun.push(run)
+        else this.resumeSync(run)
       })
     }
-    if (this.begun.length > 0) queueMicrotask(this.drained)
   }
 
-  /**
-   * The runs are taken here, in a microtask: by the time the `nextTick` comes, all microtasks that
-   * these have caused are done. One that begins in between waits for its own.
-   */
-  private readonly drained = (): void => {
-    const runs = this.begun
-    this.begun = []
-    if (runs.length > 0) process.nextTick(this.endBegun, runs)
+  /** The function was called and has turned out not to be async. */
+  private resumeSync(run: Run): void {
+    this.endTurn(run)
+    this.runSync(run)
   }
 
   private readonly endBegun = (runs: Run[]): void => {

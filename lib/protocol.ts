@@ -28,6 +28,8 @@ export interface Inbound {
   forget?: number[]
   /** Activities that ended: `run` from `ActivityStart`. `ok` 1: payload is the result, left out if there is none; 0: a `Failure`. */
   results?: [run: number, ok: 0 | 1, payload?: RawJson][]
+  /** Instances whose code did something outside a turn: each gets a turn now, to fail in. */
+  violations?: string[]
   /** Outcomes of activations. */
   turns?: ActivationOutcome[]
 }
@@ -66,6 +68,8 @@ export type Request =
   | { drain: Record<string, never> }
   /** Finish what is queued, release the store, end the threads. Reply: null. The last request. */
   | { close: Record<string, never> }
+  /** The core panics, so that tests can see that this is an error like any other. No reply. */
+  | { panic: Record<string, never> }
 
 export interface Registered {
   orchestrators: string[]
@@ -168,6 +172,8 @@ export interface Outbound {
   replies?: Reply[]
   activities?: ActivityStart[]
   activations?: Activation[]
+  /** The hub is lost, as said here. What waits for a reply gets none. */
+  fatal?: EngineError
   /** When to exchange again at the latest, for a timer: milliseconds from now. */
   wakeInMs?: number
 }

@@ -13,7 +13,6 @@ mod provider_sqlite {
 }
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use durafn::core::instance::NewInstance;
 use durafn::core::{InstanceKey, Payload, TimeMs};
@@ -22,26 +21,19 @@ use durafn::provider::{Epoch, Provider, ProviderErrorKind, Result, Rows};
 use serde_json::value::RawValue;
 
 /// A folder that is gone at the end of the test.
-struct Folder(PathBuf);
+struct Folder(tempfile::TempDir);
 
 impl Folder {
     fn new() -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("durafn-test-{}-{next}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
     }
 
     fn hub(&self) -> PathBuf {
-        self.0.join("hub.db")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        self.path().join("hub.db")
     }
 }
 

@@ -3,7 +3,6 @@
 //! Owns: the exchange (one batch in, one batch out), callers that wait, opening and closing. Must
 //! never: block; everything that takes time is asked of a thread and comes back as an event.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -31,6 +30,7 @@ use super::protocol::{
 };
 use super::reader::{self, ReadRequest};
 use super::store::{StoreMessage, Ticket};
+use super::threads;
 use super::waiters::Waiters;
 
 /// How often a client looks whether an instance that somebody waits for has ended.
@@ -69,13 +69,8 @@ impl Hub {
         let (to_store, inbox) = channel();
         let outbox = Arc::new(Outbox::new(wake));
         let (thread_options, thread_settings) = (options.clone(), settings.clone());
-        let thread_outbox = Arc::clone(&outbox);
-        std::thread::Builder::new().name("durafn-store".to_owned()).spawn(move || {
-            let run = || serve_store(&thread_options, thread_settings, inbox, &thread_outbox);
-            if catch_unwind(AssertUnwindSafe(run)).is_err() {
-                let message = "The store thread of durafn panicked; the hub is closed.";
-                thread_outbox.push([Event::Fatal(Error::new(ErrorCode::Internal, message))]);
-            }
+        threads::spawn("durafn-store", Arc::clone(&outbox), move |outbox| {
+            serve_store(&thread_options, thread_settings, inbox, outbox);
         })?;
         Ok(Self {
             options,
@@ -112,6 +107,9 @@ impl Hub {
             }
             for outcome in inbound.turns {
                 dispatcher.activation_done(outcome, &mut step);
+            }
+            for id in inbound.violations {
+                dispatcher.violated(&id);
             }
         }
         // After the results: a close keeps what has come in with it.
@@ -235,6 +233,7 @@ impl Hub {
                 step.out.replies.push(Reply::ok(rid, &()));
             }
             Request::Close {} => self.close(rid, work, step),
+            Request::Panic {} => panic!("a panic was asked for"),
             _ => {}
         }
     }
@@ -277,8 +276,7 @@ impl Hub {
         let Some(path) = self.options.path.as_ref().map(PathBuf::from) else {
             return self.read(request);
         };
-        let outbox = Arc::clone(&self.outbox);
-        let copy = move || {
+        let copy = move |outbox: &Arc<Outbox>| {
             let options = SqliteOptions {
                 path: Some(path),
                 hub_name: None,
@@ -291,8 +289,7 @@ impl Hub {
             };
             outbox.push(event);
         };
-        let spawned = std::thread::Builder::new().name("durafn-backup".to_owned()).spawn(copy);
-        if let Err(error) = spawned {
+        if let Err(error) = threads::spawn("durafn-backup", Arc::clone(&self.outbox), copy) {
             let error = Error::new(ErrorCode::StoreUnavailable, format!("no thread: {error}"));
             self.outbox.push([Event::Reply(Reply::error(rid, error))]);
         }
@@ -423,15 +420,9 @@ impl Hub {
         }
     }
 
+    /// JavaScript refuses all that waits and lets go of the hub.
     fn fatal(&mut self, error: Error, step: &mut Step) {
-        let message = error.message.clone();
-        step.out.logs.push(LogEntry { level: LogLevel::Error, message, instance_id: None });
-        let ids: Vec<String> = self.waiters.ids().map(str::to_owned).collect();
-        for id in ids {
-            for rid in self.waiters.take(&id) {
-                step.out.replies.push(Reply::error(rid, error.clone()));
-            }
-        }
+        step.out.fatal.get_or_insert_with(|| error.clone().into());
         if let Some(mut dispatcher) = self.dispatcher.take() {
             step.out.aborts.extend(dispatcher.abort_all());
         }

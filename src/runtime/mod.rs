@@ -15,5 +15,6 @@ pub mod outbox;
 pub mod protocol;
 pub mod reader;
 pub mod store;
+mod threads;
 pub mod timers;
 pub mod waiters;

@@ -30,6 +30,8 @@ pub struct Inbound {
     pub forget: Vec<RequestId>,
     /// Activities that ended: run, 1 for a result or 0 for a failure, payload.
     pub results: Vec<RunResult>,
+    /// Instances whose code did something outside a turn.
+    pub violations: Vec<String>,
     /// Outcomes of activations.
     pub turns: Vec<ActivationOutcome>,
 }
@@ -115,6 +117,7 @@ pub enum Request {
     Register(Registered),
     Drain {},
     Close {},
+    Panic {},
 }
 
 /// Terminate, suspend, resume.
@@ -184,6 +187,8 @@ pub struct Outbound {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub activations: Vec<Activation>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub fatal: Option<CallerError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub wake_in_ms: Option<TimeMs>,
 }
 
@@ -245,8 +250,13 @@ impl Reply {
     /// A refusal or failure.
     #[must_use]
     pub fn error(rid: RequestId, error: Error) -> Self {
-        let Error { code, message, index } = error;
-        Self { rid, body: ReplyBody::Error(CallerError { code, message, index }) }
+        Self { rid, body: ReplyBody::Error(error.into()) }
+    }
+}
+
+impl From<Error> for CallerError {
+    fn from(Error { code, message, index }: Error) -> Self {
+        Self { code, message, index }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::provider::{Page, Reader, Result};
 use super::fault::caller_error;
 use super::outbox::{Event, Outbox};
 use super::protocol::{Reply, RequestId};
+use super::threads;
 
 /// Timers read at a time.
 const TIMERS: usize = 100_000;
@@ -147,6 +148,5 @@ pub fn spawn(
     inbox: Receiver<ReadRequest>,
     outbox: Arc<Outbox>,
 ) -> std::io::Result<()> {
-    let body = move || run(reader, &inbox, &outbox);
-    std::thread::Builder::new().name("durafn-reader".to_owned()).spawn(body).map(|_| ())
+    threads::spawn("durafn-reader", outbox, move |outbox| run(reader, &inbox, outbox))
 }

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use durafn::core::commit::{TurnCommit, TurnVerdict};
 use durafn::core::error::{Error, ErrorCode};
@@ -28,30 +27,10 @@ use serde::Serialize;
 
 use super::{SeededEntropy, json, payload};
 
-/// A folder that goes with the test.
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("durafn-test-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A store and what has to outlive it.
 pub(crate) struct Store {
     pub(crate) provider: Box<dyn Provider>,
-    folder: Option<Folder>,
+    folder: Option<tempfile::TempDir>,
 }
 
 impl Store {
@@ -64,8 +43,8 @@ impl Store {
     }
 
     pub(crate) fn sqlite_file() -> Self {
-        let folder = Folder::new();
-        let provider = Box::new(Self::sqlite(Some(folder.0.join("hub.db"))));
+        let folder = tempfile::tempdir().unwrap();
+        let provider = Box::new(Self::sqlite(Some(folder.path().join("hub.db"))));
         Self { provider, folder: Some(folder) }
     }
 
@@ -90,7 +69,7 @@ pub(crate) struct Hub {
     ids: HashMap<InstanceKey, String>,
     entropy: SeededEntropy,
     turn_entropy: SeededEntropy,
-    _folder: Option<Folder>,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Hub {

@@ -127,19 +127,20 @@ fn a_hub_that_cannot_be_written_is_refused() {
     let forbid = |path: &Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
-    let files: Vec<_> = std::fs::read_dir(&folder.0).unwrap().map(|file| file.unwrap()).collect();
+    let files: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap()).collect();
     for file in files {
         forbid(&file.path(), 0o444);
     }
     let child = "provider_sqlite::faults::child_that_may_not_write";
     for folder_mode in [0o555, 0o777] {
-        forbid(&folder.0, folder_mode);
+        forbid(folder.path(), folder_mode);
         // Root may write everywhere.
-        in_child(child, &folder.0, |command| {
+        in_child(child, folder.path(), |command| {
             command.uid(65_534).gid(65_534);
         });
     }
-    forbid(&folder.0, 0o700);
+    forbid(folder.path(), 0o700);
 }
 
 #[test]
@@ -162,7 +163,7 @@ impl SmallDisk {
     fn new() -> Option<Self> {
         let folder = Folder::new();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(&folder.0);
+        mount.args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(folder.path());
         let mounted = mount.output().is_ok_and(|output| output.status.success());
         mounted.then_some(Self(folder))
     }
@@ -170,7 +171,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0.0).status();
+        let _ = Command::new("umount").arg(self.0.path()).status();
     }
 }
 
@@ -195,10 +196,10 @@ fn a_full_disk_costs_nothing_but_time() {
         assert_eq!(kind(start(&mut provider, Some(epoch), "more")), Kind::Full);
     }
     assert_eq!(provider.count(&Filter::default()).unwrap(), stored);
-    assert_eq!(kind(provider.backup(&disk.0.0.join("copy.db"))), Kind::Full);
-    assert!(!disk.0.0.join("copy.db").exists());
+    assert_eq!(kind(provider.backup(&disk.0.path().join("copy.db"))), Kind::Full);
+    assert!(!disk.0.path().join("copy.db").exists());
 
-    let grown = Command::new("mount").args(["-o", "remount,size=8m"]).arg(&disk.0.0).status();
+    let grown = Command::new("mount").args(["-o", "remount,size=8m"]).arg(disk.0.path()).status();
     assert!(grown.unwrap().success());
     start(&mut provider, Some(epoch), "more").unwrap();
     drop(provider);

@@ -58,7 +58,7 @@ fn only_the_owner_of_the_epoch_commits() {
     assert_eq!(kind(start(&mut client(&folder.hub()), Some(epoch), "x")), Kind::LostOwnership);
 
     // Somebody removes the lock file, and another worker comes.
-    std::fs::remove_file(folder.0.join("hub.db-lock")).unwrap();
+    std::fs::remove_file(folder.path().join("hub.db-lock")).unwrap();
     let (mut second, next) = worker(&folder.hub());
     assert_eq!(kind(start(&mut first, Some(epoch), "x")), Kind::LostOwnership);
     start(&mut second, Some(next), "after").unwrap();
@@ -99,7 +99,7 @@ fn what_is_not_a_hub_is_left_alone() {
     std::fs::write(folder.hub(), &text).unwrap();
     assert_eq!(kind(open(&folder.hub(), Role::Worker)), Kind::NotAHub);
     assert_eq!(std::fs::read_to_string(folder.hub()).unwrap(), text);
-    assert_eq!(kind(open(&folder.0, Role::Worker)), Kind::NotAHub);
+    assert_eq!(kind(open(folder.path(), Role::Worker)), Kind::NotAHub);
 
     for set in ["", "PRAGMA application_id = 7;", "PRAGMA user_version = 3;"] {
         std::fs::remove_file(folder.hub()).unwrap();
@@ -108,7 +108,11 @@ fn what_is_not_a_hub_is_left_alone() {
         assert_eq!(kind(open(&folder.hub(), Role::Client)), Kind::NotAHub, "{set}");
         assert_eq!(std::fs::read(folder.hub()).unwrap(), before, "{set}");
     }
-    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "and nothing is put beside it");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "and nothing is put beside it"
+    );
 }
 
 #[test]
@@ -122,7 +126,7 @@ fn an_empty_file_becomes_a_hub() {
 #[test]
 fn a_hub_that_many_make_at_once_is_made_once() {
     let folder = Folder::new();
-    let path = folder.0.join("deep/er/hub.db");
+    let path = folder.path().join("deep/er/hub.db");
     std::thread::scope(|scope| {
         for n in 0..8 {
             let path = &path;
@@ -178,7 +182,7 @@ fn a_hub_in_memory_is_whole() {
 fn nobody_else_may_read_the_hub() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new();
-    let path = folder.0.join("new/hub.db");
+    let path = folder.path().join("new/hub.db");
     let (mut provider, epoch) = worker(&path);
     start(&mut provider, Some(epoch), "a").unwrap();
     start(&mut client(&path), None, "b").unwrap();
@@ -197,7 +201,7 @@ fn nobody_else_may_read_the_hub() {
 fn two_ways_to_one_hub_are_one_hub() {
     let folder = Folder::new();
     let (_provider, _) = worker(&folder.hub());
-    let way = folder.0.join("way.db");
+    let way = folder.path().join("way.db");
     std::os::unix::fs::symlink(folder.hub(), &way).unwrap();
     assert_eq!(kind(open(&way, Role::Worker).unwrap().acquire()), Kind::HubInUse);
 }

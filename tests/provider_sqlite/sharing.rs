@@ -112,7 +112,7 @@ fn a_copy_is_one_state_and_a_hub_of_its_own() {
                 }
             }
         });
-        let copies: Vec<_> = (0..3).map(|n| folder.0.join(format!("copy-{n}.db"))).collect();
+        let copies: Vec<_> = (0..3).map(|n| folder.path().join(format!("copy-{n}.db"))).collect();
         for copy in &copies {
             std::thread::sleep(Duration::from_millis(20));
             reader.backup(copy).unwrap();
@@ -121,7 +121,7 @@ fn a_copy_is_one_state_and_a_hub_of_its_own() {
         copies
     });
     assert_eq!(kind(reader.backup(&copies[0])), Kind::Invalid);
-    assert_eq!(kind(reader.backup(&folder.0.join("none/copy.db"))), Kind::Invalid);
+    assert_eq!(kind(reader.backup(&folder.path().join("none/copy.db"))), Kind::Invalid);
     let mut last = 0;
     for copy in &copies {
         let (mut hub, epoch) = worker(copy);
@@ -140,7 +140,7 @@ fn a_copy_is_one_state_and_a_hub_of_its_own() {
 #[test]
 fn the_log_of_a_worker_stays_at_a_size() {
     let folder = Folder::new();
-    let log = folder.0.join("hub.db-wal");
+    let log = folder.path().join("hub.db-wal");
     let (mut provider, epoch) = worker(&folder.hub());
     let mut longest = 0;
     for commit in 0..150 {
@@ -158,7 +158,7 @@ fn the_log_of_a_worker_stays_at_a_size() {
 #[test]
 fn a_client_leaves_the_log_to_the_worker() {
     let folder = Folder::new();
-    let log = folder.0.join("hub.db-wal");
+    let log = folder.path().join("hub.db-wal");
     let before = {
         let mut provider = client(&folder.hub());
         let before = size(&folder.hub());

@@ -16,7 +16,7 @@ impl Dispatcher {
         if live.stale {
             return self.reload(key);
         }
-        if !live.mailbox.is_empty() || !live.execution.begun() {
+        if !live.mailbox.is_empty() || !live.execution.begun() || live.violated {
             self.runnable.push(key);
             return;
         }

@@ -89,6 +89,8 @@ pub(super) struct Live {
     pub(super) held: bool,
     /// Its row was changed from outside; what is known here may be wrong.
     pub(super) stale: bool,
+    /// Its code did something outside a turn, and is to be run so that it fails.
+    pub(super) violated: bool,
     /// JavaScript has its generator or function.
     pub(super) in_js: bool,
     pub(super) bytes: usize,
@@ -122,6 +124,7 @@ impl Live {
             recovered: false,
             held: false,
             stale: false,
+            violated: false,
             in_js: false,
             bytes: 0,
             last_used: 0,

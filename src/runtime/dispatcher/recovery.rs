@@ -89,6 +89,7 @@ impl Dispatcher {
             self.waiting_loads.push_back(key);
             return;
         }
+        live.violated = false;
         if std::mem::take(&mut live.in_js) {
             step.out.drops.push(live.handle);
         }

@@ -27,12 +27,14 @@ impl Dispatcher {
             return;
         }
         let deliveries = std::mem::take(&mut live.mailbox);
-        if deliveries.is_empty() && live.execution.begun() {
+        // Without its code there is nothing to fail; a replay finds the violation again, or none.
+        let violated = std::mem::take(&mut live.violated) && live.in_js;
+        if deliveries.is_empty() && live.execution.begun() && !violated {
             return;
         }
         let turn =
             Turn::begin(&mut live.execution, live.exec, &deliveries, now_ms, self.entropy.as_mut());
-        if turn.is_empty() {
+        if turn.is_empty() && !violated {
             if !turn.consumed().is_empty() {
                 step.work.push(Work::Forget(turn.consumed().to_vec()));
             }
@@ -42,7 +44,7 @@ impl Dispatcher {
         self.put_off_timers(key, &deliveries);
         let Some(live) = self.lives.get_mut(&key) else { return };
         live.unstored = deliveries.into_iter().filter(is_unstored).collect();
-        if !turn.needs_code() {
+        if !turn.needs_code() && !violated {
             return self.finish(key, turn, TurnOutcome::default(), step);
         }
         let (handle, start) = live.enter_js();
@@ -53,6 +55,17 @@ impl Dispatcher {
             live.state = State::Running(token, turn);
         }
         step.out.activations.push(Activation { token, iid: handle, start, turns, replayed: 0 });
+    }
+
+    /// The code of an instance did something outside a turn, as JavaScript has noticed: a turn in
+    /// which nothing comes gives it the occasion to fail.
+    pub fn violated(&mut self, id: &str) {
+        let Some(key) = self.ids.get(id) else { return };
+        let Some(live) = self.lives.get_mut(key) else { return };
+        live.violated = true;
+        if matches!(live.state, State::Idle) {
+            self.runnable.push(*key);
+        }
     }
 
     /// Timers that fired and whose time is yet to come, as the clock was set back meanwhile, are open
