@@ -22,7 +22,7 @@ pub const SUSPECT_CALM_MS: i64 = 1_000;
 /// How long they have to get on before the next ones run, in milliseconds.
 pub const SUSPECT_MS: i64 = 5_000;
 /// Turns and requests that one transaction of the store takes.
-pub const COMMIT_ITEMS: usize = 256;
+pub const COMMIT_ITEMS: usize = 100;
 /// Bytes of payloads that one transaction of the store takes.
 pub const COMMIT_BYTES: usize = 4 * 1024 * 1024;
 /// Instances loaded at the same time after a restart.

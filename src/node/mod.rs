@@ -13,6 +13,9 @@ use napi_derive::napi;
 
 use crate::runtime::hub::Hub;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Does not hold the process open: `lib/engine.ts` does, while a worker's hub is open.
 type Wake = ThreadsafeFunction<(), (), (), napi::Status, false, true>;
 
