@@ -22,7 +22,7 @@ const BY_ID: &str = "INDEX sqlite_autoindex_instances_1 (id=?)";
 const BY_IDS: &str = "INDEX sqlite_autoindex_instances_1 (id>? AND id<?)";
 
 /// Statements that are one search, each with what it goes by.
-const SEARCHES: [(&str, &str); 25] = [
+const SEARCHES: [(&str, &str); 26] = [
     (rows::HEAD, BY_KEY),
     (rows::HEAD_BY_ID, BY_ID),
     (rows::ROW, BY_KEY),
@@ -43,6 +43,7 @@ const SEARCHES: [(&str, &str); 25] = [
     (rows::DELETE_TIMERS, "PRIMARY KEY (iid=?)"),
     (query::FIND, BY_ID),
     (query::TIMERS_DUE, "INDEX timers_by_time (fire_at<?)"),
+    (query::READY_FROM, "INDEX instances_ready (iid>?)"),
     (arrivals::NEW_READY, "INDEX instances_ready (iid>?)"),
     (arrivals::NEW_MESSAGES, "INTEGER PRIMARY KEY (rowid>?)"),
     (listing::IDS_IN_RANGE, BY_IDS),
