@@ -200,7 +200,8 @@ impl StoreThread {
             if !self.write(batch) {
                 return;
             }
-            if self.queue.len() < COMMIT_ITEMS
+            // All that came meanwhile: each message may be one turn.
+            while self.queue.len() < COMMIT_ITEMS
                 && let Ok(message) = self.inbox.try_recv()
             {
                 self.take_work(message);
