@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { closeSync, fdatasyncSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
-import { cpus } from 'node:os'
+import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 
 const FILE_SYSTEMS = { 61267: 'ext4', 1481003842: 'xfs', 2435016766: 'btrfs', 16914836: 'tmpfs' }
@@ -30,18 +30,24 @@ export function syncTime(directory) {
   return times.sort((a, b) => a - b)[100]
 }
 
-export function describe(directory) {
-  let commit = 'unknown'
+/** The commit that is measured, and whether the engine's sources differ from it. */
+function commit() {
+  const git = (...args) => execFileSync('git', args, { encoding: 'utf8' }).trim()
   try {
-    commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
+    const changed = git('status', '--porcelain', '--', ':/src', ':/lib') !== ''
+    return git('rev-parse', '--short', 'HEAD') + (changed ? ' with changes' : '')
   } catch {
-    // Not a checkout.
+    return 'unknown'
   }
+}
+
+export function describe(directory) {
   return {
     date: new Date().toISOString().slice(0, 16).replace('T', ' '),
-    commit,
+    commit: commit(),
     node: process.version,
-    cpu: `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}`,
+    cpu: `${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'})`,
+    memory: `${Math.round(totalmem() / 2 ** 30)} GiB of memory`,
     fileSystem: fileSystem(directory),
     syncMs: syncTime(directory),
   }

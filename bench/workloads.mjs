@@ -1,142 +1,135 @@
-/** The workloads. Each goes through the public client in the worker's process. */
+/**
+ * What each workload does and how it is timed, once for all engines. See engines.mjs for what an
+ * engine is. Every function gives figures by the name of their row in rows.mjs.
+ */
+
+const FAN_OUT_MS = 10_000
 
 export function percentile(values, share) {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
 }
 
-async function one(client, name, input) {
-  const id = await client.startNew(name, { input })
-  const status = await client.waitForCompletion(id, { timeoutMs: 600_000 })
-  if (status.runtimeStatus !== 'Completed') throw new Error(`${name}: ${JSON.stringify(status)}`)
-  return status
+/** Before every measurement: at least a second of 'five', 200 at a time; none of it counts. */
+export async function warmUp(engine) {
+  const end = performance.now() + 1_000
+  await callers(200, async () => {
+    do await engine.run('five', 0)
+    while (performance.now() < end)
+  })
 }
 
-/** Instances a second with `callers` under way at a time, for `seconds` after one of warm-up. */
-export async function throughput(client, callers, seconds) {
+function callers(count, work) {
+  return Promise.all(Array.from({ length: count }, work))
+}
+
+/**
+ * Instances a second with `count` under way at a time. Measured for at least `seconds` and 1,000
+ * instances, since a slow engine ends them in waves; but for no more than 20 seconds.
+ */
+export async function throughput(engine, count, seconds) {
   let done = 0
   let running = true
-  const caller = async () => {
+  const all = callers(count, async () => {
     while (running) {
-      await one(client, 'five')
+      await engine.run('five', 0)
       done += 1
     }
-  }
-  const all = Array.from({ length: callers }, caller)
-  await delay(1_000)
-  const [from, start] = [done, performance.now()]
-  await delay(seconds * 1_000)
-  const [to, end] = [done, performance.now()]
+  })
+  const measured = (async () => {
+    while (done < count) await delay(1)
+    const [from, start] = [done, performance.now()]
+    const passed = () => (performance.now() - start) / 1_000
+    while ((passed() < seconds || done - from < 1_000) && passed() < 20) await delay(5)
+    return (done - from) / passed()
+  })()
+  // `all` ends before `running` does only if a caller fails.
+  const rate = await Promise.race([measured, all])
   running = false
-  await Promise.all(all)
-  return (to - from) / ((end - start) / 1_000)
+  await all
+  return { W1: rate }
 }
 
-/** Milliseconds for one instance with `width` parallel activities: median of five. */
-export async function fanOut(client, width) {
+/** Milliseconds for one instance with `width` parallel activities: median of five, or of 10 s. */
+export async function fanOut(engine, width) {
   const times = []
-  for (let round = 0; round < 5; round += 1) {
+  const end = performance.now() + FAN_OUT_MS
+  while (times.length < 5 && (times.length === 0 || performance.now() < end)) {
     const start = performance.now()
-    await one(client, 'fan', width)
+    const count = await engine.run('fan', width)
     times.push(performance.now() - start)
+    if (count !== width) throw new Error(`fan: ${count} results`)
   }
-  return percentile(times, 0.5)
+  return { [`W2-${width}`]: percentile(times, 0.5) }
 }
 
 /** Milliseconds an instance, one at a time. */
-export async function latency(client, seconds) {
-  for (let warm = 0; warm < 200; warm += 1) await one(client, 'five')
+export async function latency(engine, seconds) {
   const times = []
   const end = performance.now() + seconds * 1_000
   while (performance.now() < end) {
     const start = performance.now()
-    await one(client, 'five')
+    await engine.run('five', 0)
     times.push(performance.now() - start)
   }
-  return { p50: percentile(times, 0.5), p99: percentile(times, 0.99), instances: times.length }
+  return { 'W3-p50': percentile(times, 0.5), 'W3-p99': percentile(times, 0.99) }
 }
 
-/** Milliseconds a step of one long instance: of all, of the first and of the last hundred. */
-export async function sequence(client, steps) {
-  await one(client, 'sequence', 500)
+/**
+ * Events a second, 500 at a time, each to a waiting instance of its own, which then ends. As many
+ * instances wait as `count`, or as began to wait in five seconds.
+ */
+export async function events(engine, count) {
+  const ids = []
+  const end = performance.now() + 5_000
+  while (ids.length < count && performance.now() < end) {
+    const length = Math.min(500, count - ids.length)
+    const more = Array.from({ length }, (_, n) => `wait-${process.pid}-${ids.length + n}`)
+    await Promise.all(more.map((id) => engine.wait(id)))
+    await engine.settled(more)
+    ids.push(...more)
+  }
   const start = performance.now()
-  const status = await one(client, 'sequence', steps)
-  const total = performance.now() - start
-  const [early, late, end] = status.output.marks
-  return { step: total / steps, last: (end - late) / 100, middle: (late - early) / (steps - 200) }
-}
-
-/** Events a second to waiting instances, each of which then ends. */
-export async function events(client, count) {
-  const ids = Array.from({ length: count }, (_, n) => `wait-${process.pid}-${n}`)
-  await inChunks(ids, 500, (id) => client.startNew('wait', { instanceId: id }))
-  const last = ids.at(-1)
-  while ((await client.getStatus(last)) === null) await delay(5)
-  const start = performance.now()
-  await inChunks(ids, 500, async (id) => {
-    const { outcome } = await client.raiseEvent(id, 'go', 1)
-    if (outcome !== 'delivered') throw new Error(`${id}: ${outcome}`)
-    await client.waitForCompletion(id, { timeoutMs: 600_000 })
-  })
-  return count / ((performance.now() - start) / 1_000)
+  await inChunks(ids, 500, (id) => engine.event(id))
+  return { W4: ids.length / ((performance.now() - start) / 1_000) }
 }
 
 /** One-second timers: milliseconds from the start to the last end, and overshoot of each. */
-export async function timers(client, count) {
+export async function timers(engine, count) {
   const start = Date.now()
   const overshoots = await Promise.all(
     Array.from({ length: count }, async () => {
       const due = Date.now() + 1_000
-      await one(client, 'timer', due)
+      await engine.run('timer', due)
       return Date.now() - due
     }),
   )
-  return { all: Date.now() - start, p99: percentile(overshoots, 0.99) }
+  return { 'W5-all': Date.now() - start, 'W5-p99': percentile(overshoots, 0.99) }
 }
 
-/** Milliseconds a generation of an eternal orchestration, and memory before and after. */
-export async function eternal(client, generations) {
-  await one(client, 'eternal', 1_000)
+/**
+ * Milliseconds a step of one long instance. An engine whose 'sequence' marks the time at the 100th
+ * step, the 100th from the end and the end also gives how much slower the last hundred are.
+ */
+export async function sequence(engine, steps) {
+  const most = Math.min(steps, engine.maxSteps ?? steps)
+  const start = performance.now()
+  const { marks } = await engine.run('sequence', most)
+  const step = (performance.now() - start) / most
+  if (!marks) return { W7: step }
+  const [early, late, end] = marks
+  const middle = (late - early) / (most - 200)
+  return { W7: step, 'W7-last': (end - late) / 100 / middle }
+}
+
+/** Milliseconds a generation of an eternal orchestration, and megabytes that memory grew by. */
+export async function eternal(engine, generations) {
+  await engine.run('eternal', 1_000)
   const before = process.memoryUsage.rss()
   const start = performance.now()
-  await one(client, 'eternal', generations)
+  await engine.run('eternal', generations)
   const ms = (performance.now() - start) / generations
-  return { ms, grownMb: (process.memoryUsage.rss() - before) / 2 ** 20 }
-}
-
-/** Fills a hub without a worker; then the slowest of five pages of 1,000, for each filter. */
-export async function listing(client, count) {
-  for (let from = 0; from < count; from += 1_000) {
-    await client.startMany(
-      Array.from({ length: 1_000 }, (_, n) => ({
-        name: `list${(from + n) % 10}`,
-        instanceId: `${(from + n) % 100}-${from + n}`,
-      })),
-    )
-  }
-  const id = `${(count / 2) % 100}-${count / 2}`
-  const { createdTime } = await client.getStatus(id, { pending: true })
-  const filters = {
-    none: {},
-    name: { name: 'list7' },
-    idPrefix: { idPrefix: '42-' },
-    status: { runtimeStatus: ['Pending'] },
-    created: { createdFrom: createdTime },
-  }
-  const times = {}
-  for (const [name, filter] of Object.entries(filters)) {
-    let slowest = 0
-    let cursor
-    for (let page = 0; page < 5; page += 1) {
-      const start = performance.now()
-      const found = await client.list({ ...filter, top: 1_000, cursor })
-      slowest = Math.max(slowest, performance.now() - start)
-      if (found.instances.length === 0) throw new Error(`${name}: an empty page`)
-      cursor = found.cursor
-    }
-    times[name] = slowest
-  }
-  return times
+  return { 'CAN-ms': ms, 'CAN-mb': (process.memoryUsage.rss() - before) / 2 ** 20 }
 }
 
 export async function inChunks(items, size, work) {

@@ -30,6 +30,8 @@ import type {
 /** After this many exchanges, or this much time, in a row, the event loop gets its turn. */
 const ROUNDS_MAX = 64
 const ROUNDS_MS_MAX = 5
+/** The same for exchanges that follow each other by way of microtasks. */
+const STREAK_MAX = 8
 const HUB_NAME_DEFAULT = 'default'
 /** A due time is looked at again at least this often, as wall time may be set. */
 const RECHECK_MS_MAX = 1_000
@@ -69,6 +71,8 @@ export class Engine implements Surroundings {
 
   private isPumping = false
   private isScheduled = false
+  /** Exchanges since the event loop had its turn. */
+  private streak = 0
   private timer: NodeJS.Timeout | undefined = undefined
   private timerDue = Number.POSITIVE_INFINITY
 
@@ -210,11 +214,16 @@ export class Engine implements Surroundings {
     return text === '' ? '{}' : `{${text.slice(1)}}`
   }
 
-  /** Exchanges once the microtasks of this tick are done, so that one batch holds all of them. */
+  /**
+   * Exchanges once the microtasks of this tick are done, so that one batch holds all of them. Activities
+   * that end at once would go on like this for ever, so the event loop gets its turn now and then.
+   */
   private schedule(): void {
     if (this.isScheduled || this.isPumping) return
     this.isScheduled = true
-    queueMicrotask(this.afterMicrotasks)
+    this.streak += 1
+    if (this.streak < STREAK_MAX) queueMicrotask(this.afterMicrotasks)
+    else setImmediate(this.flushLater)
   }
 
   private readonly afterMicrotasks = (): void => {
@@ -224,6 +233,11 @@ export class Engine implements Surroundings {
   private readonly flush = (): void => {
     this.isScheduled = false
     if (this.hasQueued) this.pump()
+  }
+
+  private readonly flushLater = (): void => {
+    this.streak = 0
+    this.flush()
   }
 
   // ---------------------------------------------------------------- the exchange
@@ -253,7 +267,7 @@ export class Engine implements Surroundings {
     this.isPumping = false
     if (this.hasQueued && this.native !== null && !this.isScheduled) {
       this.isScheduled = true
-      setImmediate(this.flush)
+      setImmediate(this.flushLater)
     }
   }
 

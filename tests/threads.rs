@@ -64,7 +64,7 @@ fn a_panic_on_any_thread_is_told_and_closes_the_hub() {
         let mut opened = open(thread);
         opened.armed.store(true, Ordering::SeqCst);
         let request = match thread {
-            "durafn-store" => json!({ "start": { "starts": [{ "name": "o" }, { "name": "o" }] } }),
+            "durafn-store" => json!({ "purgeBy": { "filter": {} } }),
             "durafn-reader" => json!({ "count": { "filter": {} } }),
             _ => json!({ "backup": { "file": file(&opened) } }),
         };

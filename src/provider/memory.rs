@@ -375,7 +375,7 @@ impl Rows for Tables {
         Ok(rows.map(|(place, row)| (*place, row.body.clone())).collect())
     }
 
-    fn remove_history(&mut self, row: HistoryKey) -> Result<()> {
+    fn remove_history(&mut self, _key: InstanceKey, row: HistoryKey) -> Result<()> {
         self.history.remove(&row);
         Ok(())
     }

@@ -47,6 +47,15 @@ pub trait Provider: Reader {
         work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
     ) -> Result<()>;
 
+    /// The same if it can begin without waiting for another process; else `None`.
+    fn at_once(
+        &mut self,
+        fence: Option<Epoch>,
+        work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
+    ) -> Result<Option<()>> {
+        self.transaction(fence, work).map(Some)
+    }
+
     /// Takes the hub for this process: `HubInUse` while another worker has it.
     fn acquire(&mut self) -> Result<Ownership>;
 
@@ -59,6 +68,11 @@ pub trait Provider: Reader {
     /// What has come since the last call that another process wrote (and, at the first call, all
     /// that waits): see [`Arrivals`]. Cheap when nothing has.
     fn arrivals(&mut self) -> Result<Arrivals>;
+
+    /// The same, as far as the last transactions came upon it: no look of its own.
+    fn arrivals_found(&mut self) -> Arrivals {
+        Arrivals::default()
+    }
 
     /// Housekeeping between transactions, when there is time for it: `idle` says that nothing waits.
     fn maintain(&mut self, idle: bool) -> Result<()>;
@@ -123,6 +137,14 @@ pub struct Arrivals {
     pub messages: Vec<(InstanceKey, Delivery)>,
     /// At the first call: instances that are held because of a problem.
     pub held: Vec<InstanceKey>,
+}
+
+impl Arrivals {
+    /// Whether nothing has come.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.messages.is_empty() && self.held.is_empty()
+    }
 }
 
 /// See [`Reader::load`].

@@ -65,7 +65,7 @@ pub trait Rows {
         exec: ExecutionId,
     ) -> Result<Vec<(HistoryKey, Vec<u8>)>>;
     /// Removes one row of it.
-    fn remove_history(&mut self, row: HistoryKey) -> Result<()>;
+    fn remove_history(&mut self, key: InstanceKey, row: HistoryKey) -> Result<()>;
 
     /// Stores a message. Its key is greater than that of every message before it.
     fn insert_message(&mut self, message: &NewMessage) -> Result<MessageKey>;

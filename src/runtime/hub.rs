@@ -12,7 +12,7 @@ use crate::core::TimeMs;
 use crate::core::error::{Error, ErrorCode};
 use crate::core::ids::fold_name;
 use crate::core::limits;
-use crate::core::request::{self, Command, Control, HubSettings};
+use crate::core::request::{self, Command, HubSettings};
 use crate::core::view::StatusView;
 use crate::provider::sqlite::{self, SqliteOptions, SqliteProvider};
 use crate::provider::transaction::{Effect, Outcome, Work};
@@ -24,16 +24,17 @@ use super::entropy::SystemEntropy;
 use super::fault::caller_error;
 use super::opening::serve_store;
 use super::outbox::{Event, Opened, Outbox};
-use super::protocol::{
-    ControlRequest, EngineOptions, Inbound, Registered, Reply, Request, RequestId, Role,
-};
+use super::protocol::{EngineOptions, Inbound, Registered, Reply, Request, RequestId, Role};
 use super::reader::{self, ReadRequest};
-use super::store::{StoreMessage, Ticket};
+use super::store::StoreMessage;
 use super::threads;
 use super::waiters::Waiters;
+use super::writer::{SharedWriter, Ticket, Underway};
 
 /// How often a client looks whether an instance that somebody waits for has ended.
 const WATCH_MS: TimeMs = 20;
+/// Most commits of one exchange on the JavaScript thread; further work goes to the store's thread.
+const ROUNDS: usize = 8;
 /// After what time a reading that failed is tried again.
 const REREAD_MS: TimeMs = 1_000;
 
@@ -42,6 +43,9 @@ pub struct Hub {
     options: EngineOptions,
     settings: HubSettings,
     to_store: Sender<StoreMessage>,
+    underway: Arc<Underway>,
+    /// `None` before the hub is open and once it closes.
+    writer: Option<Arc<SharedWriter>>,
     to_reader: Option<Sender<ReadRequest>>,
     outbox: Arc<Outbox>,
     dispatcher: Option<Dispatcher>,
@@ -67,14 +71,18 @@ impl Hub {
         };
         let (to_store, inbox) = channel();
         let outbox = Arc::new(Outbox::new(wake));
+        let underway = Arc::new(Underway::default());
         let (thread_options, thread_settings) = (options.clone(), settings.clone());
+        let thread_underway = Arc::clone(&underway);
         threads::spawn("durafn-store", Arc::clone(&outbox), move |outbox| {
-            serve_store(&thread_options, thread_settings, inbox, outbox);
+            serve_store(&thread_options, thread_settings, inbox, thread_underway, outbox);
         })?;
         Ok(Self {
             options,
             settings,
             to_store,
+            underway,
+            writer: None,
             to_reader: None,
             outbox,
             dispatcher: None,
@@ -115,13 +123,16 @@ impl Hub {
         for (rid, request) in inbound.requests {
             self.request(rid, request, &mut work, &mut step);
         }
-        let now_ms = clock::now_ms();
-        for event in self.outbox.take() {
-            self.event(event, &mut step);
-            self.answer_waiters(&mut step);
+        for _ in 0..ROUNDS {
+            for event in self.outbox.take() {
+                self.event(event, &mut step);
+                self.answer_waiters(&mut step);
+            }
+            self.advance(clock::now_ms(), &mut step);
+            if !self.send(std::mem::take(&mut work), &mut step) {
+                break;
+            }
         }
-        self.advance(now_ms, &mut step);
-        self.send(work, &mut step);
         serde_json::to_string(&step.out).map_err(|error| format!("unwritable batch: {error}"))
     }
 
@@ -151,15 +162,13 @@ impl Hub {
     }
 
     /// Sends what the round produced: the dispatcher's work, commands that waited for it, then those
-    /// of this round, in the order of the calls.
-    fn send(&mut self, commands: Vec<(Ticket, Work)>, step: &mut Step) {
+    /// of this round, in the order of the calls. Whether it is written already.
+    fn send(&mut self, commands: Vec<(Ticket, Work)>, step: &mut Step) -> bool {
         let own = step.work.drain(..).map(|work| (Ticket::Dispatcher, work));
         let held = step.commands.drain(..);
         let held = held.map(|(rid, command)| (Ticket::Request(rid), Work::Command(command)));
         let work: Vec<_> = own.chain(held).chain(commands).collect();
-        if !work.is_empty() {
-            let _ = self.to_store.send(StoreMessage::Work(work));
-        }
+        let written = !work.is_empty() && self.write(work);
         for id in std::mem::take(&mut step.watch) {
             if self.waiters.has(&id) {
                 self.read(ReadRequest::Watch(id));
@@ -175,6 +184,26 @@ impl Hub {
             self.read(ReadRequest::Ready(from));
         }
         self.answer_waiters(step);
+        written
+    }
+
+    /// Writes work here and now if that is quick, or sends it to the store: whether it is written.
+    fn write(&self, work: Vec<(Ticket, Work)>) -> bool {
+        let work = match &self.writer {
+            None => work,
+            Some(writer) => match writer.write_here(work) {
+                Ok(()) => return true,
+                Err(work) => work,
+            },
+        };
+        self.to_store(StoreMessage::Work(work));
+        false
+    }
+
+    /// A thread that is gone has said so by an event of its own.
+    fn to_store(&self, message: StoreMessage) {
+        self.underway.add();
+        let _ = self.to_store.send(message);
     }
 
     fn answer_waiters(&mut self, step: &mut Step) {
@@ -186,11 +215,10 @@ impl Hub {
     }
 
     fn read(&self, request: ReadRequest) {
-        // A thread that is gone has said so by an event of its own.
-        let _ = match &self.to_reader {
-            Some(reader) => reader.send(request).map_err(|_| ()),
-            None => self.to_store.send(StoreMessage::Read(request)).map_err(|_| ()),
-        };
+        match &self.to_reader {
+            Some(reader) => drop(reader.send(request)),
+            None => self.to_store(StoreMessage::Read(request)),
+        }
     }
 
     fn request(
@@ -204,7 +232,7 @@ impl Hub {
             step.out.replies.push(Reply::error(rid, error));
             return;
         }
-        let request = match command_of(request) {
+        let request = match request.command() {
             Ok(command) => {
                 let command = self.dispatcher_takes(rid, command);
                 work.extend(command.map(|command| (Ticket::Request(rid), Work::Command(command))));
@@ -214,7 +242,7 @@ impl Hub {
         };
         match request {
             Request::PurgeBy { filter } => {
-                let _ = self.to_store.send(StoreMessage::PurgeBy(rid, filter));
+                self.to_store(StoreMessage::PurgeBy(rid, filter));
             }
             Request::Get(get) => {
                 let (instance_id, history) = (get.instance_id, get.history);
@@ -303,7 +331,7 @@ impl Hub {
                 self.settings.orchestrators.push(name);
             }
         }
-        let _ = self.to_store.send(StoreMessage::Settings(self.settings.clone()));
+        self.to_store(StoreMessage::Settings(self.settings.clone()));
         if let Some(dispatcher) = &mut self.dispatcher {
             dispatcher.register(registered);
         }
@@ -323,7 +351,9 @@ impl Hub {
         let held = step.commands.drain(..);
         let held = held.map(|(rid, command)| (Ticket::Request(rid), Work::Command(command)));
         let last = own.chain(held).chain(work.drain(..)).collect();
-        let _ = self.to_store.send(StoreMessage::Work(last));
+        self.to_store(StoreMessage::Work(last));
+        self.writer = None;
+        self.underway.add();
         if self.to_store.send(StoreMessage::Close(Some(rid))).is_err() || self.failure.is_some() {
             step.out.replies.push(Reply::ok(rid, &()));
         }
@@ -388,8 +418,10 @@ impl Hub {
     }
 
     fn opened(&mut self, opened: Opened, step: &mut Step) {
-        let Opened { info, reads } = opened;
+        let Opened { info, reads, writer } = opened;
         self.to_reader = reads;
+        // A client has its short transactions waited for elsewhere.
+        self.writer = (self.options.role == Role::Worker).then_some(writer);
         self.settings.payload_bytes = info.payload_bytes;
         if self.options.role == Role::Worker {
             let options = DispatcherOptions::of(&self.options, &info);
@@ -421,6 +453,7 @@ impl Hub {
             step.out.aborts.extend(dispatcher.abort_all());
         }
         self.failure = Some(error);
+        self.writer = None;
     }
 }
 
@@ -437,29 +470,4 @@ fn millis(ms: TimeMs) -> Duration {
 
 fn folded(registered: &Registered) -> Vec<String> {
     registered.orchestrators.iter().map(|name| fold_name(name)).collect()
-}
-
-/// The command that a request is, or the request if it is none.
-#[expect(clippy::result_large_err, reason = "the request goes on by value, it is no error")]
-fn command_of(request: Request) -> Result<Command, Request> {
-    Ok(match request {
-        Request::Start { starts } => Command::Start(starts),
-        Request::RaiseEvent { instance_id, name, input } => {
-            Command::RaiseEvent { instance_id, name, input }
-        }
-        Request::Terminate(request) => control(Control::Terminate, request),
-        Request::Suspend(request) => control(Control::Suspend, request),
-        Request::Resume(request) => control(Control::Resume, request),
-        Request::Rewind { instance_id, reason } => Command::Rewind { instance_id, reason },
-        Request::Restart { instance_id, with_new_instance_id } => {
-            Command::Restart { instance_id, with_new_instance_id }
-        }
-        Request::Purge { instance_id } => Command::Purge { instance_id },
-        other => return Err(other),
-    })
-}
-
-fn control(control: Control, request: ControlRequest) -> Command {
-    let ControlRequest { instance_id, reason, recursive } = request;
-    Command::Control { instance_id, control, reason, recursive }
 }

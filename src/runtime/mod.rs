@@ -18,3 +18,4 @@ pub mod store;
 mod threads;
 pub mod timers;
 pub mod waiters;
+pub mod writer;

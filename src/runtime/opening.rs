@@ -17,33 +17,32 @@ use super::outbox::{Event, Opened, Outbox};
 use super::protocol::{Durability, EngineInfo, EngineOptions, Role};
 use super::reader;
 use super::store::{StoreMessage, StoreThread};
+use super::writer::{SharedWriter, Underway, Writer};
 
 /// Opens the store and serves it.
 pub(super) fn serve_store(
     options: &EngineOptions,
     settings: HubSettings,
     inbox: Receiver<StoreMessage>,
+    underway: Arc<Underway>,
     outbox: &Arc<Outbox>,
 ) {
-    match open_store(options, settings, outbox) {
+    match open_store(options, settings, underway, outbox) {
         Err(error) => outbox.push([Event::NotOpened(caller_error(&error))]),
-        Ok((provider, epoch, settings, opened)) => {
+        Ok(opened) => {
+            let writer = Arc::clone(&opened.writer);
             outbox.push([Event::Opened(Box::new(opened))]);
-            let entropy = Box::new(SystemEntropy);
-            let outbox = Arc::clone(outbox);
-            StoreThread::new(provider, epoch, settings, options.retention, entropy, inbox, outbox)
-                .run();
+            StoreThread::new(writer, options.retention, inbox, Arc::clone(outbox)).run();
         }
     }
 }
 
-type OpenStore = (Box<dyn Provider>, Option<i64>, HubSettings, Opened);
-
 fn open_store(
     options: &EngineOptions,
     mut settings: HubSettings,
+    underway: Arc<Underway>,
     outbox: &Arc<Outbox>,
-) -> Result<OpenStore, ProviderError> {
+) -> Result<Opened, ProviderError> {
     let worker = options.role == Role::Worker;
     let mut provider: Box<dyn Provider> = Box::new(SqliteProvider::open(&SqliteOptions {
         path: options.path.as_ref().map(PathBuf::from),
@@ -82,5 +81,7 @@ fn open_store(
         synchronous: provider.durability()?,
         payload_bytes: settings.payload_bytes,
     };
-    Ok((provider, epoch, settings, Opened { info, reads }))
+    let entropy = Box::new(SystemEntropy);
+    let writer = Writer::new(provider, epoch, settings, entropy, Arc::clone(outbox));
+    Ok(Opened { info, reads, writer: Arc::new(SharedWriter::new(writer, underway)) })
 }

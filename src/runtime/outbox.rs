@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::core::error::Error;
 use crate::core::view::StatusView;
@@ -15,9 +15,9 @@ use crate::provider::{Arrivals, Loaded, ProviderError, TimerRow};
 
 use super::protocol::{EngineInfo, Reply, RequestId};
 use super::reader::ReadRequest;
+use super::writer::SharedWriter;
 
 /// What a thread tells the hub.
-#[derive(Debug)]
 pub enum Event {
     /// The store is open.
     Opened(Box<Opened>),
@@ -54,11 +54,12 @@ pub enum Event {
 }
 
 /// See [`Event::Opened`].
-#[derive(Debug)]
 pub struct Opened {
     pub(super) info: EngineInfo,
     /// Where reads go; without it, they go to the store thread.
     pub(super) reads: Option<Sender<ReadRequest>>,
+    /// For what is written on the JavaScript thread.
+    pub(super) writer: Arc<SharedWriter>,
 }
 
 /// Events on their way to the JavaScript thread.
@@ -84,6 +85,13 @@ impl Outbox {
         if any && !self.signalled.swap(true, Ordering::AcqRel) {
             (self.wake)();
         }
+    }
+
+    /// Runs what pushes events that are taken at once by whoever runs it: nobody is woken for them.
+    pub(super) fn quietly(&self, work: impl FnOnce()) {
+        let before = self.signalled.swap(true, Ordering::AcqRel);
+        work();
+        self.signalled.fetch_and(before, Ordering::AcqRel);
     }
 
     pub(super) fn take(&self) -> Vec<Event> {

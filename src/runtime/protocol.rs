@@ -9,7 +9,7 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::core::error::{Error, ErrorCode};
-use crate::core::request::{Filter, StartSpec, UnmatchedEvents};
+use crate::core::request::{Command, Control, Filter, StartSpec, UnmatchedEvents};
 use crate::core::turn::{Resolution, TurnOutcome};
 use crate::core::{ExecutionId, InstanceKey, Payload, TaskId, TimeMs};
 
@@ -120,6 +120,31 @@ pub enum Request {
     Panic {},
 }
 
+impl Request {
+    /// As a command to the store.
+    ///
+    /// # Errors
+    /// The request, if it is for the hub.
+    #[expect(clippy::result_large_err, reason = "the request goes on by value, it is no error")]
+    pub fn command(self) -> Result<Command, Self> {
+        Ok(match self {
+            Self::Start { starts } => Command::Start(starts),
+            Self::RaiseEvent { instance_id, name, input } => {
+                Command::RaiseEvent { instance_id, name, input }
+            }
+            Self::Terminate(request) => request.command(Control::Terminate),
+            Self::Suspend(request) => request.command(Control::Suspend),
+            Self::Resume(request) => request.command(Control::Resume),
+            Self::Rewind { instance_id, reason } => Command::Rewind { instance_id, reason },
+            Self::Restart { instance_id, with_new_instance_id } => {
+                Command::Restart { instance_id, with_new_instance_id }
+            }
+            Self::Purge { instance_id } => Command::Purge { instance_id },
+            other => return Err(other),
+        })
+    }
+}
+
 /// Terminate, suspend, resume.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -130,6 +155,13 @@ pub struct ControlRequest {
     pub reason: Option<Payload>,
     #[serde(default)]
     pub recursive: bool,
+}
+
+impl ControlRequest {
+    fn command(self, control: Control) -> Command {
+        let Self { instance_id, reason, recursive } = self;
+        Command::Control { instance_id, control, reason, recursive }
+    }
 }
 
 /// One instance's status.

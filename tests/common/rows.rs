@@ -65,8 +65,8 @@ impl Rows for SeenRows<'_> {
     ) -> Result<Vec<(HistoryKey, Vec<u8>)>> {
         self.rows.history(key, exec)
     }
-    fn remove_history(&mut self, row: HistoryKey) -> Result<()> {
-        self.write()?.remove_history(row)
+    fn remove_history(&mut self, key: InstanceKey, row: HistoryKey) -> Result<()> {
+        self.write()?.remove_history(key, row)
     }
     fn insert_message(&mut self, message: &NewMessage) -> Result<MessageKey> {
         let key = self.write()?.insert_message(message)?;

@@ -156,6 +156,35 @@ fn child_that_may_not_write() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_commit_in_doubt_ends_the_ownership() {
+    let folder = Folder::new();
+    let child = "provider_sqlite::faults::child_whose_disk_fails";
+    let mut command = Command::new("sh");
+    // No file may grow beyond some 20 MB: what is written then fails, and not for want of room.
+    let limited = "trap '' XFSZ; ulimit -f 40000; exec \"$0\" \"$@\"";
+    command.args(["-c", limited]).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", child, "--include-ignored", "--nocapture"]);
+    assert!(command.env("FOLDER", folder.path()).status().unwrap().success());
+    let (mut provider, epoch) = worker(&folder.hub());
+    start(&mut provider, Some(epoch), "after").unwrap();
+}
+
+#[test]
+#[ignore = "run by a_commit_in_doubt_ends_the_ownership"]
+fn child_whose_disk_fails() {
+    let (mut provider, epoch) = worker(&folder_of_parent().join("hub.db"));
+    let body = vec![b' '; 1 << 20];
+    let append = |provider: &mut SqliteProvider| {
+        provider.transaction(Some(epoch), &mut |rows| rows.append_history(1, 0, &body))
+    };
+    let failed = (0..40).find_map(|_| append(&mut provider).err()).unwrap();
+    assert_eq!(failed.kind, Kind::LostOwnership);
+    assert!(failed.message.contains("in doubt"), "{failed}");
+    assert_eq!(kind(append(&mut provider)), Kind::LostOwnership, "and it stays so");
+}
+
 /// A small file system of its own, where the user may make one.
 struct SmallDisk(Folder);
 

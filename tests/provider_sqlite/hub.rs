@@ -68,14 +68,61 @@ fn only_the_owner_of_the_epoch_commits() {
     assert_eq!(kind(start(&mut second, Some(next), "x")), Kind::LostOwnership);
 }
 
+/// The tables of each version, oldest first.
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/sqlite/0001_hub.sql"),
+    include_str!("../../migrations/sqlite/0002_history.sql"),
+];
+
+const INSTANCE_OF_VERSION_1: &str = "
+    INSERT INTO instances (iid, id, name, name_folded, exec, status, ready, scheduled_ms, updated_ms,
+        crashes, input) VALUES (7, 'a', 'O', 'o', 0, 1, 1, 10, 10, 0, x'31');
+    INSERT INTO history (hid, iid, exec, body) VALUES (3, 7, 0, x'6f6e65'), (5, 8, 0, x'6f74686572'),
+        (9, 7, 0, x'74776f');
+    INSERT INTO messages (iid, exec, event, taken, body) VALUES (7, NULL, 'go', 0, x'7b7d');
+    UPDATE hub SET hub_id = 'the hub', epoch = 4;";
+
 #[test]
-fn a_commit_that_was_thought_to_have_failed_ends_the_ownership() {
+fn a_hub_of_an_older_version_is_brought_up_to_date_and_keeps_its_instances() {
     let folder = Folder::new();
+    let old = raw(&folder);
+    old.execute_batch(MIGRATIONS[0]).unwrap();
+    old.execute_batch(INSTANCE_OF_VERSION_1).unwrap();
+    old.execute_batch("PRAGMA application_id = 0x64666e31; PRAGMA user_version = 1").unwrap();
+    drop(old);
+
     let (mut provider, epoch) = worker(&folder.hub());
-    start(&mut provider, Some(epoch), "before").unwrap();
-    // As if a commit had failed for this process and come back with the log.
-    raw(&folder).execute("UPDATE hub SET commit_seq = commit_seq + 1", []).unwrap();
-    assert_eq!(kind(start(&mut provider, Some(epoch), "x")), Kind::LostOwnership);
+    assert_eq!(epoch, 5, "the count of owners goes on");
+    let loaded = provider.load(7).unwrap().unwrap();
+    assert_eq!((loaded.row.head.id.as_str(), loaded.row.head.name.as_str()), ("a", "O"));
+    assert_eq!(loaded.row.input.unwrap().get(), "1");
+    assert_eq!(loaded.history, [b"one".to_vec(), b"two".to_vec()]);
+    provider.transaction(Some(epoch), &mut |rows| rows.append_history(7, 0, b"three")).unwrap();
+    assert_eq!(provider.history(7).unwrap().last().unwrap(), b"three");
+    start(&mut provider, Some(epoch), "new").unwrap();
+    assert!(provider.find("new").unwrap().unwrap().head.key > 7);
+    drop(provider);
+
+    let new = Folder::new();
+    drop(client(&new.hub()));
+    assert_eq!(tables(&folder), tables(&new), "as if it had been made today");
+}
+
+/// Everything in the schema of a hub, in one order.
+fn tables(folder: &Folder) -> Vec<String> {
+    let conn = raw(folder);
+    let text = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+    let mut statement = conn.prepare(text).unwrap();
+    let found = statement.query_map([], |row| row.get(0)).unwrap();
+    found.map(|row| row.unwrap()).collect()
+}
+
+#[test]
+fn a_hub_of_an_older_version_is_left_alone_while_its_worker_lives() {
+    let folder = Folder::new();
+    let (_older, _) = worker(&folder.hub());
+    raw(&folder).execute_batch("PRAGMA user_version = 1").unwrap();
+    assert_eq!(kind(open(&folder.hub(), Role::Client)), Kind::HubInUse);
 }
 
 #[test]

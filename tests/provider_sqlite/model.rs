@@ -105,7 +105,7 @@ fn operate_beside(
         13 => {
             let history = rows.history(key, exec)?;
             if let Some((row, _)) = history.last().filter(|_| flag) {
-                rows.remove_history(*row)?;
+                rows.remove_history(key, *row)?;
             }
             format!("{:?}", history.into_iter().map(|(_, body)| body).collect::<Vec<_>>())
         }

@@ -103,7 +103,7 @@ fn rewrite(world: &mut World, from: &str, to: &str) {
         let (row, body) = rows.history(key, 0)?.remove(0);
         let body = String::from_utf8(body).unwrap();
         assert!(body.contains(from), "{body}");
-        rows.remove_history(row)?;
+        rows.remove_history(key, row)?;
         rows.append_history(key, 0, body.replace(from, to).as_bytes())
     };
     world.store.transaction(None, work).unwrap();

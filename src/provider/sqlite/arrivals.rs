@@ -59,6 +59,11 @@ impl Watch {
         Ok(std::mem::take(&mut self.found))
     }
 
+    /// What transactions have found since then, without another look.
+    pub(super) fn found(&mut self) -> Arrivals {
+        std::mem::take(&mut self.found)
+    }
+
     /// Called in each transaction that writes, before it does, with the `data_version`: what stands
     /// above the greatest keys now is not ours.
     pub(super) fn before_work(&mut self, sql: Sql<'_>, version: i64) -> Result<()> {

@@ -15,7 +15,7 @@ const IDLE_PAGES: i64 = 1_000;
 /// Commits between two looks at the log's size.
 const COMMITS_BETWEEN_LOOKS: u32 = 16;
 
-const LENGTHEN: &str = "INSERT INTO history (iid, exec, body) VALUES (-1, 0, zeroblob(?1))";
+const LENGTHEN: &str = "INSERT INTO history (iid, seq, exec, body) VALUES (-1, 0, 0, zeroblob(?1))";
 const TRUNCATE: &str = "PRAGMA wal_checkpoint = TRUNCATE";
 const PASSIVE: &str = "PRAGMA wal_checkpoint = PASSIVE";
 const LOOK: &str = "PRAGMA wal_checkpoint = NOOP";

@@ -3,6 +3,7 @@
 //! Owns: what file is a hub, which version of its tables, and the pragmas. Must never: change a file
 //! before it is known to be a hub. Proved by `tests/provider_sqlite.rs`.
 
+use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::thread::sleep;
 use std::time::Duration;
@@ -19,7 +20,10 @@ use super::statement::{Sql, Transaction, column, failed};
 pub(super) const APPLICATION_ID: i64 = 0x6466_6e31;
 
 /// Each brings the tables from the version of its place to the next one. Once released, none changes.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_hub.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/sqlite/0001_hub.sql"),
+    include_str!("../../../migrations/sqlite/0002_history.sql"),
+];
 
 /// Statements kept prepared: all that there are, and some sets of fields of an update.
 const CACHED_STATEMENTS: usize = 128;
@@ -187,10 +191,25 @@ fn configure(conn: &Connection, purpose: Purpose) -> Result<()> {
     conn.execute_batch(&pragmas).map_err(|error| failed(operation, &error))
 }
 
+thread_local! {
+    static HURRIED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs statements that fail at once where they would have to wait for another process.
+pub(super) fn without_patience<T>(work: impl FnOnce() -> T) -> T {
+    HURRIED.set(true);
+    let done = work();
+    HURRIED.set(false);
+    done
+}
+
 /// Waits for a lock that another process has. The jitter keeps two that wait from meeting again.
 fn patience() -> impl FnMut(i32) -> bool + Send + 'static {
     let seeds = RandomState::new();
     move |tries| {
+        if HURRIED.get() {
+            return false;
+        }
         let jitter = seeds.hash_one(tries) % 500;
         let base = if tries < EAGER_TRIES { 100 } else { 800 };
         sleep(Duration::from_micros(base + jitter));

@@ -134,7 +134,8 @@ impl WaitingLine {
         Ok(())
     }
 
-    fn someone_waits(&self) -> bool {
+    /// Whether someone waits.
+    pub(super) fn someone_waits(&self) -> bool {
         match self.file.try_lock() {
             Ok(()) => {
                 let _ = self.file.unlock();

@@ -44,10 +44,8 @@ use query::Source;
 use rows::SqliteRows;
 use statement::{Sql, Transaction, column, failed};
 
-const FENCE: &str =
-    "UPDATE hub SET commit_seq = commit_seq + 1 WHERE epoch = ?1 AND commit_seq = ?2";
-const TAKE: &str =
-    "UPDATE hub SET epoch = epoch + 1, owner = ?1 RETURNING hub_id, epoch, commit_seq";
+const EPOCH: &str = "SELECT epoch FROM hub";
+const TAKE: &str = "UPDATE hub SET epoch = epoch + 1, owner = ?1 RETURNING hub_id, epoch";
 const OWNER: &str = "SELECT owner FROM hub";
 const NAME: &str = "SELECT hub_name FROM hub";
 const PUT_NAME: &str = "UPDATE hub SET hub_name = ?1 WHERE hub_name IS NULL";
@@ -91,6 +89,13 @@ pub struct SqliteProvider {
     in_doubt: bool,
 }
 
+/// Whether a transaction waits for other processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Wait,
+    None,
+}
+
 struct Place {
     files: HubFiles,
     line: WaitingLine,
@@ -99,9 +104,6 @@ struct Place {
 /// What a worker has of a hub.
 struct Owned {
     epoch: Epoch,
-    /// The hub's `commit_seq`. If it is another one, a commit that seemed to fail did not, and what
-    /// this worker holds in memory is not what is stored.
-    commit_seq: i64,
     _lock: Option<WorkerLock>,
 }
 
@@ -152,22 +154,30 @@ impl SqliteProvider {
         Err(ProviderError::new(ProviderErrorKind::Invalid, operation, cause))
     }
 
-    /// Runs `work` in a transaction and gives the greatest keys that it gave.
+    /// Runs `work` in a transaction and gives the greatest keys that it gave. `None` if it would have
+    /// had to wait, and was not to.
     fn write(
         &mut self,
         fenced: bool,
+        patience: Patience,
         work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
-    ) -> Result<Newest> {
+    ) -> Result<Option<Newest>> {
         let owned = self.owned.as_ref();
         let conn = connected(&mut self.conn, self.place.as_ref(), self.relaxed, owned.is_some())?;
         let sql = Sql(conn);
-        let transaction = begin(sql, self.place.as_ref(), self.last_turn)?;
+        let transaction = match patience {
+            Patience::Wait => begin(sql, self.place.as_ref(), self.last_turn)?,
+            Patience::None => match begin_at_once(sql, self.place.as_ref())? {
+                Some(transaction) => transaction,
+                None => return Ok(None),
+            },
+        };
         let version = data_version(sql)?;
         self.last_turn = Some(version);
         if let Some(owned) = owned.filter(|_| fenced) {
-            let fence = [owned.epoch, owned.commit_seq];
-            if sql.run("check the ownership", FENCE, fence)? == 0 {
-                return Err(lost("another worker has taken it, or a commit is in doubt"));
+            let epoch = sql.one("check the ownership", EPOCH, [], |row| column(row, 0))?;
+            if epoch != Some(owned.epoch) {
+                return Err(lost("another worker has taken it"));
             }
         }
         self.watch.before_work(sql, version)?;
@@ -176,19 +186,51 @@ impl SqliteProvider {
         self.in_doubt = true;
         transaction.commit("commit")?;
         self.in_doubt = false;
-        Ok(rows.newest)
+        Ok(Some(rows.newest))
+    }
+
+    fn run(
+        &mut self,
+        fence: Option<Epoch>,
+        patience: Patience,
+        work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
+    ) -> Result<Option<()>> {
+        let epoch = self.owned.as_ref().map(|owned| owned.epoch);
+        if fence.is_some() && fence != epoch {
+            return Err(lost("this process does not have it"));
+        }
+        let written = self.write(fence.is_some(), patience, work);
+        let doubt = self.drop_doubtful_connection();
+        let newest = match written {
+            Ok(Some(newest)) => newest,
+            Ok(None) => return Ok(None),
+            // A disk that is full takes no part of a commit.
+            Err(error) if doubt && error.kind != ProviderErrorKind::Full => {
+                self.owned = None;
+                return Err(lost(&format!("a commit is in doubt: {}", error.message)));
+            }
+            Err(error) => return Err(error),
+        };
+        self.watch.after_commit(newest);
+        self.log.committed();
+        Ok(Some(()))
     }
 
     /// After a commit that failed, what the connection holds of the file may not be what is in it.
     /// A client keeps its connection: as the last one, it would leave the log with the failed commit
     /// to whoever opens the hub next, while its next commit overwrites that one.
-    fn drop_doubtful_connection(&mut self) {
-        if self.in_doubt && self.place.is_some() && self.owned.is_some() {
+    ///
+    /// Gives whether the commit of a worker is in doubt. What it holds in memory may then not be what is
+    /// stored, and what the system holds of the file may not be what is on the disk.
+    fn drop_doubtful_connection(&mut self) -> bool {
+        let doubt = self.in_doubt && self.place.is_some() && self.owned.is_some();
+        if doubt {
             self.conn = None;
             self.last_turn = None;
             self.watch.reconnected();
         }
         self.in_doubt = false;
+        doubt
     }
 }
 
@@ -198,18 +240,15 @@ impl Provider for SqliteProvider {
         fence: Option<Epoch>,
         work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
     ) -> Result<()> {
-        let epoch = self.owned.as_ref().map(|owned| owned.epoch);
-        if fence.is_some() && fence != epoch {
-            return Err(lost("this process does not have it"));
-        }
-        let written = self.write(fence.is_some(), work);
-        self.drop_doubtful_connection();
-        self.watch.after_commit(written?);
-        self.log.committed();
-        if let Some(owned) = self.owned.as_mut().filter(|_| fence.is_some()) {
-            owned.commit_seq += 1;
-        }
-        Ok(())
+        self.run(fence, Patience::Wait, work).map(|_| ())
+    }
+
+    fn at_once(
+        &mut self,
+        fence: Option<Epoch>,
+        work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
+    ) -> Result<Option<()>> {
+        self.run(fence, Patience::None, work)
     }
 
     fn acquire(&mut self) -> Result<Ownership> {
@@ -244,13 +283,13 @@ impl Provider for SqliteProvider {
         let transaction = begin(sql, self.place.as_ref(), None)?;
         let owner = format!("process {}", std::process::id());
         let taken = sql.one(operation, TAKE, [owner], |row| {
-            Ok((column::<String>(row, 0)?, column(row, 1)?, column(row, 2)?))
+            Ok((column::<String>(row, 0)?, column(row, 1)?))
         })?;
         transaction.commit(operation)?;
-        let (hub_id, epoch, commit_seq) = taken.ok_or_else(|| {
+        let (hub_id, epoch) = taken.ok_or_else(|| {
             ProviderError::new(ProviderErrorKind::Corrupt, operation, "the hub has no row")
         })?;
-        self.owned = Some(Owned { epoch, commit_seq, _lock: lock });
+        self.owned = Some(Owned { epoch, _lock: lock });
         self.log.committed();
         Ok(Ownership { hub_id, epoch })
     }
@@ -274,6 +313,10 @@ impl Provider for SqliteProvider {
         let owner = self.owned.is_some();
         let conn = connected(&mut self.conn, self.place.as_ref(), self.relaxed, owner)?;
         self.watch.take(Sql(conn))
+    }
+
+    fn arrivals_found(&mut self) -> Arrivals {
+        self.watch.found()
     }
 
     fn maintain(&mut self, idle: bool) -> Result<()> {
@@ -376,6 +419,18 @@ fn begin<'c>(
     }
     let _waiting = line.wait()?;
     Transaction::immediate(sql)
+}
+
+/// Begins to write, unless another process writes or wants to.
+fn begin_at_once<'c>(sql: Sql<'c>, place: Option<&Place>) -> Result<Option<Transaction<'c>>> {
+    if place.is_some_and(|place| place.line.someone_waits()) {
+        return Ok(None);
+    }
+    match connection::without_patience(|| Transaction::immediate(sql)) {
+        Ok(transaction) => Ok(Some(transaction)),
+        Err(error) if error.kind == ProviderErrorKind::Transient => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn lost(cause: &str) -> ProviderError {

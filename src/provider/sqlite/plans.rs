@@ -28,9 +28,9 @@ const SEARCHES: [(&str, &str); 26] = [
     (rows::ROW, BY_KEY),
     (rows::CHILDREN, "INDEX instances_by_parent (parent_iid=?)"),
     (rows::DELETE_INSTANCE, BY_KEY),
-    (rows::HISTORY, "INDEX history_by_instance (iid=? AND exec=?)"),
-    (rows::DELETE_HISTORY_ROW, BY_KEY),
-    (rows::DELETE_HISTORY, "INDEX history_by_instance (iid=?)"),
+    (rows::HISTORY, "PRIMARY KEY (iid=?)"),
+    (rows::DELETE_HISTORY_ROW, "PRIMARY KEY (iid=? AND seq=?)"),
+    (rows::DELETE_HISTORY, "PRIMARY KEY (iid=?)"),
     (rows::DELETE_MESSAGE, BY_KEY),
     (rows::DELETE_MESSAGES, "INDEX messages_by_instance (iid=?)"),
     (rows::DELETE_TAKEN_MESSAGES, "INDEX messages_by_instance (iid=? AND taken=?)"),
@@ -72,9 +72,11 @@ fn every_statement_uses_a_key_or_an_index() {
     }
     let update = rows::widest_update();
     assert_eq!(plan(&conn, &update), [format!("SEARCH instances USING {BY_KEY}")], "{update}");
-    for insert in [rows::INSERT_INSTANCE, rows::APPEND_HISTORY, rows::INSERT_MESSAGE] {
+    for insert in [rows::INSERT_INSTANCE, rows::INSERT_MESSAGE] {
         assert_eq!(plan(&conn, insert), [""; 0], "{insert}");
     }
+    let last = ["SCALAR SUBQUERY 1", "SEARCH history USING PRIMARY KEY (iid=?)"];
+    assert_eq!(plan(&conn, rows::APPEND_HISTORY), last);
     for insert in [rows::OPEN_WAIT, rows::SET_TIMER] {
         assert_eq!(plan(&conn, insert), [""; 0], "{insert}");
     }

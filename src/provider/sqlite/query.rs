@@ -27,7 +27,7 @@ use super::statement::{Sql, column, failed};
 
 pub(super) const FIND: &str = concat!("SELECT ", row_columns!(), " FROM instances WHERE id = ?1");
 pub(super) const CURRENT_HISTORY: &str = "SELECT body FROM history \
-    WHERE iid = ?1 AND exec = (SELECT exec FROM instances WHERE iid = ?1) ORDER BY hid";
+    WHERE iid = ?1 AND exec = (SELECT exec FROM instances WHERE iid = ?1) ORDER BY seq";
 pub(super) const MESSAGES: &str = "SELECT mid, exec, body FROM messages \
     WHERE iid = ?1 AND taken = 1 AND (exec IS NULL OR exec = ?2) ORDER BY mid";
 pub(super) const READY_FROM: &str =
@@ -161,7 +161,7 @@ fn snapshot(sql: Sql<'_>) -> Result<Snapshot> {
         *next += 1;
         *next
     };
-    sql.each(operation, "SELECT iid, exec, body FROM history ORDER BY hid", [], |row| {
+    sql.each(operation, "SELECT iid, exec, body FROM history ORDER BY iid, seq", [], |row| {
         let (key, body): (_, Vec<u8>) = (column(row, 0)?, column(row, 2)?);
         lines.history(id(key), place(key), column(row, 1)?, &body);
         Ok(true)

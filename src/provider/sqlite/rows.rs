@@ -32,10 +32,11 @@ pub(super) const INSERT_INSTANCE: &str = "INSERT INTO instances \
     VALUES (?1, ?2, ?3, 0, ?4, 1, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 pub(super) const DELETE_INSTANCE: &str = "DELETE FROM instances WHERE iid = ?1";
 
-pub(super) const APPEND_HISTORY: &str = "INSERT INTO history (iid, exec, body) VALUES (?1, ?2, ?3)";
+pub(super) const APPEND_HISTORY: &str = "INSERT INTO history (iid, seq, exec, body) \
+    VALUES (?1, 1 + ifnull((SELECT max(seq) FROM history WHERE iid = ?1), 0), ?2, ?3)";
 pub(super) const HISTORY: &str =
-    "SELECT hid, body FROM history WHERE iid = ?1 AND exec = ?2 ORDER BY hid";
-pub(super) const DELETE_HISTORY_ROW: &str = "DELETE FROM history WHERE hid = ?1";
+    "SELECT seq, body FROM history WHERE iid = ?1 AND exec = ?2 ORDER BY seq";
+pub(super) const DELETE_HISTORY_ROW: &str = "DELETE FROM history WHERE iid = ?1 AND seq = ?2";
 pub(super) const DELETE_HISTORY: &str = "DELETE FROM history WHERE iid = ?1";
 
 pub(super) const INSERT_MESSAGE: &str =
@@ -174,8 +175,8 @@ impl Rows for SqliteRows<'_> {
         })
     }
 
-    fn remove_history(&mut self, row: HistoryKey) -> Result<()> {
-        self.sql.run("remove history", DELETE_HISTORY_ROW, [row]).map(|_| ())
+    fn remove_history(&mut self, key: InstanceKey, row: HistoryKey) -> Result<()> {
+        self.sql.run("remove history", DELETE_HISTORY_ROW, [key, row]).map(|_| ())
     }
 
     fn insert_message(&mut self, message: &NewMessage) -> Result<MessageKey> {

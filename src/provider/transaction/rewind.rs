@@ -51,7 +51,7 @@ fn rewind_one(
     })?;
     let plan = plan(&records);
     if let Some(undone) = plan.undone {
-        rows.remove_history(stored[undone].0)?;
+        rows.remove_history(head.key, stored[undone].0)?;
     }
     for message in &plan.messages {
         insert(rows, head.key, Some(head.exec), message)?;

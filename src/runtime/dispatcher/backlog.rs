@@ -247,9 +247,15 @@ mod tests {
     #[test]
     fn what_something_came_for_goes_first_and_everyone_goes_once() {
         let mut backlog = Backlog::new(10);
-        [5, 6].into_iter().for_each(|key| backlog.add_ready(key));
-        [2, 3].into_iter().for_each(|key| backlog.add_opened(key, true));
-        [6, 3, 9].into_iter().for_each(|key| backlog.add_called(key));
+        for key in [5, 6] {
+            backlog.add_ready(key);
+        }
+        for key in [2, 3] {
+            backlog.add_opened(key, true);
+        }
+        for key in [6, 3, 9] {
+            backlog.add_called(key);
+        }
         let order = [(3, true), (6, false), (9, false), (2, true), (5, false)];
         assert_eq!(all(&mut backlog), order);
     }
@@ -286,7 +292,9 @@ mod tests {
     #[test]
     fn a_reading_that_failed_waits_until_it_is_to_be_made_again() {
         let mut backlog = Backlog::new(1);
-        [1, 2].into_iter().for_each(|key| backlog.add_ready(key));
+        for key in [1, 2] {
+            backlog.add_ready(key);
+        }
         backlog.next();
         let from = backlog.read_more().unwrap();
         backlog.read_failed(from);

@@ -1,0 +1,42 @@
+/** durafn as the benchmark's engine: a hub on a new SQLite file, its client in the same process. */
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as df from 'durafn'
+import { register } from './app.mjs'
+import { delay } from './workloads.mjs'
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+
+export async function open(directory) {
+  const app = new df.App()
+  register(app)
+  const store = `sqlite:${join(directory, 'hub.db')}`
+  const hub = await df.open({ store, app, logger: false })
+  const { client } = hub
+
+  async function ended(name, id) {
+    const status = await client.waitForCompletion(id, { timeoutMs: 600_000 })
+    if (status.runtimeStatus !== 'Completed') throw new Error(`${name}: ${JSON.stringify(status)}`)
+    return status.output
+  }
+
+  return {
+    version,
+    store: 'SQLite, in the process',
+    durability: `WAL, synchronous=${hub.synchronous}: every commit is synced before it is acknowledged`,
+    async run(name, input) {
+      return ended(name, await client.startNew(name, { input }))
+    },
+    wait: (instanceId) => client.startNew('wait', { instanceId }),
+    async settled(ids) {
+      while ((await client.getStatus(ids.at(-1))) === null) await delay(5)
+    },
+    async event(id) {
+      const { outcome } = await client.raiseEvent(id, 'go', 1)
+      if (outcome !== 'delivered') throw new Error(`${id}: ${outcome}`)
+      await ended('wait', id)
+    },
+    close: () => hub.close(),
+  }
+}

@@ -1,0 +1,412 @@
+//! Writing to the store: work in, transactions, events out.
+//!
+//! Owns: the store's connection, the grouping of work into transactions, what is tried again after a
+//! failure, and the choice of the thread: the store's own, or JavaScript's for a lone piece of work on
+//! a fast disk, which saves two hand-overs of some 20 µs each. Must never: report anything of a
+//! transaction before it is durable, or let work overtake work that was sent before it.
+//! Proved by `__test__/durability.spec.mjs` (strace) and `tests/simulation.rs`.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::core::commit::TurnCommit;
+use crate::core::execution::Entropy;
+use crate::core::limits::{COMMIT_BYTES, COMMIT_ITEMS};
+use crate::core::message::Message;
+use crate::core::request::{Command, HubFacts, HubSettings};
+use crate::provider::transaction::{Context, Effect, Outcome, Work, apply};
+use crate::provider::{Arrivals, Epoch, Provider, ProviderError, ProviderErrorKind, Rows};
+
+use super::clock;
+use super::fault::caller_error;
+use super::outbox::{Event, Outbox};
+use super::protocol::{Reply, RequestId};
+
+/// Who is told of the outcome of a piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ticket {
+    /// The dispatcher.
+    Dispatcher,
+    /// The caller.
+    Request(RequestId),
+    /// Nobody.
+    Nobody,
+}
+
+/// Longest pause before work that failed is tried again.
+const RETRY_MAX: Duration = Duration::from_secs(2);
+/// Most pieces of work that are written on the JavaScript thread. More are worth a hand-over: the two
+/// threads then work at the same time.
+const INLINE_ITEMS: usize = 2;
+/// Slowest commit that the JavaScript thread makes itself, so that a slow disk never holds it up.
+const INLINE_PACE: Duration = Duration::from_micros(500);
+
+type Steps<'a> = &'a mut dyn FnMut(&mut dyn Rows) -> Result<(), ProviderError>;
+/// `None`: another process was in the way.
+type AttemptResult<T> = Result<Option<T>, ProviderError>;
+
+/// See the module's text.
+pub struct Writer {
+    /// The store.
+    pub provider: Box<dyn Provider>,
+    epoch: Option<Epoch>,
+    settings: HubSettings,
+    entropy: Box<dyn Entropy + Send>,
+    outbox: Arc<Outbox>,
+    queue: VecDeque<(Ticket, Work)>,
+    retry_after: Duration,
+    looked: Instant,
+    lost: bool,
+    /// What a commit of a few pieces takes, as a moving average.
+    pace: Duration,
+}
+
+impl Writer {
+    /// Of an open store; `epoch` if this process is the worker.
+    pub fn new(
+        provider: Box<dyn Provider>,
+        epoch: Option<Epoch>,
+        settings: HubSettings,
+        entropy: Box<dyn Entropy + Send>,
+        outbox: Arc<Outbox>,
+    ) -> Self {
+        Self {
+            provider,
+            epoch,
+            settings,
+            entropy,
+            outbox,
+            queue: VecDeque::new(),
+            retry_after: Duration::ZERO,
+            looked: clock::instant(),
+            lost: false,
+            pace: Duration::ZERO,
+        }
+    }
+
+    /// Whether this process is the hub's worker.
+    #[must_use]
+    pub fn is_worker(&self) -> bool {
+        self.epoch.is_some()
+    }
+
+    /// How many pieces of work wait.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The pause before work that failed is tried again.
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        self.retry_after
+    }
+
+    /// How long ago other processes' writing was last looked for.
+    #[must_use]
+    pub fn looked_ago(&self) -> Duration {
+        self.looked.elapsed()
+    }
+
+    /// Adds work behind what waits.
+    pub fn push(&mut self, work: impl IntoIterator<Item = (Ticket, Work)>) {
+        self.queue.extend(work);
+    }
+
+    /// Replaces the hub's settings.
+    pub fn put_settings(&mut self, settings: HubSettings) {
+        self.settings = settings.clone();
+        self.queue.push_back((Ticket::Nobody, Work::PutSettings(settings)));
+    }
+
+    /// Writes one transaction of what waits: `false` if there is nothing that can be written now.
+    pub fn write_some(&mut self) -> bool {
+        if self.queue.is_empty() || self.lost {
+            return false;
+        }
+        let batch = self.next_batch();
+        self.write(batch)
+    }
+
+    fn next_batch(&mut self) -> Vec<(Ticket, Work)> {
+        let (mut items, mut bytes) = (0, 0);
+        for (_, work) in &self.queue {
+            bytes += weight(work);
+            if items == COMMIT_ITEMS || (items > 0 && bytes > COMMIT_BYTES) {
+                break;
+            }
+            items += 1;
+        }
+        self.queue.drain(..items).collect()
+    }
+
+    /// Writes a batch as one transaction: `false` if it is to be tried again later.
+    fn write(&mut self, batch: Vec<(Ticket, Work)>) -> bool {
+        let begun = clock::instant();
+        match self.transact(&batch) {
+            Ok(done) => {
+                self.written(batch, done, begun);
+                true
+            }
+            Err(error) => self.failed(batch, &error),
+        }
+    }
+
+    fn written(
+        &mut self,
+        batch: Vec<(Ticket, Work)>,
+        done: Vec<(Outcome, Vec<Effect>)>,
+        begun: Instant,
+    ) {
+        if batch.len() <= INLINE_ITEMS {
+            self.pace = (self.pace * 3 + begun.elapsed()) / 4;
+        }
+        self.retry_after = Duration::ZERO;
+        // What others had written before this transaction is told before its outcomes: a turn in it may
+        // have consumed such a message.
+        if self.is_worker() {
+            self.looked = clock::instant();
+            let found = self.provider.arrivals_found();
+            self.tell_arrivals(found, false);
+        }
+        self.report(batch, done);
+    }
+
+    /// Carries out a batch as one transaction, which nobody is told of.
+    ///
+    /// # Errors
+    /// Those of the store; nothing was written.
+    pub fn transact(
+        &mut self,
+        batch: &[(Ticket, Work)],
+    ) -> Result<Vec<(Outcome, Vec<Effect>)>, ProviderError> {
+        self.attempt(batch, |provider, epoch, work| provider.transaction(epoch, work).map(Some))
+            .map(Option::unwrap_or_default)
+    }
+
+    fn attempt(
+        &mut self,
+        batch: &[(Ticket, Work)],
+        run: impl FnOnce(&mut dyn Provider, Option<Epoch>, Steps<'_>) -> AttemptResult<()>,
+    ) -> AttemptResult<Vec<(Outcome, Vec<Effect>)>> {
+        let owner = self.epoch.is_some();
+        let worker_lives = owner || self.provider.worker_lives()?;
+        let mut done = Vec::with_capacity(batch.len());
+        let (settings, entropy) = (&mut self.settings, self.entropy.as_mut());
+        let ran = run(self.provider.as_mut(), self.epoch, &mut |rows| {
+            done.clear();
+            if !owner {
+                *settings = rows.settings()?;
+            }
+            let hub = HubFacts { settings, worker_lives, now_ms: clock::now_ms() };
+            let mut context = Context { hub, foreign: !owner, entropy, effects: Vec::new() };
+            for (_, work) in batch {
+                let outcome = apply(rows, work, &mut context)?;
+                done.push((outcome, std::mem::take(&mut context.effects)));
+            }
+            Ok(())
+        })?;
+        Ok(ran.map(|()| done))
+    }
+
+    fn report(&mut self, batch: Vec<(Ticket, Work)>, done: Vec<(Outcome, Vec<Effect>)>) {
+        let mut events = Vec::with_capacity(batch.len() * 2);
+        for ((ticket, work), (outcome, effects)) in batch.into_iter().zip(done) {
+            match ticket {
+                Ticket::Dispatcher => events.push(Event::Done(work, outcome)),
+                Ticket::Request(rid) => events.push(Event::Answer(rid, outcome)),
+                Ticket::Nobody => {}
+            }
+            events.extend(effects.into_iter().map(Event::Effect));
+        }
+        self.outbox.push(events);
+    }
+
+    /// A transaction failed and wrote nothing.
+    fn failed(&mut self, batch: Vec<(Ticket, Work)>, error: &ProviderError) -> bool {
+        use ProviderErrorKind as Kind;
+        match error.kind {
+            Kind::LostOwnership => {
+                self.lost = true;
+                self.outbox.push([Event::Fatal(caller_error(error))]);
+                true
+            }
+            Kind::Transient | Kind::Full | Kind::ReadOnly => {
+                self.postpone(batch, error);
+                false
+            }
+            _ if batch.len() == 1 => {
+                for (ticket, work) in batch {
+                    self.give_back(ticket, work, error);
+                }
+                true
+            }
+            // One item spoils the rest: halves find it, and the others are written.
+            _ => {
+                let mut first = batch;
+                let second = first.split_off(first.len() / 2);
+                self.queue.extend_front_ordered(second);
+                self.write(first)
+            }
+        }
+    }
+
+    /// Callers are told at once; turns wait and are tried again.
+    fn postpone(&mut self, batch: Vec<(Ticket, Work)>, error: &ProviderError) {
+        let mut kept = Vec::new();
+        let mut events = Vec::new();
+        for (ticket, work) in batch {
+            match ticket {
+                Ticket::Request(rid) => {
+                    events.push(Event::Reply(Reply::error(rid, caller_error(error))));
+                }
+                // A caller waits for this one too.
+                _ if matches!(work, Work::Begin(_)) => events.push(not_begun(work, error)),
+                _ => kept.push((ticket, work)),
+            }
+        }
+        // Where only callers were refused, nothing is tried again.
+        if !kept.is_empty() {
+            if self.retry_after.is_zero() {
+                events.push(Event::Trouble(format!(
+                    "The store cannot be written, trying again: {error}"
+                )));
+            }
+            self.retry_after = (self.retry_after * 2).clamp(Duration::from_millis(50), RETRY_MAX);
+        }
+        self.queue.extend_front_ordered(kept);
+        self.outbox.push(events);
+    }
+
+    fn give_back(&mut self, ticket: Ticket, work: Work, error: &ProviderError) {
+        let event = match ticket {
+            Ticket::Request(rid) => Event::Reply(Reply::error(rid, caller_error(error))),
+            Ticket::Dispatcher if matches!(work, Work::Begin(_)) => not_begun(work, error),
+            Ticket::Dispatcher => Event::Unwritable(work, caller_error(error)),
+            Ticket::Nobody => Event::Trouble(error.to_string()),
+        };
+        self.outbox.push([event]);
+    }
+
+    /// Looks for what other processes wrote; `opening` at the first time.
+    pub fn look(&mut self, opening: bool) {
+        if !self.is_worker() || self.lost {
+            return;
+        }
+        self.looked = clock::instant();
+        match self.provider.arrivals() {
+            Ok(arrivals) => self.tell_arrivals(arrivals, opening),
+            Err(error) => {
+                self.outbox.push([Event::Trouble(format!("Looking for messages: {error}"))]);
+            }
+        }
+    }
+
+    fn tell_arrivals(&self, arrivals: Arrivals, opening: bool) {
+        if !arrivals.is_empty() {
+            self.outbox.push([Event::Arrived(arrivals, opening)]);
+        }
+    }
+}
+
+/// A writer that two threads use, one at a time.
+pub struct SharedWriter {
+    writer: Mutex<Writer>,
+    underway: Arc<Underway>,
+}
+
+/// Messages on their way to the store's thread, which nothing may overtake.
+#[derive(Debug, Default)]
+pub struct Underway(AtomicUsize);
+
+impl Underway {
+    /// One is sent.
+    pub fn add(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn none(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 0
+    }
+}
+
+impl SharedWriter {
+    /// Of the writer.
+    #[must_use]
+    pub fn new(writer: Writer, underway: Arc<Underway>) -> Self {
+        Self { writer: Mutex::new(writer), underway }
+    }
+
+    /// Waits for the other thread.
+    pub fn lock(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A message has come to the store's thread; its work stands in the queue, or is done.
+    pub fn received(&self) {
+        self.underway.0.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Writes a little work on this thread, if nothing else is to be written and it takes no time. Its
+    /// events are in the outbox then, and nobody is woken for them.
+    ///
+    /// # Errors
+    /// The work, for the store's thread.
+    pub fn write_here(&self, work: Vec<(Ticket, Work)>) -> Result<(), Vec<(Ticket, Work)>> {
+        if work.len() > INLINE_ITEMS || !self.underway.none() {
+            return Err(work);
+        }
+        let Ok(mut writer) = self.writer.try_lock() else { return Err(work) };
+        if !writer.queue.is_empty() || writer.lost || writer.pace > INLINE_PACE {
+            return Err(work);
+        }
+        let begun = clock::instant();
+        match writer.attempt(&work, |provider, epoch, steps| provider.at_once(epoch, steps)) {
+            Ok(Some(done)) => {
+                let outbox = Arc::clone(&writer.outbox);
+                outbox.quietly(|| writer.written(work, done, begun));
+                Ok(())
+            }
+            // Nothing was written. What is to be done about a failure is for the other thread, which
+            // meets it too.
+            Ok(None) | Err(_) => Err(work),
+        }
+    }
+}
+
+fn not_begun(work: Work, error: &ProviderError) -> Event {
+    Event::Done(work, Outcome::Begun { answer: Err(caller_error(error)), key: None })
+}
+
+fn weight(work: &Work) -> usize {
+    match work {
+        Work::Turn(commit) => commit.weight(),
+        Work::Begin(begin) => {
+            let input = begin.spec.input.as_ref().map_or(64, |input| input.get().len());
+            input + begin.commit.as_ref().map_or(0, TurnCommit::weight)
+        }
+        Work::Command(Command::Start(specs)) => {
+            specs.iter().map(|spec| spec.input.as_ref().map_or(64, |input| input.get().len())).sum()
+        }
+        Work::Command(Command::RaiseEvent { input, .. }) => {
+            input.as_ref().map_or(64, |input| input.get().len())
+        }
+        Work::Keep { messages, .. } => messages.iter().map(Message::payload_bytes).sum(),
+        _ => 64,
+    }
+}
+
+trait ExtendFront<T> {
+    /// Puts items before the others, in their order.
+    fn extend_front_ordered(&mut self, items: Vec<T>);
+}
+
+impl<T> ExtendFront<T> for VecDeque<T> {
+    fn extend_front_ordered(&mut self, items: Vec<T>) {
+        for item in items.into_iter().rev() {
+            self.push_front(item);
+        }
+    }
+}
