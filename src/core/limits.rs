@@ -40,8 +40,8 @@ pub const REPLAY_TURNS: usize = 1_000;
 pub const PAGE_INSTANCES: usize = 1_000;
 /// Rows that a filter may pass over before a page is returned short.
 pub const PAGE_SCAN_ROWS: usize = 5_000;
-/// Instances purged in one transaction.
-pub const PURGE_INSTANCES: usize = 200;
+/// Instances purged in one transaction: about a millisecond.
+pub const PURGE_INSTANCES: usize = 50;
 /// Timers that are due later than this from now stay in the store, in milliseconds.
 pub const TIMER_HORIZON_MS: i64 = 60_000;
 /// Depth to which `terminate`, `suspend` and `resume` follow sub-orchestrations.

@@ -161,7 +161,10 @@ fn snapshot(sql: Sql<'_>) -> Result<Snapshot> {
         *next += 1;
         *next
     };
-    sql.each(operation, "SELECT iid, exec, body FROM history ORDER BY iid, seq", [], |row| {
+    let text = "SELECT iid, exec, body FROM history WHERE NOT EXISTS \
+        (SELECT 1 FROM leftovers WHERE leftovers.iid = history.iid AND history.exec <= leftovers.exec) \
+        ORDER BY iid, seq";
+    sql.each(operation, text, [], |row| {
         let (key, body): (_, Vec<u8>) = (column(row, 0)?, column(row, 2)?);
         lines.history(id(key), place(key), column(row, 1)?, &body);
         Ok(true)
