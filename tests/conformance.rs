@@ -87,6 +87,7 @@ macro_rules! conformance_suite {
                     a_terminated_child_is_told_once_more
                     children_that_ended_while_the_parent_had_failed_are_told
                     a_child_that_is_gone_fails_the_wait_for_it
+                    a_child_that_an_undone_turn_started_is_not_started_again
                 }
                 removal {
                     a_restart_takes_the_stored_name_and_input

@@ -18,4 +18,5 @@ mod replay {
     mod run;
     mod timers;
     mod turns;
+    mod wide;
 }

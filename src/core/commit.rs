@@ -44,6 +44,8 @@ pub struct ChildStart {
     pub instance_id: String,
     /// Its input.
     pub input: Option<Payload>,
+    /// It was postponed: a turn that was undone since may have started it.
+    pub postponed: bool,
 }
 
 /// Everything that one turn changes, to be written at once or not at all.

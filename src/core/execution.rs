@@ -4,7 +4,7 @@
 //! one read back), and which event a message causes (`accept`). Must never: hold the user's code or
 //! know how it runs. Proved by the tests of `turn.rs` and by `tests/replay.rs`.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use super::action::Group;
 use super::history::HistoryEvent;
@@ -99,6 +99,8 @@ pub struct Execution {
     children: HashMap<u32, Children>,
     /// Those of them that waited and may be started now.
     released: Vec<TaskId>,
+    /// Sub-orchestrations and timers that later turns start.
+    postponed: BTreeSet<TaskId>,
     /// Open activities with an attempt under way or due.
     runnable: usize,
     time_ms: TimeMs,
@@ -164,10 +166,28 @@ impl Execution {
         std::mem::take(&mut self.released)
     }
 
-    /// Whether an activity is under way or due, which nothing in the store but history tells.
+    /// The first of those that later turns start, at most so many, in the order of their creation.
+    pub fn postponed(&self, most: usize) -> impl Iterator<Item = TaskId> {
+        self.postponed.iter().copied().take(most)
+    }
+
+    /// Whether the task is started by a later turn.
+    #[must_use]
+    pub fn is_postponed(&self, task: TaskId) -> bool {
+        self.postponed.contains(&task)
+    }
+
+    /// Whether later turns have something to start.
+    #[must_use]
+    pub fn has_postponed(&self) -> bool {
+        !self.postponed.is_empty()
+    }
+
+    /// Whether an activity is under way or due, or something is to be started, which nothing in the
+    /// store but history tells.
     #[must_use]
     pub fn ready(&self) -> bool {
-        self.runnable > 0
+        self.runnable > 0 || self.has_postponed()
     }
 
     /// A turn begins. Time never runs back within an instance.
@@ -291,6 +311,10 @@ impl Execution {
             | HistoryEvent::TimerFired { task }
             | HistoryEvent::TimerCanceled { task }
             | HistoryEvent::EventRaised { task, .. } => self.close(*task),
+            HistoryEvent::StartsPostponed { task } => self.postpone_from(*task),
+            HistoryEvent::StartsResumed { task } => {
+                self.postponed = self.postponed.split_off(&(task + 1));
+            }
             HistoryEvent::ExecutionCompleted {}
             | HistoryEvent::ExecutionFailed {}
             | HistoryEvent::EventDiscarded { .. }
@@ -334,6 +358,16 @@ impl Execution {
         self.add(task, open);
     }
 
+    fn postpone_from(&mut self, first: TaskId) {
+        let starts = |(task, open): (&TaskId, &OpenTask)| match open {
+            OpenTask::Timer { .. } => Some(*task),
+            OpenTask::Child { .. } if !self.waits_for_others(*task) => Some(*task),
+            _ => None,
+        };
+        let tasks: Vec<TaskId> = self.open.range(first..).filter_map(starts).collect();
+        self.postponed.extend(tasks);
+    }
+
     fn add(&mut self, task: TaskId, open: OpenTask) {
         self.next_task = self.next_task.max(task + 1);
         self.open.insert(task, open);
@@ -373,6 +407,7 @@ impl Execution {
     }
 
     fn close(&mut self, task: TaskId) {
+        self.postponed.remove(&task);
         match self.open.remove(&task) {
             Some(OpenTask::Activity(call)) if call.again_at.is_none() => self.runnable -= 1,
             Some(OpenTask::Child { call, .. }) => {

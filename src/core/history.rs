@@ -214,6 +214,19 @@ pub enum HistoryEvent {
         )]
         input: Option<Payload>,
     },
+    /// The sub-orchestrations and timers that the code asked for in this turn, from this task on, are
+    /// started by later turns.
+    StartsPostponed {
+        /// The first of them.
+        #[serde(rename = "k")]
+        task: TaskId,
+    },
+    /// Of those that were postponed, the ones up to this task are started.
+    StartsResumed {
+        /// The last of them.
+        #[serde(rename = "k")]
+        task: TaskId,
+    },
     /// The function returned; the result stands in the instance's row.
     ExecutionCompleted {},
     /// The function threw; the failure stands in the instance's row.

@@ -2,6 +2,11 @@
 //!
 //! Owns: the defaults. Must never: be read by a provider, which stores what it is given.
 
+/// Sub-orchestrations and timers that one turn starts. Those beyond are started by turns that follow at
+/// once, so that a fan-out of any width is many short commits.
+pub const TURN_STARTS: usize = 1_000;
+/// Messages that one turn takes; the others are for the next one.
+pub const TURN_MESSAGES: usize = 1_000;
 /// Largest payload (input, result, event, custom status, failure), in bytes of JSON.
 pub const PAYLOAD_BYTES: usize = 16 * 1024 * 1024;
 /// Live executions kept in memory; the least recently used idle ones are dropped first.

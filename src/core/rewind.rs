@@ -36,6 +36,8 @@ pub struct AwaitedChild {
     pub instance_id: String,
     /// How it ended, if the undone turn was told.
     pub end: Option<ChildEnd>,
+    /// It may not have been started: a later turn does.
+    pub postponed: bool,
 }
 
 /// Plans the rewind of an execution that failed.
@@ -68,6 +70,7 @@ pub fn plan(records: &[HistoryRecord]) -> Rewind {
                     name: call.name.clone(),
                     instance_id: instance_id.clone(),
                     end: end_of(task, events),
+                    postponed: execution.is_postponed(task),
                 }),
             },
             OpenTask::Event { name, .. } => plan.waits.push(fold_name(name)),

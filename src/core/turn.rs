@@ -11,6 +11,7 @@ use super::error::{Error, ErrorCode};
 use super::execution::{Accepted, Entropy, Execution, OpenTask};
 use super::history::{ChildEnd, HistoryEvent, HistoryRecord};
 use super::ids::fold_name;
+use super::limits::TURN_STARTS;
 use super::message::Delivery;
 use super::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs};
 
@@ -137,6 +138,10 @@ pub struct Turn {
     pub time_ms: TimeMs,
     /// The code has not run before in this execution.
     pub begins: bool,
+    /// How many sub-orchestrations and timers it starts at most, unless it ends the execution.
+    pub starts_max: usize,
+    /// There is something that earlier turns have postponed.
+    resumes: bool,
     accepted: Vec<Accepted>,
     consumed: Vec<MessageKey>,
 }
@@ -152,7 +157,14 @@ impl Turn {
     ) -> Self {
         let begins = !execution.begun();
         let time_ms = execution.begin_turn(now_ms);
-        let mut turn = Self { time_ms, begins, accepted: Vec::new(), consumed: Vec::new() };
+        let mut turn = Self {
+            time_ms,
+            begins,
+            starts_max: TURN_STARTS,
+            resumes: execution.has_postponed(),
+            accepted: Vec::new(),
+            consumed: Vec::new(),
+        };
         // Tasks that the code decides on in this turn: open until then, and yet they take no more.
         let mut asked: Vec<TaskId> = Vec::new();
         for delivery in deliveries {
@@ -188,7 +200,7 @@ impl Turn {
     /// Whether nothing at all came of the messages.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.begins && self.accepted.is_empty()
+        !self.begins && !self.resumes && self.accepted.is_empty()
     }
 
     /// Keys of the stored messages it took.
@@ -230,12 +242,24 @@ impl Turn {
             commit.note(&event, execution);
             events.push(event);
         }
+        let most = if outcome.end.is_some() { usize::MAX } else { self.starts_max };
+        events.extend(commit.start_postponed(execution, most));
         let mut fresh_id = || entropy.fresh_id();
+        let mut postponed = None;
         for action in outcome.actions {
             let task = execution.next_task();
             let event = action.record(task, &mut fresh_id);
             execution.apply(&event);
-            commit.note(&event, execution);
+            if event.is_start() && (postponed.is_some() || commit.starts() >= most) {
+                postponed.get_or_insert(task);
+            } else {
+                commit.note(&event, execution);
+            }
+            events.push(event);
+        }
+        if let Some(task) = postponed {
+            let event = HistoryEvent::StartsPostponed { task };
+            execution.apply(&event);
             events.push(event);
         }
         let released = execution.take_released();
@@ -257,7 +281,33 @@ impl Turn {
     }
 }
 
+impl HistoryEvent {
+    /// Whether it brings about a row of its own in the turn that asks for it.
+    fn is_start(&self) -> bool {
+        matches!(self, Self::SubOrchestrationInstanceCreated { .. } | Self::TimerCreated { .. })
+    }
+}
+
 impl TurnCommit {
+    fn starts(&self) -> usize {
+        self.children.len() + self.timers_set.len()
+    }
+
+    /// Starts the first of what earlier turns have postponed.
+    fn start_postponed(&mut self, execution: &mut Execution, most: usize) -> Option<HistoryEvent> {
+        let room = most.saturating_sub(self.starts());
+        let tasks: Vec<TaskId> = execution.postponed(room).collect();
+        for &task in &tasks {
+            match execution.task(task) {
+                Some(OpenTask::Timer { fire_at }) => self.timers_set.push((task, *fire_at)),
+                _ => self.start_child(task, execution),
+            }
+        }
+        let event = HistoryEvent::StartsResumed { task: *tasks.last()? };
+        execution.apply(&event);
+        Some(event)
+    }
+
     /// Notes what an event of the turn changes in rows beside history.
     fn note(&mut self, event: &HistoryEvent, execution: &Execution) {
         match event {
@@ -294,6 +344,7 @@ impl TurnCommit {
                 name: call.name.clone(),
                 instance_id: instance_id.clone(),
                 input: call.input.clone(),
+                postponed: execution.is_postponed(task),
             });
         }
     }

@@ -127,7 +127,8 @@ impl StatusView {
         let mut names = HashMap::new();
         let mut view: Vec<HistoryView> = started.into_iter().collect();
         for record in records {
-            for event in &record.events {
+            let shown = record.events.iter().filter(|event| !is_of_the_engine(event));
+            for event in shown {
                 if let HistoryEvent::TaskScheduled { task, name, .. }
                 | HistoryEvent::EventAwaited { task, name }
                 | HistoryEvent::SubOrchestrationInstanceCreated { task, name, .. } = event
@@ -182,10 +183,19 @@ impl StatusView {
             | E::ExecutionSuspended { reason }
             | E::ExecutionResumed { reason }
             | E::ExecutionRewound { reason } => view.reason.clone_from(reason),
-            E::TimerCanceled { .. } | E::TimerFired { .. } | E::EventAwaited { .. } => {}
+            E::TimerCanceled { .. }
+            | E::TimerFired { .. }
+            | E::EventAwaited { .. }
+            | E::StartsPostponed { .. }
+            | E::StartsResumed { .. } => {}
         }
         view
     }
+}
+
+/// What happened to no task: the code does not see it, nor does who reads the history.
+fn is_of_the_engine(event: &HistoryEvent) -> bool {
+    matches!(event, HistoryEvent::StartsPostponed { .. } | HistoryEvent::StartsResumed { .. })
 }
 
 /// The name of a kind, as Durable Functions has it where it has the kind.
@@ -205,6 +215,8 @@ pub(super) fn event_type(event: &HistoryEvent) -> &'static str {
         E::EventAwaited { .. } => "EventAwaited",
         E::EventRaised { .. } => "EventRaised",
         E::EventDiscarded { .. } => "EventDiscarded",
+        E::StartsPostponed { .. } => "StartsPostponed",
+        E::StartsResumed { .. } => "StartsResumed",
         E::ExecutionCompleted {} => "ExecutionCompleted",
         E::ExecutionFailed {} => "ExecutionFailed",
         E::ExecutionTerminated { .. } => "ExecutionTerminated",

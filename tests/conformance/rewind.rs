@@ -140,3 +140,26 @@ pub(crate) fn a_child_that_is_gone_fails_the_wait_for_it(hub: &mut Hub) {
     assert!(messages[0].contains("known"), "{messages:?}");
     assert!(messages[1].contains("InstanceNotFound"), "{messages:?}");
 }
+
+/// The turn that failed had started those that an earlier one had postponed. It is undone, and they run.
+pub(crate) fn a_child_that_an_undone_turn_started_is_not_started_again(hub: &mut Hub) {
+    hub.command(start("a")).unwrap();
+    let children = (0..1_003).map(|n| child("f", Some(&format!("c{n}"))));
+    hub.turn("a", &[], asks(children.chain([call("x")])));
+    assert!(hub.find("c1000").is_none(), "it is postponed");
+    hub.turn("a", &[failed(1_003, &"no")], throws(&"no"));
+    for id in ["c0", "c1001"] {
+        hub.turn(id, &[], returns(&id));
+    }
+    hub.command(purge("c1001")).unwrap();
+    hub.command(terminate("c1002")).unwrap();
+    hub.command(rewind("a")).unwrap();
+    let told = hub.rows("message", "a");
+    assert_eq!(told.len(), 2, "of what had ended: {told:?}");
+    assert!(told[0].contains("c0") && told[1].contains("c1002"), "{told:?}");
+    hub.turn("a", &[completed(1_003, &"mended")], nothing());
+    assert!(!hub.execution("a").has_postponed());
+    assert_eq!(hub.status("c1000"), RuntimeStatus::Pending, "it is the one of before");
+    assert_eq!(hub.status("c1001"), RuntimeStatus::Pending, "one that is gone is started anew");
+    assert!(hub.rows("message", "a").is_empty(), "nothing was refused");
+}

@@ -66,6 +66,8 @@ impl World {
             backlog_keys: *rng.pick(&[1, 2, 100]),
             cached_bytes: *rng.pick(&[200, 1_000_000]),
             concurrent_activities: *rng.pick(&[1, 3, 100]),
+            turn_starts: *rng.pick(&[1, 2, 1_000]),
+            turn_messages: *rng.pick(&[1, 2, 1_000]),
             payload_bytes: 10_000,
             on_nondeterminism: OnNondeterminism::Hold,
         };

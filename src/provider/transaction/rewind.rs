@@ -93,6 +93,7 @@ fn rejoin(
         Some(head) if head.status == RuntimeStatus::Failed => return Ok(Some(head)),
         Some(head) if !head.status.has_ended() => return Ok(None),
         Some(head) => rows.row(head.key)?.map(|row| ended(task, row)),
+        None if child.postponed => return Ok(None),
         None => None,
     };
     let message = message.unwrap_or_else(|| Message::ChildFailed { task, child: lost(child) });

@@ -137,6 +137,10 @@ fn start_child(
         on_conflict: OnConflict::Error,
     };
     let holder = rows.head_by_id(&child.instance_id)?;
+    let link = ParentLink { key: parent.key, exec: commit.exec, task: child.task };
+    if child.postponed && holder.as_ref().is_some_and(|head| head.parent == Some(link)) {
+        return Ok(());
+    }
     let decision = request::check_start(&spec, &context.hub).and_then(|()| {
         request::decide_start(&child.instance_id, spec.on_conflict, holder.as_ref())
     });

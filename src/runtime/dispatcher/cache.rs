@@ -16,7 +16,7 @@ impl Dispatcher {
         if live.stale {
             return self.reload(key);
         }
-        if !live.mailbox.is_empty() || !live.execution.begun() || live.violated {
+        if !live.mailbox.is_empty() || live.has_work() {
             self.runnable.push(key);
             return;
         }

@@ -91,6 +91,9 @@ pub(super) struct Live {
     pub(super) stale: bool,
     /// Its code did something outside a turn, and is to be run so that it fails.
     pub(super) violated: bool,
+    /// Its last turn was refused: the next one takes all messages, however many, as the end of an
+    /// execution must have seen every event that was given to it.
+    pub(super) takes_all: bool,
     /// JavaScript has its generator or function.
     pub(super) in_js: bool,
     pub(super) bytes: usize,
@@ -125,6 +128,7 @@ impl Live {
             held: false,
             stale: false,
             violated: false,
+            takes_all: false,
             in_js: false,
             bytes: 0,
             last_used: 0,
@@ -169,6 +173,21 @@ impl Live {
             && self.mailbox.is_empty()
             && self.activities.is_empty()
             && self.execution.begun()
+            && !self.execution.has_postponed()
+    }
+
+    /// Whether there is something for a turn, beside messages.
+    pub(super) fn has_work(&self) -> bool {
+        !self.execution.begun() || self.violated || self.execution.has_postponed()
+    }
+
+    /// The first messages for its next turn.
+    pub(super) fn take_messages(&mut self, most: usize) -> Vec<Delivery> {
+        if self.mailbox.len() <= most {
+            return std::mem::take(&mut self.mailbox);
+        }
+        let rest = self.mailbox.split_off(most);
+        std::mem::replace(&mut self.mailbox, rest)
     }
 
     /// Results of activities that stand nowhere but in memory. They leave the instance.

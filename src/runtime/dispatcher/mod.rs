@@ -306,8 +306,11 @@ impl Dispatcher {
             let message = Message::TimerFired { task: row.task };
             self.deliver(row.key, Delivery { key: None, exec: None, message }, step);
         }
-        for key in std::mem::take(&mut self.runnable) {
-            self.run(key, now_ms, step);
+        // One that took some messages and had no turn comes again with the others.
+        while !self.runnable.is_empty() {
+            for key in std::mem::take(&mut self.runnable) {
+                self.run(key, now_ms, step);
+            }
         }
         self.start_activities(step);
         self.evict(step);

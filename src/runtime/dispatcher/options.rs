@@ -21,6 +21,10 @@ pub struct DispatcherOptions {
     pub cached_bytes: usize,
     /// Activities at the same time.
     pub concurrent_activities: usize,
+    /// Sub-orchestrations and timers that one turn starts.
+    pub turn_starts: usize,
+    /// Messages that one turn takes.
+    pub turn_messages: usize,
     /// Largest payload.
     pub payload_bytes: usize,
     /// See [`OnNondeterminism`].
@@ -45,6 +49,8 @@ impl DispatcherOptions {
             backlog_keys: limits::BACKLOG_KEYS,
             cached_bytes: limits::CACHED_BYTES,
             concurrent_activities,
+            turn_starts: limits::TURN_STARTS,
+            turn_messages: limits::TURN_MESSAGES,
             payload_bytes: info.payload_bytes,
             on_nondeterminism: options.on_nondeterminism,
         }

@@ -26,14 +26,16 @@ impl Dispatcher {
         if !matches!(live.state, State::Idle) {
             return;
         }
-        let deliveries = std::mem::take(&mut live.mailbox);
+        let most = if live.takes_all { usize::MAX } else { self.options.turn_messages };
+        let deliveries = live.take_messages(most);
         // Without its code there is nothing to fail; a replay finds the violation again, or none.
         let violated = std::mem::take(&mut live.violated) && live.in_js;
-        if deliveries.is_empty() && live.execution.begun() && !violated {
+        if deliveries.is_empty() && !violated && !live.has_work() {
             return;
         }
-        let turn =
+        let mut turn =
             Turn::begin(&mut live.execution, live.exec, &deliveries, now_ms, self.entropy.as_mut());
+        turn.starts_max = self.options.turn_starts;
         if turn.is_empty() && !violated {
             if !turn.consumed().is_empty() {
                 step.work.push(Work::Forget(turn.consumed().to_vec()));
@@ -143,6 +145,7 @@ impl Dispatcher {
             return self.run_again(key, step);
         }
         live.unstored.clear();
+        live.takes_all = false;
         let weight = commit.weight();
         live.bytes += weight;
         self.bytes += weight;
@@ -190,6 +193,7 @@ impl Dispatcher {
             let mut mailbox = std::mem::take(&mut live.unstored);
             mailbox.append(&mut live.mailbox);
             live.mailbox = mailbox;
+            live.takes_all = true;
         }
         self.reload(key);
     }
