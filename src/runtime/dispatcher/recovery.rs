@@ -29,7 +29,7 @@ impl Dispatcher {
         let waiting = &mut self.waiting_loads;
         let live = self.lives.entry(key).or_insert_with(|| {
             waiting.push_back(key);
-            Live::loading(key)
+            Box::new(Live::loading(key))
         });
         live.recovered |= opening;
     }
