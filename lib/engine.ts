@@ -25,6 +25,7 @@ import type {
   Registered,
   Reply,
 } from './protocol.js'
+import { activationOf, activityOf } from './wire.js'
 
 /** After this many exchanges, or this much time, in a row, the event loop gets its turn. */
 const ROUNDS_MAX = 64
@@ -57,6 +58,8 @@ export class Engine implements Surroundings {
   payloadBytes: number
   /** What the store says of its own durability. */
   synchronous = ''
+  /** Unique to the hub; part of idempotency keys. */
+  private hubId = ''
   /** The name that the hub has in its store. */
   hubName: string = HUB_NAME_DEFAULT
   private readonly isWorker: boolean
@@ -109,6 +112,7 @@ export class Engine implements Surroundings {
       })
       engine.payloadBytes = info.payloadBytes
       engine.synchronous = info.synchronous
+      engine.hubId = info.hubId
       engine.hubName = info.hubName ?? HUB_NAME_DEFAULT
       if (!engine.isWorker && engine.pending.size === 0) engine.hold.unref()
       return engine
@@ -211,18 +215,18 @@ export class Engine implements Surroundings {
   }
 
   private take(): string {
-    let text = ''
+    // A first field that is always there spares a comma to be removed from a long text.
+    let text = `{"turns":[${this.turns}]`
     if (this.requests !== '') text += `,"requests":[${this.requests}]`
     if (this.forget !== '') text += `,"forget":[${this.forget}]`
     if (this.results !== '') text += `,"results":[${this.results}]`
     if (this.violations !== '') text += `,"violations":[${this.violations}]`
-    if (this.turns !== '') text += `,"turns":[${this.turns}]`
     this.requests = ''
     this.forget = ''
     this.results = ''
     this.violations = ''
     this.turns = ''
-    return text === '' ? '{}' : `{${text.slice(1)}}`
+    return `${text}}`
   }
 
   /**
@@ -292,8 +296,12 @@ export class Engine implements Surroundings {
     if (outbound.aborts !== undefined) this.activities.abort(outbound.aborts)
     if (outbound.replies !== undefined) this.settleReplies(outbound.replies)
     if (this.native === null) return
-    if (outbound.activities !== undefined) this.activities.start(outbound.activities)
-    if (outbound.activations !== undefined) this.executor.run(outbound.activations)
+    if (outbound.activities !== undefined) {
+      this.activities.start(outbound.activities.map((tuple) => activityOf(tuple, this.hubId)))
+    }
+    if (outbound.activations !== undefined) {
+      this.executor.run(outbound.activations.map(activationOf))
+    }
     if (outbound.wakeInMs !== undefined) this.wakeIn(outbound.wakeInMs)
   }
 
@@ -305,14 +313,14 @@ export class Engine implements Surroundings {
   }
 
   private settleReplies(replies: Reply[]): void {
-    for (const reply of replies) {
-      const pending = this.settled(reply.rid)
+    for (const [rid, result, error] of replies) {
+      const pending = this.settled(rid)
       if (pending === undefined) continue
-      if ('error' in reply) {
-        pending.reject(fromEngine(reply.error))
+      if (error !== undefined) {
+        pending.reject(fromEngine(error))
         continue
       }
-      const ok = reply.ok as never
+      const ok = result as never
       pending.resolve(pending.convert === null ? ok : (pending.convert(ok) as never))
     }
   }

@@ -422,7 +422,6 @@ impl Hub {
         self.settings.payload_bytes = info.payload_bytes;
         if self.options.role == Role::Worker {
             let options = DispatcherOptions {
-                hub_id: info.hub_id.clone(),
                 cached_instances: self.options.cached_instances.unwrap_or(limits::CACHED_INSTANCES),
                 cached_bytes: limits::CACHED_BYTES,
                 concurrent_activities: self

@@ -59,7 +59,6 @@ impl World {
         });
         let mut rng = Rng::new(seed);
         let options = DispatcherOptions {
-            hub_id: "hub".to_owned(),
             cached_instances: *rng.pick(&[1, 2, 100]),
             cached_bytes: *rng.pick(&[200, 1_000_000]),
             concurrent_activities: *rng.pick(&[1, 3, 100]),

@@ -61,8 +61,6 @@ pub struct Step {
 /// What the dispatcher goes by.
 #[derive(Debug, Clone)]
 pub struct DispatcherOptions {
-    /// Unique to the hub; part of idempotency keys.
-    pub hub_id: String,
     /// Live instances kept before idle ones are dropped.
     pub cached_instances: usize,
     /// Bytes of payload that they may hold before idle ones are dropped.
@@ -439,8 +437,7 @@ impl Dispatcher {
 
     fn start_activities(&mut self, step: &mut Step) {
         for (run, activity) in self.activities.start() {
-            let (hub, key) = (&self.options.hub_id, activity.key);
-            let (exec, task) = (activity.exec, activity.task);
+            let (key, task) = (activity.key, activity.task);
             let Some(live) = self.lives.get_mut(&key) else {
                 self.activities.end(run);
                 continue;
@@ -453,11 +450,12 @@ impl Dispatcher {
             step.out.activities.push(ActivityStart {
                 run,
                 iid: key,
+                exec: activity.exec,
+                task,
+                attempt: call.attempt,
                 instance_id: live.id.clone(),
                 name: call.name.clone(),
                 input: call.input.clone(),
-                attempt: call.attempt,
-                idempotency_key: format!("{hub}-{key}-{exec}-{task}"),
             });
         }
     }
