@@ -110,6 +110,25 @@ describe('a thread that dies is replaced, and nothing is lost', () => {
     assert.ok(ended.every((worker) => !workers.has(worker)))
   })
 
+  test('terminated from outside, one after the other, under load', async (t) => {
+    const { client } = await openThreads(t, { threads: 3 })
+    const calls = Array.from({ length: 20 }, (_, input) => ({ name: 'later', input }))
+    const names = ['where', 'callAll', 'parent', 'sequence', 'retriesAsync', 'fanOut']
+    let ended = 0
+    const ends = []
+    const runs = Array.from({ length: 120 }, async (_, n) => {
+      const status = await run(client, names[n % names.length], calls)
+      ended += 1
+      if (ended % 10 === 0) ends.push([...workers][ended % workers.size]?.terminate())
+      return status
+    })
+    for (const { name, runtimeStatus, failure } of await Promise.all(runs)) {
+      assert.equal(runtimeStatus, 'Completed', `${name}: ${JSON.stringify(failure)}`)
+    }
+    await Promise.all(ends)
+    assert.equal(ends.length, 12)
+  })
+
   test('by memory: the process lives on', async (t) => {
     const child = startChild(
       t,

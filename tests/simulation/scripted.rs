@@ -277,7 +277,7 @@ fn a_replay_whose_thread_dies_is_made_again() {
     settle(&mut world);
     assert_eq!(
         (status(&mut world, "a"), problem(&mut world, "a")),
-        (RuntimeStatus::Running, "".into())
+        (RuntimeStatus::Running, String::new())
     );
     for number in [2, 3] {
         raise(&mut world, "a", &number);

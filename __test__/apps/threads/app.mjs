@@ -71,7 +71,9 @@ app.orchestration('events', function* (context) {
   context.df.setCustomStatus({ waits: true })
   return yield context.df.Task.all([a, b])
 })
-const retry = (retryIf) => ({ firstRetryIntervalMs: 1, maxNumberOfAttempts: 5, retryIf })
+const retry = (retryIf) => {
+  return { firstRetryIntervalInMilliseconds: 1, maxNumberOfAttempts: 5, retryIf }
+}
 app.orchestration('retries', function* (context) {
   const asked = []
   const policy = retry((error) => {
