@@ -6,8 +6,9 @@
  * Proved by: `__test__/threads.spec.mjs`.
  */
 
+import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { App, app as defaultApp } from '../app.js'
 import { invalid } from '../check.js'
 import { InvalidFunction } from '../errors.js'
@@ -19,15 +20,20 @@ import { messageOf } from '../failure.js'
  * @throws InvalidOption
  */
 export function moduleUrl(value: URL | string, field: string): string {
-  const isUrl = value instanceof URL
   const text = String(value)
-  if (!isUrl && (text === '' || text.includes('\u0000'))) {
-    throw invalid(field, 'must be the path or the file: URL of a module', value)
-  }
   // Not `C:\app.js`: a scheme has two letters or more.
-  if (!isUrl && !/^[a-z][a-z0-9+.-]+:/i.test(text)) return pathToFileURL(resolve(text)).href
-  if (text.startsWith('file:')) return text
-  throw invalid(field, 'must be the path or the file: URL of a module', text)
+  const isUrl = value instanceof URL || /^[a-z][a-z0-9+.-]+:/i.test(text)
+  const url = isUrl ? text : pathToFileURL(resolve(text)).href
+  if (text !== '' && isFile(url)) return url
+  throw invalid(field, 'must be the path or the file: URL of a module that exists', text)
+}
+
+function isFile(url: string): boolean {
+  try {
+    return statSync(fileURLToPath(url)).isFile()
+  } catch {
+    return false // no file, no file: URL, or none of this machine
+  }
 }
 
 /**
