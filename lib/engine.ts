@@ -7,12 +7,8 @@
  * Proved by: every test under `__test__/`; its ends by `__test__/close.spec.mjs`.
  */
 
-import { Activities } from './activities.js'
-import type { App } from './app.js'
 import { PAYLOAD_BYTES_DEFAULT } from './codec.js'
 import { type DurableError, fromEngine, HubClosed, Internal } from './errors.js'
-import type { Surroundings } from './execution.js'
-import { Executor } from './executor.js'
 import { messageOf } from './failure.js'
 import type { Log } from './log.js'
 import { createEngine } from './native.js'
@@ -25,6 +21,7 @@ import type {
   Registered,
   Reply,
 } from './protocol.js'
+import type { Functions, Outlet, Runner } from './runner.js'
 import { activationOf, activityOf } from './wire.js'
 
 /** After this many exchanges, or this much time, in a row, the event loop gets its turn. */
@@ -53,7 +50,7 @@ export interface Call<T> {
   abandon(error: Error): void
 }
 
-export class Engine implements Surroundings {
+export class Engine implements Outlet {
   readonly log: Log
   payloadBytes: number
   /** What the store says of its own durability. */
@@ -63,8 +60,7 @@ export class Engine implements Surroundings {
   /** The name that the hub has in its store. */
   hubName: string = HUB_NAME_DEFAULT
   private readonly isWorker: boolean
-  private readonly activities: Activities
-  private readonly executor: Executor
+  private readonly runner: Runner
   private readonly stopListening: () => void
   private readonly hold: NodeJS.Timeout
   private native: NativeEngine | null = null
@@ -80,6 +76,7 @@ export class Engine implements Surroundings {
   private results = ''
   private violations = ''
   private turns = ''
+  private poisons = ''
 
   private isPumping = false
   private isScheduled = false
@@ -88,14 +85,13 @@ export class Engine implements Surroundings {
   private timer: NodeJS.Timeout | undefined = undefined
   private timerDue = Number.POSITIVE_INFINITY
 
-  private constructor(options: EngineOptions, app: App, log: Log) {
+  private constructor(options: EngineOptions, functions: Functions, log: Log) {
     this.log = log
     this.payloadBytes = options.payloadBytes ?? PAYLOAD_BYTES_DEFAULT
     this.isWorker = options.role === 'worker'
-    this.activities = new Activities(app, this, this.queueResult)
-    this.executor = new Executor(app, this, this.queueTurn, this.pump)
+    this.runner = functions.runner(this)
     this.hold = setInterval(() => {}, HOLD_MS)
-    this.stopListening = this.isWorker ? app.onRegister(this.register) : () => {}
+    this.stopListening = this.isWorker ? functions.onRegister(this.register) : () => {}
   }
 
   /**
@@ -103,8 +99,8 @@ export class Engine implements Surroundings {
    *
    * @throws what the core says, or UnsupportedPlatform
    */
-  static async open(options: EngineOptions, app: App, log: Log): Promise<Engine> {
-    const engine = new Engine(options, app, log)
+  static async open(options: EngineOptions, functions: Functions, log: Log): Promise<Engine> {
+    const engine = new Engine(options, functions, log)
     try {
       engine.native = createEngine(JSON.stringify(options), engine.pump)
       const info = await new Promise<EngineInfo>((resolve, reject) => {
@@ -118,6 +114,7 @@ export class Engine implements Surroundings {
       return engine
     } catch (error) {
       engine.stop(new HubClosed('The hub could not be opened.', { cause: error }))
+      await engine.runner.closed()
       throw error
     }
   }
@@ -187,14 +184,19 @@ export class Engine implements Surroundings {
 
   // ---------------------------------------------------------------- the queue
 
-  private readonly queueResult = (run: number, ok: 0 | 1, payload: RawJson | null): void => {
+  readonly queueResult = (run: number, ok: 0 | 1, payload: RawJson | null): void => {
     if (this.results !== '') this.results += ','
     this.results += payload === null ? `[${run},${ok}]` : `[${run},${ok},${payload}]`
     this.schedule()
   }
 
-  private readonly queueTurn = (outcome: RawJson): void => {
+  readonly queueTurn = (outcome: RawJson): void => {
     this.turns += this.turns === '' ? outcome : `,${outcome}`
+    this.schedule()
+  }
+
+  readonly queuePoison = (token: number): void => {
+    this.poisons += this.poisons === '' ? token : `,${token}`
     this.schedule()
   }
 
@@ -210,7 +212,8 @@ export class Engine implements Surroundings {
       this.turns !== '' ||
       this.results !== '' ||
       this.forget !== '' ||
-      this.violations !== ''
+      this.violations !== '' ||
+      this.poisons !== ''
     )
   }
 
@@ -221,11 +224,13 @@ export class Engine implements Surroundings {
     if (this.forget !== '') text += `,"forget":[${this.forget}]`
     if (this.results !== '') text += `,"results":[${this.results}]`
     if (this.violations !== '') text += `,"violations":[${this.violations}]`
+    if (this.poisons !== '') text += `,"poisons":[${this.poisons}]`
     this.requests = ''
     this.forget = ''
     this.results = ''
     this.violations = ''
     this.turns = ''
+    this.poisons = ''
     return `${text}}`
   }
 
@@ -261,7 +266,7 @@ export class Engine implements Surroundings {
    * Exchanges, and again while the dispatch itself has queued something. Also what the core calls
    * when it has news, from a macrotask of its own.
    */
-  private readonly pump = (): void => {
+  readonly pump = (): void => {
     if (this.isPumping || this.native === null) return
     this.isPumping = true
     try {
@@ -292,15 +297,15 @@ export class Engine implements Surroundings {
       return
     }
     if (outbound.logs !== undefined) this.writeLogs(outbound.logs)
-    if (outbound.drops !== undefined) this.executor.drop(outbound.drops)
-    if (outbound.aborts !== undefined) this.activities.abort(outbound.aborts)
+    if (outbound.drops !== undefined) this.runner.drop(outbound.drops)
+    if (outbound.aborts !== undefined) this.runner.abort(outbound.aborts)
     if (outbound.replies !== undefined) this.settleReplies(outbound.replies)
     if (this.native === null) return
     if (outbound.activities !== undefined) {
-      this.activities.start(outbound.activities.map((tuple) => activityOf(tuple, this.hubId)))
+      this.runner.start(outbound.activities.map((tuple) => activityOf(tuple, this.hubId)))
     }
     if (outbound.activations !== undefined) {
-      this.executor.run(outbound.activations.map(activationOf))
+      this.runner.run(outbound.activations.map(activationOf))
     }
     if (outbound.wakeInMs !== undefined) this.wakeIn(outbound.wakeInMs)
   }
@@ -353,11 +358,11 @@ export class Engine implements Surroundings {
   }
 
   private async drainAndClose(drainTimeoutMs: number): Promise<void> {
-    if (this.refusal !== null) return // it broke before
+    if (this.refusal !== null) return await this.runner.closed() // it broke before
     try {
       if (this.isWorker) {
         await this.call('{"drain":{}}')
-        await this.activities.drain(drainTimeoutMs)
+        await this.runner.drain(drainTimeoutMs)
       }
       const closed = this.call('{"close":{}}', () => {
         this.native = null // at once: nothing may follow the answer to the last request
@@ -368,6 +373,7 @@ export class Engine implements Surroundings {
       if (!(error instanceof HubClosed)) throw error
     } finally {
       this.stop(new HubClosed('The hub was closed before the call was answered.'))
+      await this.runner.closed()
     }
   }
 
@@ -396,8 +402,7 @@ export class Engine implements Surroundings {
     this.stopListening()
     clearTimeout(this.timer)
     clearInterval(this.hold)
-    this.activities.abortAll()
-    this.executor.close()
+    this.runner.close()
     const waiting = [...this.pending.values()]
     this.pending.clear()
     for (const pending of waiting) pending.reject(reason)

@@ -32,6 +32,8 @@ export interface Inbound {
   violations?: string[]
   /** Outcomes of activations. */
   turns?: ActivationOutcome[]
+  /** Tokens of activations that ended their thread too often: their instances are parked as `Poison`. */
+  poisons?: number[]
 }
 
 /** One key each, as in `{ "start": { … } }`. */

@@ -35,6 +35,8 @@ pub struct Inbound {
     pub violations: Vec<String>,
     /// Outcomes of activations.
     pub turns: Vec<ActivationOutcome>,
+    /// Activations that ended their thread too often.
+    pub poisons: Vec<Token>,
 }
 
 /// An activity that ended.
