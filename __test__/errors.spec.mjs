@@ -302,6 +302,7 @@ test('every error class of the package has its code, which never changes', () =>
     'StoreReadOnly',
     'StoreUnavailable',
     'TimeoutError: Timeout',
+    'TooManyCalls',
     'UnserializableValue',
     'UnsupportedPlatform',
   ]

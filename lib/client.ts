@@ -78,8 +78,9 @@ const DONE = {
  * Starts, queries, terminates and sends events to instances.
  *
  * A promise of a method that changes something resolves when the change is durable. Every method
- * rejects with `HubClosed` after the hub (or this client) was closed, and with `InvalidInstanceId`
- * or `InvalidOption` for arguments of the wrong type.
+ * rejects with `HubClosed` after the hub (or this client) was closed, with `InvalidInstanceId`
+ * or `InvalidOption` for arguments of the wrong type, and with `TooManyCalls` while 100,000 calls
+ * (`limits.pendingCalls`) wait for their answers.
  */
 export class DurableClient {
   /** The hub's name. */
@@ -123,8 +124,8 @@ export class DurableClient {
   }
 
   /**
-   * Starts several orchestrations in one transaction: all or, if one is refused, none. The error
-   * then has the `index` of the one.
+   * Starts several orchestrations, at most 10,000, in one transaction: all or, if one is refused, none.
+   * The error then has the `index` of the one.
    *
    * @returns the ids, in the same order
    * @throws as `startNew`
@@ -320,7 +321,7 @@ export class DurableClient {
       const request = `{"wait":{"instanceId":${quoteInstanceId(instanceId)}}}`
       const known = optionsOf(options, 'options', ['timeoutMs'])
       const timeoutMs = optionalMs(known, 'timeoutMs', 'options')
-      if (timeoutMs === undefined) return this.#engine.call(request, statusOf)
+      if (timeoutMs === undefined) return this.#engine.callUntil(request, statusOf).promise
       return this.#waitUntil(request, instanceId, timeoutMs)
     })
   }

@@ -7,6 +7,7 @@
  * Proved by: every test under `__test__/`; its ends by `__test__/close.spec.mjs`.
  */
 
+import { type CallKind, Calls, type PendingCall } from './calls.js'
 import { PAYLOAD_BYTES_DEFAULT } from './codec.js'
 import { type DurableError, fromEngine, HubClosed, Internal } from './errors.js'
 import { messageOf } from './failure.js'
@@ -34,14 +35,6 @@ const HUB_NAME_DEFAULT = 'default'
 const RECHECK_MS_MAX = 1_000
 /** `setInterval` takes no more; it only holds the process. */
 const HOLD_MS = 2_147_483_647
-const RID_MAX = 4_294_967_295
-
-interface Pending {
-  readonly resolve: (value: never) => void
-  readonly reject: (error: Error) => void
-  /** Makes of a reply what the caller gets; null: the reply itself. */
-  readonly convert: ((ok: never) => unknown) | null
-}
 
 /** A call that can be given up. */
 export interface Call<T> {
@@ -68,10 +61,8 @@ export class Engine implements Outlet {
   /** Why calls are refused, once they are. */
   private refusal: DurableError | null = null
 
-  private readonly pending: Map<number, Pending> = new Map()
-  private lastRid = 0
-  // The next batch, as text:
-  private requests = ''
+  private readonly calls: Calls
+  // The next batch, as text, beside the calls:
   private forget = ''
   private results = ''
   private violations = ''
@@ -85,8 +76,14 @@ export class Engine implements Outlet {
   private timer: NodeJS.Timeout | undefined = undefined
   private timerDue = Number.POSITIVE_INFINITY
 
-  private constructor(options: EngineOptions, functions: Functions, log: Log) {
+  private constructor(
+    options: EngineOptions,
+    functions: Functions,
+    log: Log,
+    pendingCalls?: number,
+  ) {
     this.log = log
+    this.calls = new Calls(pendingCalls)
     this.payloadBytes = options.payloadBytes ?? PAYLOAD_BYTES_DEFAULT
     this.isWorker = options.role === 'worker'
     this.runner = functions.runner(this)
@@ -97,20 +94,26 @@ export class Engine implements Outlet {
   /**
    * Opens a hub.
    *
+   * @param pendingCalls how many calls may wait for an answer
    * @throws what the core says, or UnsupportedPlatform
    */
-  static async open(options: EngineOptions, functions: Functions, log: Log): Promise<Engine> {
-    const engine = new Engine(options, functions, log)
+  static async open(
+    options: EngineOptions,
+    functions: Functions,
+    log: Log,
+    pendingCalls?: number,
+  ): Promise<Engine> {
+    const engine = new Engine(options, functions, log, pendingCalls)
     try {
       engine.native = createEngine(JSON.stringify(options), engine.pump)
       const info = await new Promise<EngineInfo>((resolve, reject) => {
-        engine.pending.set(0, { resolve, reject, convert: null })
+        engine.calls.addOpening({ resolve, reject, convert: null })
       })
       engine.payloadBytes = info.payloadBytes
       engine.synchronous = info.synchronous
       engine.hubId = info.hubId
       engine.hubName = info.hubName ?? HUB_NAME_DEFAULT
-      if (!engine.isWorker && engine.pending.size === 0) engine.hold.unref()
+      if (!engine.isWorker && engine.calls.size === 0) engine.hold.unref()
       return engine
     } catch (error) {
       engine.stop(new HubClosed('The hub could not be opened.', { cause: error }))
@@ -122,19 +125,23 @@ export class Engine implements Outlet {
   // ---------------------------------------------------------------- calls
 
   /** Sends a request, given as its JSON text, and gives what `convert` makes of the reply. */
-  call<T>(request: RawJson, convert: ((ok: never) => T) | null = null): Promise<T> {
+  call<T>(
+    request: RawJson,
+    convert: ((ok: never) => T) | null = null,
+    kind: CallKind = 'bounded',
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.send(request, { resolve, reject, convert })
+      this.send(request, { resolve, reject, convert }, kind)
     })
   }
 
-  /** The same for a call that its caller may give up. */
+  /** The same for a call that waits for an instance, and that its caller may give up. */
   callUntil<T>(request: RawJson, convert: (ok: never) => T): Call<T> {
     let rid = 0
     let fail: (error: Error) => void = () => {}
     const promise = new Promise<T>((resolve, reject) => {
       fail = reject
-      rid = this.send(request, { resolve, reject, convert })
+      rid = this.send(request, { resolve, reject, convert }, 'waiting')
     })
     const abandon = (error: Error): void => {
       if (this.settled(rid) === undefined) return
@@ -145,38 +152,26 @@ export class Engine implements Outlet {
     return { promise, abandon }
   }
 
-  private send(request: RawJson, pending: Pending): number {
+  private send(request: RawJson, call: PendingCall, kind: CallKind): number {
     if (this.refusal !== null) {
-      pending.reject(this.refusal)
+      call.reject(this.refusal)
       return 0
     }
-    const rid = this.freeRid()
-    if (!this.isWorker && this.pending.size === 0) this.hold.ref()
-    this.pending.set(rid, pending)
-    this.requests += this.requests === '' ? `[${rid},${request}]` : `,[${rid},${request}]`
+    if (!this.isWorker && this.calls.size === 0) this.hold.ref()
+    const rid = this.calls.add(request, call, kind)
     this.schedule()
     return rid
   }
 
-  /** The core counts calls in 32 bits, which a busy hub uses up within a day. */
-  private freeRid(): number {
-    do {
-      this.lastRid = this.lastRid === RID_MAX ? 1 : this.lastRid + 1
-    } while (this.pending.has(this.lastRid))
-    return this.lastRid
-  }
-
   /** Takes a call off the list. A client holds the process only while a call of it waits. */
-  private settled(rid: number): Pending | undefined {
-    const pending = this.pending.get(rid)
-    if (pending === undefined) return undefined
-    this.pending.delete(rid)
-    if (!this.isWorker && this.pending.size === 0) this.hold.unref()
-    return pending
+  private settled(rid: number): PendingCall | undefined {
+    const call = this.calls.settled(rid)
+    if (call !== undefined && !this.isWorker && this.calls.size === 0) this.hold.unref()
+    return call
   }
 
   private readonly register = (added: Registered): void => {
-    this.call(`{"register":${JSON.stringify(added)}}`).catch((error: unknown) => {
+    this.call(`{"register":${JSON.stringify(added)}}`, null, 'prompt').catch((error: unknown) => {
       if (error instanceof HubClosed) return
       this.log.engine('error', `A function could not be registered: ${messageOf(error)}`)
     })
@@ -208,7 +203,7 @@ export class Engine implements Outlet {
 
   private get hasQueued(): boolean {
     return (
-      this.requests !== '' ||
+      this.calls.hasOutgoing ||
       this.turns !== '' ||
       this.results !== '' ||
       this.forget !== '' ||
@@ -220,12 +215,11 @@ export class Engine implements Outlet {
   private take(): string {
     // A first field that is always there spares a comma to be removed from a long text.
     let text = `{"turns":[${this.turns}]`
-    if (this.requests !== '') text += `,"requests":[${this.requests}]`
+    if (this.calls.hasOutgoing) text += `,"requests":[${this.calls.takeOutgoing()}]`
     if (this.forget !== '') text += `,"forget":[${this.forget}]`
     if (this.results !== '') text += `,"results":[${this.results}]`
     if (this.violations !== '') text += `,"violations":[${this.violations}]`
     if (this.poisons !== '') text += `,"poisons":[${this.poisons}]`
-    this.requests = ''
     this.forget = ''
     this.results = ''
     this.violations = ''
@@ -361,12 +355,14 @@ export class Engine implements Outlet {
     if (this.refusal !== null) return await this.runner.closed() // it broke before
     try {
       if (this.isWorker) {
-        await this.call('{"drain":{}}')
+        await this.call('{"drain":{}}', null, 'prompt')
         await this.runner.drain(drainTimeoutMs)
       }
-      const closed = this.call('{"close":{}}', () => {
+      // In line, so that what was asked for before it is done before it.
+      const release = (): void => {
         this.native = null // at once: nothing may follow the answer to the last request
-      })
+      }
+      const closed = this.call('{"close":{}}', release, 'waiting')
       this.refusal = new HubClosed('The hub is closed.')
       await closed
     } catch (error) {
@@ -403,8 +399,6 @@ export class Engine implements Outlet {
     clearTimeout(this.timer)
     clearInterval(this.hold)
     this.runner.close()
-    const waiting = [...this.pending.values()]
-    this.pending.clear()
-    for (const pending of waiting) pending.reject(reason)
+    this.calls.rejectAll(reason)
   }
 }

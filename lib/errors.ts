@@ -140,6 +140,10 @@ export class OrchestrationTerminated extends DurableError {
 export class InvalidFunction extends DurableError {
   static override readonly code: string = 'InvalidFunction'
 }
+/** More calls wait for their answers than the client may have; await earlier ones. */
+export class TooManyCalls extends DurableError {
+  static override readonly code: string = 'TooManyCalls'
+}
 /** The hub or client was closed. */
 export class HubClosed extends DurableError {
   static override readonly code: string = 'HubClosed'
@@ -202,6 +206,7 @@ const classes: ErrorClass[] = [
   CorruptHistory,
   OrchestrationTerminated,
   InvalidFunction,
+  TooManyCalls,
   HubClosed,
   HubInUse,
   NotAHub,

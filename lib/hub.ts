@@ -100,6 +100,18 @@ export interface LimitOptions {
   payloadBytes?: number | undefined
   /** How many instances stay in memory between their turns. Default 10,000. */
   cachedInstances?: number | undefined
+  /**
+   * How many instances are under way at a time: in a turn, or with activities that run or are due. The
+   * others wait in the store, those that something came for before those that start, and cost no memory.
+   * Never fewer than twice `maxConcurrentActivities`. Default 10,000.
+   */
+  activeInstances?: number | undefined
+  /**
+   * How many calls of this process may wait for their answers (beside `waitForCompletion`). The first
+   * 10,000 are with the engine, the others wait in line; one more is refused with `TooManyCalls`.
+   * Default 100,000, which is also what `connect` has.
+   */
+  pendingCalls?: number | undefined
 }
 
 /** How a hub is closed. */
@@ -120,6 +132,7 @@ const OPEN_KEYS = [
   'retention',
   'limits',
 ]
+const LIMIT_KEYS = ['payloadBytes', 'cachedInstances', 'activeInstances', 'pendingCalls']
 const DRAIN_TIMEOUT_MS_DEFAULT = 10_000
 const STORE_DEFAULT = 'sqlite:.durafn/hub.db'
 const PAYLOAD_BYTES_MIN = 1_024
@@ -148,10 +161,12 @@ export async function open(options?: OpenOptions): Promise<TaskHub> {
   const log = new Log(checkLogger(known['logger'], 'options.logger'))
   const path = storePath(known, true)
   const engineOptions = workerOptions(known, path)
+  const limits = optionsOf(known['limits'], 'options.limits', LIMIT_KEYS)
+  const pendingCalls = optionalInteger(limits, 'pendingCalls', 'options.limits', 1)
   makeFolder(path)
   const { functions, app } = await functionsOf(source, log)
   engineOptions.registered = functions.registered()
-  const engine = await Engine.open(engineOptions, functions, log)
+  const engine = await Engine.open(engineOptions, functions, log, pendingCalls)
   return new TaskHub(engine, app)
 }
 
@@ -270,7 +285,7 @@ async function functionsOf(source: Source, log: Log): Promise<{ functions: Funct
 
 function workerOptions(options: Options, path: string | null): EngineOptions {
   const where = 'options'
-  const limits = optionsOf(options['limits'], 'options.limits', ['payloadBytes', 'cachedInstances'])
+  const limits = optionsOf(options['limits'], 'options.limits', LIMIT_KEYS)
   const all: { [K in keyof EngineOptions]: EngineOptions[K] | undefined } = {
     role: 'worker',
     path,
@@ -286,6 +301,7 @@ function workerOptions(options: Options, path: string | null): EngineOptions {
       PAYLOAD_BYTES_MAX,
     ),
     cachedInstances: optionalInteger(limits, 'cachedInstances', 'options.limits', 1, COUNT_MAX),
+    activeInstances: optionalInteger(limits, 'activeInstances', 'options.limits', 1, COUNT_MAX),
     maxConcurrentActivities: optionalInteger(
       options,
       'maxConcurrentActivities',

@@ -142,6 +142,7 @@ export {
   StoreReadOnly,
   StoreUnavailable,
   TimeoutError,
+  TooManyCalls,
   UnserializableValue,
   UnsupportedPlatform,
 } from './errors.js'

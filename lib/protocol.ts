@@ -367,6 +367,7 @@ export interface EngineOptions {
   onNondeterminism?: 'hold' | 'fail'
   payloadBytes?: number
   cachedInstances?: number
+  activeInstances?: number
   maxConcurrentActivities?: number
   /** Ended instances older than this are purged; absent: kept. */
   retention?: { completedMs?: number; failedMs?: number; terminatedMs?: number }

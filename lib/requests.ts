@@ -108,6 +108,8 @@ const FILTER_KEYS = [
   'createdTimeFrom',
   'createdTimeTo',
 ]
+/** A transaction of so many takes some 50 ms, in which nothing else is written. */
+const STARTS_MAX = 10_000
 const TOP_DEFAULT = 100
 const TOP_MAX = 1_000
 
@@ -130,6 +132,10 @@ export function startRequest(
 /** Several starts; the error of one that is refused says its index. */
 export function startManyRequest(starts: readonly StartRequest[], limitBytes: number): RawJson {
   if (!Array.isArray(starts)) throw invalid('starts', 'must be an array', starts)
+  if (starts.length > STARTS_MAX) {
+    const must = `must hold at most ${STARTS_MAX} starts, as they are one transaction; call startMany several times`
+    throw invalid('starts', must, starts.length)
+  }
   const specs = starts.map((start: StartRequest, index) => {
     try {
       const options = optionsOf(start, 'start', ['name', ...START_KEYS])

@@ -10,6 +10,7 @@ mod provider_sqlite {
     mod listing;
     mod model;
     mod sharing;
+    mod space;
 }
 
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@
 mod common;
 
 mod simulation {
+    mod crowds;
     pub(crate) mod host;
     pub(crate) mod observer;
     pub(crate) mod process;

@@ -6,6 +6,13 @@
 pub const PAYLOAD_BYTES: usize = 16 * 1024 * 1024;
 /// Live executions kept in memory; the least recently used idle ones are dropped first.
 pub const CACHED_INSTANCES: usize = 10_000;
+/// Instances in memory that are under way: they run, are written, or have activities due or running.
+/// Those beyond wait in the store.
+pub const ACTIVE_INSTANCES: usize = 10_000;
+/// Keys of ready instances that wait for a place in memory; those beyond are read again from the store.
+pub const BACKLOG_KEYS: usize = 100_000;
+/// Keys of ready instances read from the store at a time.
+pub const READY_READ: usize = 10_000;
 /// Bytes of payloads that live executions may hold before idle ones are dropped.
 pub const CACHED_BYTES: usize = 256 * 1024 * 1024;
 /// Activities of one hub that run at the same time in a process.
@@ -33,8 +40,8 @@ pub const REPLAY_TURNS: usize = 1_000;
 pub const PAGE_INSTANCES: usize = 1_000;
 /// Rows that a filter may pass over before a page is returned short.
 pub const PAGE_SCAN_ROWS: usize = 5_000;
-/// Instances purged in one transaction.
-pub const PURGE_INSTANCES: usize = 200;
+/// Instances purged in one transaction: about a millisecond.
+pub const PURGE_INSTANCES: usize = 50;
 /// Timers that are due later than this from now stay in the store, in milliseconds.
 pub const TIMER_HORIZON_MS: i64 = 60_000;
 /// Depth to which `terminate`, `suspend` and `resume` follow sub-orchestrations.

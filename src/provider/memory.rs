@@ -180,6 +180,11 @@ impl Reader for MemoryProvider {
         Ok(passing.into_iter().take(limit).map(|(_, row)| row.head.key).collect())
     }
 
+    fn ready(&mut self, from: InstanceKey, limit: usize) -> Result<Vec<InstanceKey>> {
+        let rows = self.tables.instances.range(from..);
+        Ok(rows.filter(|(_, row)| row.ready).map(|(key, _)| *key).take(limit).collect())
+    }
+
     fn timers_due(&mut self, until: TimeMs, limit: usize) -> Result<Vec<TimerRow>> {
         let timers = self.tables.timers.iter();
         let mut due: Vec<TimerRow> = timers

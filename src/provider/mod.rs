@@ -115,6 +115,9 @@ pub trait Reader: Send {
         limit: usize,
     ) -> Result<Vec<InstanceKey>>;
 
+    /// Keys of ready instances from `from` on, in their order, at most `limit`.
+    fn ready(&mut self, from: InstanceKey, limit: usize) -> Result<Vec<InstanceKey>>;
+
     /// Timers due at or before `until`, earliest first, at most `limit`.
     fn timers_due(&mut self, until: TimeMs, limit: usize) -> Result<Vec<TimerRow>>;
 

@@ -90,4 +90,10 @@ pub trait Rows {
     fn settings(&mut self) -> Result<HubSettings>;
     /// Replaces them.
     fn put_settings(&mut self, settings: &HubSettings) -> Result<()>;
+
+    /// Removes a bounded part of what is no longer part of anything: whether there may be more. A store
+    /// that removes everything at once has nothing to do.
+    fn tidy(&mut self) -> Result<bool> {
+        Ok(false)
+    }
 }

@@ -24,9 +24,7 @@ use super::entropy::SystemEntropy;
 use super::fault::caller_error;
 use super::opening::serve_store;
 use super::outbox::{Event, Opened, Outbox};
-use super::protocol::{
-    EngineOptions, Inbound, LogEntry, LogLevel, Registered, Reply, Request, RequestId, Role,
-};
+use super::protocol::{EngineOptions, Inbound, Registered, Reply, Request, RequestId, Role};
 use super::reader::{self, ReadRequest};
 use super::store::StoreMessage;
 use super::threads;
@@ -37,8 +35,8 @@ use super::writer::{SharedWriter, Ticket, Underway};
 const WATCH_MS: TimeMs = 20;
 /// Most commits of one exchange on the JavaScript thread; further work goes to the store's thread.
 const ROUNDS: usize = 8;
-/// After what time a load that failed is tried again.
-const RELOAD_MS: TimeMs = 1_000;
+/// After what time a reading that failed is tried again.
+const REREAD_MS: TimeMs = 1_000;
 
 /// See the module's text.
 pub struct Hub {
@@ -144,13 +142,13 @@ impl Hub {
     fn advance(&mut self, now_ms: TimeMs, step: &mut Step) {
         if let Some(dispatcher) = &mut self.dispatcher {
             let watch = self.watched.get_or_insert_with(clock::instant);
-            if dispatcher.has_failed_loads() && watch.elapsed() > millis(RELOAD_MS) {
+            if dispatcher.has_failed_reads() && watch.elapsed() > millis(REREAD_MS) {
                 self.watched = None;
-                dispatcher.retry_loads();
+                dispatcher.retry_reads();
             }
             dispatcher.advance(now_ms, step);
-            if dispatcher.has_failed_loads() {
-                step.out.wake_in_ms = step.out.wake_in_ms.map(|wake| wake.min(RELOAD_MS));
+            if dispatcher.has_failed_reads() {
+                step.out.wake_in_ms = step.out.wake_in_ms.map(|wake| wake.min(REREAD_MS));
             }
         } else if self.options.role == Role::Client && !self.waiters.is_empty() {
             // A client is told of nothing, so it looks.
@@ -184,6 +182,9 @@ impl Hub {
         }
         if let Some(until) = step.timers_until {
             self.read(ReadRequest::Timers(until));
+        }
+        if let Some(from) = step.ready_from {
+            self.read(ReadRequest::Ready(from));
         }
         self.answer_waiters(step);
         written
@@ -386,9 +387,7 @@ impl Hub {
                 }
             }
             Event::Watched(id, row) => self.watched(&id, row, step),
-            Event::Trouble(message) => {
-                step.out.logs.push(LogEntry { level: LogLevel::Error, message, instance_id: None });
-            }
+            Event::Trouble(message) => step.trouble(message),
             Event::Fatal(error) => self.fatal(error, step),
             event => self.dispatch(event, step),
         }
@@ -410,8 +409,12 @@ impl Hub {
             Event::Timers(Ok((until, rows))) => dispatcher.timers_read(until, rows),
             Event::Timers(Err(message)) => {
                 dispatcher.timers_failed();
-                let level = LogLevel::Error;
-                step.out.logs.push(LogEntry { level, message, instance_id: None });
+                step.trouble(message);
+            }
+            Event::Ready(keys) => dispatcher.ready_read(&keys),
+            Event::ReadyFailed(from, message) => {
+                dispatcher.ready_failed(from);
+                step.trouble(message);
             }
             _ => {}
         }
@@ -424,16 +427,7 @@ impl Hub {
         self.writer = (self.options.role == Role::Worker).then_some(writer);
         self.settings.payload_bytes = info.payload_bytes;
         if self.options.role == Role::Worker {
-            let options = DispatcherOptions {
-                cached_instances: self.options.cached_instances.unwrap_or(limits::CACHED_INSTANCES),
-                cached_bytes: limits::CACHED_BYTES,
-                concurrent_activities: self
-                    .options
-                    .max_concurrent_activities
-                    .unwrap_or(limits::CONCURRENT_ACTIVITIES),
-                payload_bytes: info.payload_bytes,
-                on_nondeterminism: self.options.on_nondeterminism,
-            };
+            let options = DispatcherOptions::of(&self.options, &info);
             let entropy = Box::new(SystemEntropy);
             self.dispatcher = Some(Dispatcher::new(options, &self.options.registered, entropy));
         }

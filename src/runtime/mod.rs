@@ -13,6 +13,7 @@ pub mod hub;
 mod opening;
 pub mod outbox;
 pub mod protocol;
+pub mod purges;
 pub mod reader;
 pub mod store;
 mod threads;

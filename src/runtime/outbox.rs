@@ -41,6 +41,10 @@ pub enum Event {
     Watched(String, Result<Option<Box<StatusView>>, Error>),
     /// Timers were read.
     Timers(Result<(TimeMs, Vec<TimerRow>), String>),
+    /// Keys of ready instances were read.
+    Ready(Vec<InstanceKey>),
+    /// They could not be read from this key on.
+    ReadyFailed(InstanceKey, String),
     /// Something for the log.
     Trouble(String),
     /// The hub cannot go on.

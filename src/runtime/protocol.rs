@@ -411,6 +411,7 @@ pub struct EngineOptions {
     pub on_nondeterminism: OnNondeterminism,
     pub payload_bytes: Option<usize>,
     pub cached_instances: Option<usize>,
+    pub active_instances: Option<usize>,
     pub max_concurrent_activities: Option<usize>,
     #[serde(default)]
     pub retention: Retention,

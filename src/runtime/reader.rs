@@ -9,6 +9,7 @@ use std::sync::mpsc::Receiver;
 use serde::Serialize;
 
 use crate::core::history::HistoryRecord;
+use crate::core::limits::READY_READ;
 use crate::core::request::Filter;
 use crate::core::view::StatusView;
 use crate::core::{InstanceKey, TimeMs};
@@ -56,6 +57,8 @@ pub enum ReadRequest {
     },
     /// Timers up to a time.
     Timers(TimeMs),
+    /// Ready instances from a key on.
+    Ready(InstanceKey),
     /// A copy of the store.
     Backup {
         /// Who asks.
@@ -94,6 +97,10 @@ pub fn serve<R: Reader + ?Sized>(reader: &mut R, request: ReadRequest) -> [Event
             Ok(rows) => Ok((until, rows)),
             Err(error) => Err(error.to_string()),
         }),
+        ReadRequest::Ready(from) => match reader.ready(from, READY_READ) {
+            Ok(keys) => Event::Ready(keys),
+            Err(error) => Event::ReadyFailed(from, error.to_string()),
+        },
         ReadRequest::Backup { rid, file } => reply(rid, reader.backup(&file)),
     }]
 }

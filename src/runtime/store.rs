@@ -1,24 +1,21 @@
 //! The thread of the store.
 //!
 //! Owns: everything that is written and does not go by the short way (`writer`), looking for what
-//! other processes wrote, housekeeping and retention. Must never: hold the writer while it waits for
+//! other processes wrote, housekeeping. Must never: hold the writer while it waits for
 //! something to do. Proved by every test under `__test__/`.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::core::limits::{COMMIT_ITEMS, PURGE_INSTANCES};
-use crate::core::request::{Answer, Command, Filter, HubSettings};
-use crate::core::status::RuntimeStatus;
-use crate::provider::ProviderError;
+use crate::core::limits::COMMIT_ITEMS;
+use crate::core::request::{Filter, HubSettings};
 use crate::provider::transaction::Work;
 
 use super::clock;
-use super::fault::caller_error;
 use super::outbox::{Event, Outbox};
-use super::protocol::{Reply, RequestId, Retention};
+use super::protocol::{RequestId, Retention};
+use super::purges::Purges;
 use super::reader::{ReadRequest, serve};
 use super::writer::{SharedWriter, Ticket, Writer};
 
@@ -42,20 +39,18 @@ pub enum StoreMessage {
 const POLL: Duration = Duration::from_millis(40);
 /// Shortest time between two looks while there is own work.
 const POLL_BUSY: Duration = Duration::from_millis(5);
-/// Between two rounds of retention.
-const RETENTION_PERIOD: Duration = Duration::from_secs(60);
 
 /// See the module's text.
 pub struct StoreThread {
     writer: Arc<SharedWriter>,
-    retention: Retention,
     inbox: Receiver<StoreMessage>,
     outbox: Arc<Outbox>,
-    purges: VecDeque<(RequestId, Filter, usize)>,
+    purges: Purges,
+    /// How many the writer had made at the last look.
+    commits: u64,
     closing: bool,
     /// Who is told that the store is closed.
     closer: Option<RequestId>,
-    retained: Option<Instant>,
     /// How long it waits for a message.
     patience: Duration,
 }
@@ -70,13 +65,12 @@ impl StoreThread {
     ) -> Self {
         Self {
             writer,
-            retention,
             inbox,
             outbox,
-            purges: VecDeque::new(),
+            purges: Purges::new(retention),
+            commits: 0,
             closing: false,
             closer: None,
-            retained: None,
             patience: POLL,
         }
     }
@@ -94,11 +88,13 @@ impl StoreThread {
             }
             let worked = writer.queued() > 0;
             self.work(&mut writer);
-            self.purge_some(&mut writer);
+            let commits = writer.commits();
+            let alone = self.closing || commits == std::mem::replace(&mut self.commits, commits);
+            self.outbox.push(self.purges.purge_some(&mut writer, alone));
             if writer.is_worker() && (!worked || writer.looked_ago() >= POLL_BUSY) {
                 writer.look(false);
             }
-            if self.closing && self.purges.is_empty() {
+            if self.closing && !self.purges.is_asked() {
                 // What could not be written by now is as lost as by a crash: a later process redoes it.
                 break;
             }
@@ -108,6 +104,9 @@ impl StoreThread {
                 0 => Duration::from_secs(3_600),
                 _ => writer.retry_after(),
             };
+            if let Some(due) = self.purges.due_in(clock::instant(), alone) {
+                self.patience = self.patience.min(due);
+            }
         }
         let mut writer = shared.lock();
         if writer.is_worker() {
@@ -128,9 +127,6 @@ impl StoreThread {
 
     /// Waits for something to do. An error: the hub is gone.
     fn receive(&self) -> Result<Option<StoreMessage>, RecvError> {
-        if !self.purges.is_empty() {
-            return Ok(self.inbox.try_recv().ok());
-        }
         match self.inbox.recv_timeout(self.patience) {
             Ok(message) => Ok(Some(message)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
@@ -155,7 +151,7 @@ impl StoreThread {
                 let event = serve(writer.provider.as_mut(), request);
                 self.outbox.push(event);
             }
-            StoreMessage::PurgeBy(rid, filter) => self.purges.push_back((rid, filter, 0)),
+            StoreMessage::PurgeBy(rid, filter) => self.purges.ask(rid, filter),
             StoreMessage::Settings(settings) => writer.put_settings(settings),
             StoreMessage::Close(rid) => {
                 self.closing = true;
@@ -168,69 +164,15 @@ impl StoreThread {
     /// Writes what is queued, transaction by transaction.
     fn work(&mut self, writer: &mut Writer) {
         while writer.write_some() {
-            if writer.queued() < COMMIT_ITEMS
-                && let Ok(message) = self.inbox.try_recv()
-            {
-                self.take(writer, message);
-            }
+            // All that came meanwhile: each message may be one turn.
+            self.take_more(writer);
         }
     }
 
-    fn purge_some(&mut self, writer: &mut Writer) {
-        let Some((rid, filter, deleted)) = self.purges.pop_front() else {
-            return;
-        };
-        match purge_batch(writer, &filter, None) {
-            Ok(count) if count == PURGE_INSTANCES => {
-                self.purges.push_back((rid, filter, deleted + count));
-            }
-            Ok(count) => {
-                let answer = Answer::Deleted { deleted: deleted + count };
-                self.outbox.push([Event::Reply(Reply::ok(rid, &answer))]);
-            }
-            Err(error) => {
-                self.outbox.push([Event::Reply(Reply::error(rid, caller_error(&error)))]);
-            }
-        }
-    }
-
-    /// Housekeeping of the store, and retention in small pieces.
-    fn housekeeping(&mut self, writer: &mut Writer, idle: bool) {
+    /// Housekeeping of the store.
+    fn housekeeping(&self, writer: &mut Writer, idle: bool) {
         if let Err(error) = writer.provider.maintain(idle) {
             self.outbox.push([Event::Trouble(format!("Housekeeping of the store: {error}"))]);
         }
-        let due = self.retained.is_none_or(|last| last.elapsed() >= RETENTION_PERIOD);
-        if !writer.is_worker() || !due {
-            return;
-        }
-        let now = clock::now_ms();
-        let mut more = false;
-        for (status, age) in [
-            (RuntimeStatus::Completed, self.retention.completed_ms),
-            (RuntimeStatus::Failed, self.retention.failed_ms),
-            (RuntimeStatus::Terminated, self.retention.terminated_ms),
-        ] {
-            let Some(age) = age else { continue };
-            let filter = Filter { runtime_status: vec![status], ..Filter::default() };
-            match purge_batch(writer, &filter, Some(now - age)) {
-                Ok(count) => more |= count == PURGE_INSTANCES,
-                Err(error) => self.outbox.push([Event::Trouble(format!("Retention: {error}"))]),
-            }
-        }
-        self.retained = (!more).then(clock::instant);
     }
-}
-
-fn purge_batch(
-    writer: &mut Writer,
-    filter: &Filter,
-    completed_before: Option<i64>,
-) -> Result<usize, ProviderError> {
-    let keys = writer.provider.purgeable(filter, completed_before, PURGE_INSTANCES)?;
-    if keys.is_empty() {
-        return Ok(0);
-    }
-    let count = keys.len();
-    writer.transact(&[(Ticket::Nobody, Work::Command(Command::PurgeKeys(keys)))])?;
-    Ok(count)
 }

@@ -18,6 +18,8 @@ pub struct Timers {
     /// The store is being read up to here. A timer that is set meanwhile may be missed by that
     /// reading, so it is noted as if the reading had ended.
     reading: Option<TimeMs>,
+    /// The last reading failed, and nobody has said yet that it is to be made again.
+    failed: bool,
 }
 
 impl Timers {
@@ -40,7 +42,8 @@ impl Timers {
 
     /// Up to which time the store is to be read now, if at all.
     pub fn read_more(&mut self, now_ms: TimeMs) -> Option<TimeMs> {
-        if self.reading.is_some() || now_ms + TIMER_HORIZON_MS / 2 <= self.read_until {
+        if self.failed || self.reading.is_some() || now_ms + TIMER_HORIZON_MS / 2 <= self.read_until
+        {
             return None;
         }
         self.reading = Some(now_ms + TIMER_HORIZON_MS);
@@ -54,16 +57,30 @@ impl Timers {
         self.due.extend(rows);
     }
 
-    /// A reading failed and is to be tried again.
+    /// A reading failed. It is made again after [`Self::retry`], not at once: what keeps the store from
+    /// being read may last.
     pub fn read_failed(&mut self) {
         self.reading = None;
+        self.failed = true;
+    }
+
+    /// Whether a reading waits to be made again.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// A reading that failed is to be made again.
+    pub fn retry(&mut self) {
+        self.failed = false;
     }
 
     /// How long until there is something to do, in milliseconds.
     #[must_use]
     pub fn next_in(&self, now_ms: TimeMs) -> TimeMs {
-        // While the store is read, its answer wakes the hub.
-        let horizon = self.reading.unwrap_or(self.read_until) - TIMER_HORIZON_MS / 2;
+        // While the store is read, its answer wakes the hub; one that failed is not made before its time.
+        let read_until = if self.failed { now_ms + TIMER_HORIZON_MS } else { self.read_until };
+        let horizon = self.reading.unwrap_or(read_until) - TIMER_HORIZON_MS / 2;
         let first = self.due.first().map_or(horizon, |row| row.fire_at.min(horizon));
         (first - now_ms).max(0)
     }

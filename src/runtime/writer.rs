@@ -61,6 +61,8 @@ pub struct Writer {
     retry_after: Duration,
     looked: Instant,
     lost: bool,
+    /// Commits of work that was asked for, from any thread.
+    commits: u64,
     /// What a commit of a few pieces takes, as a moving average.
     pace: Duration,
     /// When a commit last had more than a few.
@@ -86,6 +88,7 @@ impl Writer {
             retry_after: Duration::ZERO,
             looked: clock::instant(),
             lost: false,
+            commits: 0,
             pace: Duration::ZERO,
             crowded: None,
         }
@@ -107,6 +110,12 @@ impl Writer {
     #[must_use]
     pub fn retry_after(&self) -> Duration {
         self.retry_after
+    }
+
+    /// How many commits it has made of work that was asked for.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.commits
     }
 
     /// How long ago other processes' writing was last looked for.
@@ -177,6 +186,7 @@ impl Writer {
             self.crowded = Some(clock::instant());
         }
         self.retry_after = Duration::ZERO;
+        self.commits += 1;
         // What others had written before this transaction is told before its outcomes: a turn in it may
         // have consumed such a message.
         if self.is_worker() {

@@ -69,9 +69,10 @@ fn only_the_owner_of_the_epoch_commits() {
 }
 
 /// The tables of each version, oldest first.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/sqlite/0001_hub.sql"),
     include_str!("../../migrations/sqlite/0002_history.sql"),
+    include_str!("../../migrations/sqlite/0003_leftovers.sql"),
 ];
 
 const INSTANCE_OF_VERSION_1: &str = "

@@ -26,12 +26,14 @@ pub(crate) enum Event {
     Arrived(Arrivals, bool),
     Loaded(InstanceKey, Result<Option<Loaded>, ProviderError>),
     Timers(Option<(TimeMs, Vec<TimerRow>)>),
+    Ready(Result<Vec<InstanceKey>, InstanceKey>),
 }
 
 /// What the reader thread is asked.
 pub(crate) enum Read {
     Load(InstanceKey),
     Timers(TimeMs),
+    Ready(InstanceKey),
 }
 
 /// What dies with the process.
@@ -103,6 +105,8 @@ impl Process {
             Event::Loaded(key, answer) => dispatcher.loaded(key, answer, step),
             Event::Timers(Some((until, rows))) => dispatcher.timers_read(until, rows),
             Event::Timers(None) => dispatcher.timers_failed(),
+            Event::Ready(Ok(keys)) => dispatcher.ready_read(&keys),
+            Event::Ready(Err(from)) => dispatcher.ready_failed(from),
         }
     }
 }

@@ -21,6 +21,8 @@ fn world() -> World {
     let mut world = World::new(1);
     world.options = DispatcherOptions {
         cached_instances: 100,
+        active_instances: 100,
+        backlog_keys: 100,
         cached_bytes: 1_000_000,
         concurrent_activities: 100,
         ..world.options
@@ -395,6 +397,8 @@ fn a_timer_that_is_set_while_the_store_is_read_is_not_missed() {
     assert_eq!(timers.take_due(until + 1), [row(500, 9), row(until, 7)]);
     let later = timers.read_more(until).unwrap();
     timers.read_failed();
+    assert!(timers.read_more(until).is_none() && timers.next_in(until) > 0, "but not at once");
+    timers.retry();
     assert_eq!(timers.read_more(until), Some(later), "a reading that failed is made again");
 }
 

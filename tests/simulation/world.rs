@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use durafn::core::TimeMs;
 use durafn::core::error::{Error, ErrorCode};
+use durafn::core::limits::READY_READ;
 use durafn::core::message::{Delivery, Message};
 use durafn::core::request::{Answer, Command, Filter, HubFacts, HubSettings};
 use durafn::core::status::RuntimeStatus;
@@ -62,6 +63,8 @@ impl World {
         let mut rng = Rng::new(seed);
         let options = DispatcherOptions {
             cached_instances: *rng.pick(&[1, 2, 100]),
+            active_instances: *rng.pick(&[1, 3, 100]),
+            backlog_keys: *rng.pick(&[1, 2, 100]),
             cached_bytes: *rng.pick(&[200, 1_000_000]),
             concurrent_activities: *rng.pick(&[1, 3, 100]),
             payload_bytes: 10_000,
@@ -219,13 +222,13 @@ impl World {
                 && process.reads.is_empty()
                 && process.outbox.is_empty()
                 && !process.has_found()
-                && !process.dispatcher.has_failed_loads()
+                && !process.dispatcher.has_failed_reads()
         })
     }
 
     pub(crate) fn exchange(&mut self) {
         let now_ms = self.now_ms();
-        let retry_loads = self.rng.chance(30);
+        let retry_reads = self.rng.chance(30);
         let process = self.process.as_mut().unwrap();
         let mut step = Step::default();
         let requests = std::mem::take(&mut process.requests).into_iter();
@@ -241,8 +244,8 @@ impl World {
         for event in std::mem::take(&mut process.outbox) {
             process.take(event, &mut step);
         }
-        if retry_loads && process.dispatcher.has_failed_loads() {
-            process.dispatcher.retry_loads();
+        if retry_reads && process.dispatcher.has_failed_reads() {
+            process.dispatcher.retry_reads();
         }
         process.dispatcher.advance(now_ms, &mut step);
         process.saw_ms = now_ms;
@@ -270,6 +273,7 @@ impl World {
         process.to_store.extend(step.commands.drain(..).map(|(_, command)| caller(command)));
         process.reads.extend(step.loads.drain(..).map(Read::Load));
         process.reads.extend(step.timers_until.map(Read::Timers));
+        process.reads.extend(step.ready_from.map(Read::Ready));
         process.host.take(std::mem::take(&mut step.out));
         process.host.check_bounds(self.options.concurrent_activities);
         process.wake_at = self.elapsed_ms + process.host.wake_in_ms;
@@ -339,6 +343,8 @@ impl World {
         let event = match self.process().reads.pop_front().unwrap() {
             Read::Load(key) if fails => Event::Loaded(key, Err(failure())),
             Read::Load(key) => Event::Loaded(key, self.store.load(key)),
+            Read::Ready(from) if fails => Event::Ready(Err(from)),
+            Read::Ready(from) => Event::Ready(Ok(self.store.ready(from, READY_READ).unwrap())),
             Read::Timers(_) if fails => Event::Timers(None),
             Read::Timers(until) => {
                 Event::Timers(Some((until, self.store.timers_due(until, 1_000).unwrap())))

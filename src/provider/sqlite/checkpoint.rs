@@ -5,6 +5,7 @@
 
 use crate::provider::Result;
 
+use super::connection::with_tries;
 use super::statement::{Sql, column};
 
 /// Pages of log after which a worker copies them. A rarer copy holds the writer up for longer, a more
@@ -12,18 +13,36 @@ use super::statement::{Sql, column};
 const BUSY_PAGES: i64 = 4_000;
 /// The same when nothing waits.
 const IDLE_PAGES: i64 = 1_000;
+/// Pages of log at which something keeps it from beginning anew: whoever reads in the moment in which all
+/// is copied. From here on new readers are waited for, for some milliseconds.
+const LONG_PAGES: i64 = 6_000;
+/// Further pages before that is tried once more.
+const LONGER_PAGES: i64 = 1_000;
+/// How often a lock is asked for then: some 15 ms, which is longer than a page of a listing takes.
+const RESTART_TRIES: i32 = 30;
+/// What a log that became longer is cut to when it begins anew: as long as [`lengthen`] makes it.
+pub(super) const KEPT_BYTES: i64 = (BUSY_PAGES + 100) * (4_096 + 24);
 /// Commits between two looks at the log's size.
 const COMMITS_BETWEEN_LOOKS: u32 = 16;
 
 const LENGTHEN: &str = "INSERT INTO history (iid, seq, exec, body) VALUES (-1, 0, 0, zeroblob(?1))";
 const TRUNCATE: &str = "PRAGMA wal_checkpoint = TRUNCATE";
+const RESTART: &str = "PRAGMA wal_checkpoint = RESTART";
 const PASSIVE: &str = "PRAGMA wal_checkpoint = PASSIVE";
 const LOOK: &str = "PRAGMA wal_checkpoint = NOOP";
 
 /// How the log grows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Log {
     commits: u32,
+    /// The log is made to begin anew when it has so many pages.
+    restart_at: i64,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { commits: 0, restart_at: LONG_PAGES }
+    }
 }
 
 impl Log {
@@ -31,14 +50,24 @@ impl Log {
         self.commits += 1;
     }
 
+    /// Whether so much was written that it is time for housekeeping.
+    pub(super) fn is_due(&self, idle: bool) -> bool {
+        self.commits >= if idle { 1 } else { COMMITS_BETWEEN_LOOKS }
+    }
+
     /// Copies the log if it is long.
     pub(super) fn maintain(&mut self, sql: Sql<'_>, idle: bool) -> Result<()> {
-        if self.commits < if idle { 1 } else { COMMITS_BETWEEN_LOOKS } {
-            return Ok(());
-        }
         self.commits = 0;
-        if pages_to_copy(sql)? >= if idle { IDLE_PAGES } else { BUSY_PAGES } {
+        let (logged, to_copy) = pages(sql)?;
+        if to_copy >= if idle { IDLE_PAGES } else { BUSY_PAGES } {
             checkpoint(sql)?;
+        }
+        if logged < LONG_PAGES {
+            self.restart_at = LONG_PAGES;
+        } else if logged >= self.restart_at {
+            // One that reads for long is not waited for: it is tried again later.
+            with_tries(RESTART_TRIES, || sql.one("begin the log anew", RESTART, [], |_| Ok(())))?;
+            self.restart_at = logged + LONGER_PAGES;
         }
         Ok(())
     }
@@ -62,10 +91,11 @@ pub(super) fn checkpoint(sql: Sql<'_>) -> Result<()> {
     sql.one("copy the log into the hub", PASSIVE, [], |_| Ok(())).map(|_| ())
 }
 
-fn pages_to_copy(sql: Sql<'_>) -> Result<i64> {
+/// Pages in the log, and those of them that are not copied.
+fn pages(sql: Sql<'_>) -> Result<(i64, i64)> {
     let pages = sql.one("look at the log", LOOK, [], |row| {
         let (logged, copied): (i64, i64) = (column(row, 1)?, column(row, 2)?);
-        Ok(logged - copied)
+        Ok((logged, logged - copied))
     })?;
     Ok(pages.unwrap_or_default())
 }

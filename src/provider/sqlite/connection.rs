@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::provider::{ProviderError, ProviderErrorKind, Result};
 
+use super::checkpoint;
 use super::files::{HubFiles, WaitingLine};
 use super::statement::{Sql, Transaction, column, failed};
 
@@ -20,9 +21,10 @@ use super::statement::{Sql, Transaction, column, failed};
 pub(super) const APPLICATION_ID: i64 = 0x6466_6e31;
 
 /// Each brings the tables from the version of its place to the next one. Once released, none changes.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/sqlite/0001_hub.sql"),
     include_str!("../../../migrations/sqlite/0002_history.sql"),
+    include_str!("../../../migrations/sqlite/0003_leftovers.sql"),
 ];
 
 /// Statements kept prepared: all that there are, and some sets of fields of an update.
@@ -102,6 +104,9 @@ pub(super) fn prepare_tables(
         let cause = "a worker of an older version has the hub; stop it first";
         return Err(ProviderError::new(ProviderErrorKind::HubInUse, operation, cause));
     }
+    // Takes effect in an empty file alone: free pages can then be given back.
+    conn.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")
+        .map_err(|error| failed(operation, &error))?;
     let mode = journal_mode(conn, "PRAGMA journal_mode = WAL")?;
     if mode != "wal" {
         let cause = format!("no write-ahead log on this file system, only mode '{mode}'");
@@ -176,11 +181,13 @@ fn configure(conn: &Connection, purpose: Purpose) -> Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .map_err(|error| failed(operation, &error))?;
     let synchronous = if purpose == Purpose::WriteRelaxed { "NORMAL" } else { "FULL" };
+    let log_bytes = checkpoint::KEPT_BYTES;
     let query_only = if purpose == Purpose::Read { "ON" } else { "OFF" };
     // No memory map: a truncated file would be a signal, not an error. No checkpoint but the owner's.
     let pragmas = format!(
         "PRAGMA synchronous = {synchronous};
          PRAGMA query_only = {query_only};
+         PRAGMA journal_size_limit = {log_bytes};
          PRAGMA mmap_size = 0;
          PRAGMA trusted_schema = OFF;
          PRAGMA cell_size_check = ON;
@@ -192,14 +199,19 @@ fn configure(conn: &Connection, purpose: Purpose) -> Result<()> {
 }
 
 thread_local! {
-    static HURRIED: Cell<bool> = const { Cell::new(false) };
+    static TRIES: Cell<i32> = const { Cell::new(BUSY_TRIES) };
 }
 
 /// Runs statements that fail at once where they would have to wait for another process.
 pub(super) fn without_patience<T>(work: impl FnOnce() -> T) -> T {
-    HURRIED.set(true);
+    with_tries(0, work)
+}
+
+/// Runs statements that try so often to get a lock.
+pub(super) fn with_tries<T>(tries: i32, work: impl FnOnce() -> T) -> T {
+    TRIES.set(tries);
     let done = work();
-    HURRIED.set(false);
+    TRIES.set(BUSY_TRIES);
     done
 }
 
@@ -207,12 +219,12 @@ pub(super) fn without_patience<T>(work: impl FnOnce() -> T) -> T {
 fn patience() -> impl FnMut(i32) -> bool + Send + 'static {
     let seeds = RandomState::new();
     move |tries| {
-        if HURRIED.get() {
+        if tries >= TRIES.get() {
             return false;
         }
         let jitter = seeds.hash_one(tries) % 500;
         let base = if tries < EAGER_TRIES { 100 } else { 800 };
         sleep(Duration::from_micros(base + jitter));
-        tries < BUSY_TRIES
+        true
     }
 }

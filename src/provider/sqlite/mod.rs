@@ -26,6 +26,7 @@ mod plans;
 mod query;
 mod rows;
 mod statement;
+mod tidying;
 
 use std::path::PathBuf;
 
@@ -83,6 +84,8 @@ pub struct SqliteProvider {
     owned: Option<Owned>,
     watch: Watch,
     log: Log,
+    /// There may be something to tidy, see `Rows::tidy`.
+    untidy: bool,
     /// The connection's `data_version` in its last transaction.
     last_turn: Option<i64>,
     /// Set while a commit runs, and after one that failed.
@@ -118,6 +121,7 @@ impl SqliteProvider {
             owned: None,
             watch: Watch::default(),
             log: Log::default(),
+            untidy: true,
             last_turn: None,
             in_doubt: false,
         };
@@ -186,6 +190,7 @@ impl SqliteProvider {
         self.in_doubt = true;
         transaction.commit("commit")?;
         self.in_doubt = false;
+        self.untidy |= rows.tidies;
         Ok(Some(rows.newest))
     }
 
@@ -214,6 +219,20 @@ impl SqliteProvider {
         self.watch.after_commit(newest);
         self.log.committed();
         Ok(Some(()))
+    }
+
+    /// Removes a piece of what is no longer part of anything, unless another process wants to write.
+    fn tidy(&mut self) -> Result<()> {
+        let epoch = self.owned.as_ref().map(|owned| owned.epoch);
+        if self.untidy {
+            let mut more = false;
+            let ran = self.run(epoch, Patience::None, &mut |rows| {
+                more = rows.tidy()?;
+                Ok(())
+            })?;
+            self.untidy = more || ran.is_none();
+        }
+        Ok(())
     }
 
     /// After a commit that failed, what the connection holds of the file may not be what is in it.
@@ -323,8 +342,13 @@ impl Provider for SqliteProvider {
         if self.owned.is_none() || self.place.is_none() {
             return Ok(());
         }
+        if !self.log.is_due(idle) {
+            return Ok(());
+        }
         let conn = connected(&mut self.conn, self.place.as_ref(), self.relaxed, true)?;
-        self.log.maintain(Sql(conn), idle)
+        self.log.maintain(Sql(conn), idle)?;
+        // What that writes is a reason to come by here again.
+        self.tidy()
     }
 
     fn reader(&self) -> Result<Option<Box<dyn Reader>>> {

@@ -3,7 +3,7 @@
 
 use rusqlite::Connection;
 
-use super::{arrivals, connection, listing, query, rows};
+use super::{arrivals, connection, listing, query, rows, tidying};
 
 /// The plan of a statement, a line a step.
 fn plan(conn: &Connection, sql: &str) -> Vec<String> {
@@ -22,7 +22,7 @@ const BY_ID: &str = "INDEX sqlite_autoindex_instances_1 (id=?)";
 const BY_IDS: &str = "INDEX sqlite_autoindex_instances_1 (id>? AND id<?)";
 
 /// Statements that are one search, each with what it goes by.
-const SEARCHES: [(&str, &str); 25] = [
+const SEARCHES: [(&str, &str); 28] = [
     (rows::HEAD, BY_KEY),
     (rows::HEAD_BY_ID, BY_ID),
     (rows::ROW, BY_KEY),
@@ -31,6 +31,8 @@ const SEARCHES: [(&str, &str); 25] = [
     (rows::HISTORY, "PRIMARY KEY (iid=?)"),
     (rows::DELETE_HISTORY_ROW, "PRIMARY KEY (iid=? AND seq=?)"),
     (rows::DELETE_HISTORY, "PRIMARY KEY (iid=?)"),
+    (tidying::DELETE_HISTORY_TO, "PRIMARY KEY (iid=? AND seq<?)"),
+    (tidying::NOT_LEFT_OVER, BY_KEY),
     (rows::DELETE_MESSAGE, BY_KEY),
     (rows::DELETE_MESSAGES, "INDEX messages_by_instance (iid=?)"),
     (rows::DELETE_TAKEN_MESSAGES, "INDEX messages_by_instance (iid=? AND taken=?)"),
@@ -43,6 +45,7 @@ const SEARCHES: [(&str, &str); 25] = [
     (rows::DELETE_TIMERS, "PRIMARY KEY (iid=?)"),
     (query::FIND, BY_ID),
     (query::TIMERS_DUE, "INDEX timers_by_time (fire_at<?)"),
+    (query::READY_FROM, "INDEX instances_ready (iid>?)"),
     (arrivals::NEW_READY, "INDEX instances_ready (iid>?)"),
     (arrivals::NEW_MESSAGES, "INTEGER PRIMARY KEY (rowid>?)"),
     (listing::IDS_IN_RANGE, BY_IDS),
@@ -51,7 +54,8 @@ const SEARCHES: [(&str, &str); 25] = [
 ];
 
 /// Statements that sort, or do more than one search, each with why that is no harm.
-const SORTS: [(&str, &str); 5] = [
+const SORTS: [(&str, &str); 6] = [
+    (tidying::SPAN, "the two ends of an instance's history"),
     (rows::TAKEN_EVENTS, "the few events that no turn has consumed yet"),
     (query::CURRENT_HISTORY, "the execution is looked up by key, and nothing is sorted"),
     (query::MESSAGES, "what waits for one instance, which is about to be held in memory"),

@@ -30,6 +30,8 @@ pub(super) const CURRENT_HISTORY: &str = "SELECT body FROM history \
     WHERE iid = ?1 AND exec = (SELECT exec FROM instances WHERE iid = ?1) ORDER BY seq";
 pub(super) const MESSAGES: &str = "SELECT mid, exec, body FROM messages \
     WHERE iid = ?1 AND taken = 1 AND (exec IS NULL OR exec = ?2) ORDER BY mid";
+pub(super) const READY_FROM: &str =
+    "SELECT iid FROM instances WHERE iid >= ?1 AND ready = 1 ORDER BY iid LIMIT ?2";
 pub(super) const TIMERS_DUE: &str = "SELECT fire_at, iid, task FROM timers WHERE fire_at <= ?1 \
     ORDER BY fire_at, iid, task LIMIT ?2";
 
@@ -84,6 +86,13 @@ impl<S: Source> Reader for S {
     ) -> Result<Vec<InstanceKey>> {
         let sql = Sql(self.connection()?);
         sql.reading(|sql| listing::purgeable(sql, filter, completed_before, limit))
+    }
+
+    fn ready(&mut self, from: InstanceKey, limit: usize) -> Result<Vec<InstanceKey>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let params = params![from, limit];
+        Sql(self.connection()?)
+            .all("read ready instances", READY_FROM, params, |row| column(row, 0))
     }
 
     fn timers_due(&mut self, until: TimeMs, limit: usize) -> Result<Vec<TimerRow>> {
@@ -152,7 +161,10 @@ fn snapshot(sql: Sql<'_>) -> Result<Snapshot> {
         *next += 1;
         *next
     };
-    sql.each(operation, "SELECT iid, exec, body FROM history ORDER BY iid, seq", [], |row| {
+    let text = "SELECT iid, exec, body FROM history WHERE NOT EXISTS \
+        (SELECT 1 FROM leftovers WHERE leftovers.iid = history.iid AND history.exec <= leftovers.exec) \
+        ORDER BY iid, seq";
+    sql.each(operation, text, [], |row| {
         let (key, body): (_, Vec<u8>) = (column(row, 0)?, column(row, 2)?);
         lines.history(id(key), place(key), column(row, 1)?, &body);
         Ok(true)

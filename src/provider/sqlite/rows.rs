@@ -18,6 +18,7 @@ use crate::provider::{
 use super::arrivals::Newest;
 use super::columns::{self, Unreadable, head_columns, row_columns};
 use super::statement::{Kept, Sql, column, one, run};
+use super::tidying::ROWS_PER_TRANSACTION;
 
 pub(super) const HEAD: &str = concat!("SELECT ", head_columns!(), " FROM instances WHERE iid = ?1");
 pub(super) const HEAD_BY_ID: &str =
@@ -67,12 +68,16 @@ pub(super) const PUT_SETTINGS: &str = "UPDATE hub SET settings = ?1";
 
 /// The rows, in the transaction that is open on the connection.
 pub(super) struct SqliteRows<'c> {
-    sql: Sql<'c>,
+    pub(super) sql: Sql<'c>,
     // Each turn runs these.
     head: Kept<'c>,
     append_history: Kept<'c>,
     /// The greatest keys given.
     pub(super) newest: Newest,
+    /// Rows of history that this transaction may still remove.
+    pub(super) deletable: i64,
+    /// It has removed history, so there may be something to tidy.
+    pub(super) tidies: bool,
 }
 
 impl<'c> SqliteRows<'c> {
@@ -82,6 +87,8 @@ impl<'c> SqliteRows<'c> {
             head: Kept::new(sql, HEAD),
             append_history: Kept::new(sql, APPEND_HISTORY),
             newest: Newest::default(),
+            deletable: ROWS_PER_TRANSACTION,
+            tidies: false,
         }
     }
 }
@@ -134,22 +141,24 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn clear(&mut self, key: InstanceKey, what: Clear) -> Result<()> {
-        let delete = |sql| self.sql.run("clear an instance", sql, [key]);
+        let sql = self.sql;
+        let delete = |text| sql.run("clear an instance", text, [key]);
         delete(DELETE_WAITS)?;
         delete(DELETE_TIMERS)?;
         match what {
-            // No older execution has history: it went when that one was cleared.
+            // No older execution has history but what is left over: it went when that one was cleared.
             Clear::Execution => {
                 delete(DELETE_TAKEN_MESSAGES)?;
-                delete(DELETE_HISTORY)?;
+                self.delete_history(key)?;
             }
             Clear::Ended => {
                 delete(DELETE_MESSAGES)?;
             }
             Clear::All => {
                 delete(DELETE_MESSAGES)?;
-                delete(DELETE_HISTORY)?;
+                self.delete_history(key)?;
                 delete(DELETE_INSTANCE)?;
+                self.tidies = true;
             }
         }
         Ok(())
@@ -237,6 +246,10 @@ impl Rows for SqliteRows<'_> {
 
     fn put_settings(&mut self, settings: &HubSettings) -> Result<()> {
         self.sql.run("put settings", PUT_SETTINGS, [encode_settings(settings)]).map(|_| ())
+    }
+
+    fn tidy(&mut self) -> Result<bool> {
+        self.tidy_some()
     }
 }
 

@@ -44,7 +44,7 @@ impl Dispatcher {
     ) -> Result<(), StartSpec> {
         let known = self.names.contains(&fold_name(&spec.name));
         let taken = spec.instance_id.as_ref().is_some_and(|id| self.ids.contains_key(id));
-        if self.closed || !known || taken {
+        if self.closed || !known || taken || !self.may_begin() {
             return Err(spec);
         }
         let id = spec.instance_id.get_or_insert_with(|| self.entropy.fresh_id()).clone();

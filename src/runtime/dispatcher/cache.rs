@@ -20,9 +20,12 @@ impl Dispatcher {
             self.runnable.push(key);
             return;
         }
-        self.tick += 1;
-        live.last_used = self.tick;
-        self.idle.push_back((self.tick, key));
+        // One whose activities run comes by here again with their results.
+        if live.activities.is_empty() {
+            self.tick += 1;
+            live.last_used = self.tick;
+            self.idle.push_back((self.tick, key));
+        }
     }
 
     /// The instance leaves memory, in JavaScript too.
@@ -32,6 +35,9 @@ impl Dispatcher {
             return;
         };
         self.bytes -= live.bytes;
+        if let State::Running(token, _) | State::Replaying(token) = live.state {
+            self.tokens.remove(&token);
+        }
         // The id may belong to a newer instance by now.
         if self.ids.get(&live.id) == Some(&key) {
             self.ids.remove(&live.id);
@@ -46,12 +52,8 @@ impl Dispatcher {
         while self.lives.len() > self.options.cached_instances
             || self.bytes > self.options.cached_bytes
         {
-            let Some((tick, key)) = self.idle.pop_front() else {
+            if !self.drop_idle(step) {
                 return;
-            };
-            let current = self.lives.get(&key);
-            if current.is_some_and(|live| live.last_used == tick && live.can_be_dropped()) {
-                self.forget(key, step);
             }
         }
         // Entries that a later turn made void would pile up under a cache that is never full.
@@ -60,5 +62,16 @@ impl Dispatcher {
             self.idle
                 .retain(|(tick, key)| lives.get(key).is_some_and(|live| live.last_used == *tick));
         }
+    }
+    /// Drops the idle instance that was used least recently: `false` if there is none.
+    pub(super) fn drop_idle(&mut self, step: &mut Step) -> bool {
+        while let Some((tick, key)) = self.idle.pop_front() {
+            let current = self.lives.get(&key);
+            if current.is_some_and(|live| live.last_used == tick && live.can_be_dropped()) {
+                self.forget(key, step);
+                return true;
+            }
+        }
+        false
     }
 }

@@ -6,9 +6,11 @@
 //! message go out or a caller be answered before what caused it is durable.
 //! Proved by `tests/simulation.rs` (seeded crashes and delays) and the suites of `__test__/`.
 
+mod backlog;
 mod beginning;
 mod cache;
 mod live;
+mod options;
 mod recovery;
 mod suspects;
 mod turns;
@@ -17,7 +19,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 
-use crate::core::error::{ErrorCode, engine_failure, raw};
+use crate::core::error::{engine_failure, raw};
 use crate::core::execution::{Entropy, OpenTask};
 use crate::core::ids::fold_name;
 use crate::core::limits::REPLAY_TURNS;
@@ -31,11 +33,12 @@ use crate::provider::transaction::{Effect, Outcome, Park, StartedInstance, Work}
 
 use super::activities::Activities;
 use super::protocol::{
-    ActivityStart, LogEntry, LogLevel, OnNondeterminism, Outbound, Registered, RequestId, RunId,
-    RunResult, Token,
+    ActivityStart, LogEntry, LogLevel, Outbound, Registered, RequestId, RunId, RunResult, Token,
 };
 use super::timers::Timers;
+use backlog::{Backlog, Why};
 use live::{Live, State, is_unstored};
+pub use options::DispatcherOptions;
 
 /// What the dispatcher wants done.
 #[derive(Debug, Default)]
@@ -50,27 +53,14 @@ pub struct Step {
     pub loads: Vec<InstanceKey>,
     /// Timers are to be read from the store up to this time.
     pub timers_until: Option<TimeMs>,
+    /// Keys of ready instances are to be read from the store, from this one on.
+    pub ready_from: Option<InstanceKey>,
     /// Instances that have ended, durably: for callers that wait.
     pub ended: Vec<StatusView>,
     /// For JavaScript.
     pub out: Outbound,
     /// Instances to be counted before they run, written as one piece of work.
     count: Vec<InstanceKey>,
-}
-
-/// What the dispatcher goes by.
-#[derive(Debug, Clone)]
-pub struct DispatcherOptions {
-    /// Live instances kept before idle ones are dropped.
-    pub cached_instances: usize,
-    /// Bytes of payload that they may hold before idle ones are dropped.
-    pub cached_bytes: usize,
-    /// Activities at the same time.
-    pub concurrent_activities: usize,
-    /// Largest payload.
-    pub payload_bytes: usize,
-    /// See [`OnNondeterminism`].
-    pub on_nondeterminism: OnNondeterminism,
 }
 
 /// See the module's text.
@@ -90,6 +80,7 @@ pub struct Dispatcher {
     timers: Timers,
     /// Instances that may have something to run.
     runnable: Vec<InstanceKey>,
+    backlog: Backlog,
     waiting_loads: VecDeque<InstanceKey>,
     loads_in_flight: usize,
     failed_loads: Vec<InstanceKey>,
@@ -123,6 +114,7 @@ impl Dispatcher {
     ) -> Self {
         let mut dispatcher = Self {
             activities: Activities::new(options.concurrent_activities),
+            backlog: Backlog::new(options.backlog_keys),
             options,
             entropy,
             names: HashSet::new(),
@@ -161,7 +153,7 @@ impl Dispatcher {
         self.add_names(registered);
         for name in &registered.orchestrators {
             for key in self.unregistered.remove(&fold_name(name)).unwrap_or_default() {
-                self.load(key, false);
+                self.load(key, Why::Called);
             }
         }
     }
@@ -245,16 +237,16 @@ impl Dispatcher {
         step: &mut Step,
     ) {
         for key in ready {
-            self.load(key, opening);
+            self.load(key, if opening { Why::Opened } else { Why::Ready });
         }
         for key in held {
-            self.load(key, opening);
+            self.load_called_at_open(key);
         }
         for (key, delivery) in messages {
-            self.deliver(key, delivery, step);
-            if opening && let Some(live) = self.lives.get_mut(&key) {
-                live.recovered = true;
+            if opening {
+                self.load_called_at_open(key);
             }
+            self.deliver(key, delivery, step);
         }
     }
 
@@ -311,7 +303,7 @@ impl Dispatcher {
         for row in self.timers.take_due(now_ms) {
             // One that was due when the hub was opened may be what ended the process before.
             if row.fire_at <= opened_ms && !self.lives.contains_key(&row.key) {
-                self.load(row.key, true);
+                self.load_called_at_open(row.key);
             }
             let message = Message::TimerFired { task: row.task };
             self.deliver(row.key, Delivery { key: None, exec: None, message }, step);
@@ -321,6 +313,7 @@ impl Dispatcher {
         }
         self.start_activities(step);
         self.evict(step);
+        self.fill_room(step);
         self.send_loads(step);
         self.run_suspects(now_ms, step);
         if !step.count.is_empty() {
@@ -370,6 +363,9 @@ impl Dispatcher {
 
     fn started(&mut self, started: StartedInstance, step: &mut Step) {
         let key = started.key;
+        if !self.may_begin() {
+            return self.load(key, Why::Ready);
+        }
         let live = Live::started(started);
         self.bytes += live.bytes;
         let registered = self.names.contains(&fold_name(&live.name));
@@ -382,33 +378,14 @@ impl Dispatcher {
         }
     }
 
-    /// The orchestrator of an instance is not registered: the instance waits in the store, and says
-    /// so.
-    fn unregistered(&mut self, key: InstanceKey, step: &mut Step) {
-        let Some(live) = self.lives.get(&key) else { return };
-        let message = format!(
-            "No orchestrator named '{}' is registered in this worker; the instance waits until one \
-             is. Register it, or terminate the instance.",
-            live.name
-        );
-        if self.unregistered.entry(fold_name(&live.name)).or_default().insert(key) {
-            step.warn(&live.id, message.clone());
-        }
-        if !live.has_problem {
-            let problem = Box::new(Problem::new(ErrorCode::NotRegistered, message));
-            step.work.push(Work::Park { key, problem, how: Park::Mark });
-        }
-        self.keep_unstored(key, step);
-        self.forget(key, step);
-    }
-
     fn deliver(&mut self, key: InstanceKey, delivery: Delivery, step: &mut Step) {
         if matches!(delivery.message, Message::Changed) {
             step.work.extend(delivery.key.map(|key| Work::Forget(vec![key])));
             return self.changed(key);
         }
         let Some(live) = self.lives.get_mut(&key) else {
-            self.load(key, false);
+            // One that has to wait for a place is read with all that came for it until then.
+            self.load(key, Why::Called);
             if let Some(live) = self.lives.get_mut(&key) {
                 live.mailbox.push(delivery);
             }
@@ -427,7 +404,7 @@ impl Dispatcher {
     fn changed(&mut self, key: InstanceKey) {
         self.retract(key);
         match self.lives.get_mut(&key) {
-            None => self.load(key, false),
+            None => self.load(key, Why::Called),
             Some(live) => match live.state {
                 State::Idle | State::Suspended | State::Suspect => self.reload(key),
                 _ => live.stale = true,
@@ -471,6 +448,11 @@ impl Dispatcher {
 impl Step {
     fn warn(&mut self, id: &str, message: String) {
         self.log(LogLevel::Warn, id, message);
+    }
+
+    /// Something went wrong that is about no instance.
+    pub(super) fn trouble(&mut self, message: String) {
+        self.out.logs.push(LogEntry { level: LogLevel::Error, message, instance_id: None });
     }
 
     fn log(&mut self, level: LogLevel, id: &str, message: String) {

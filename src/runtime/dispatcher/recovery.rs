@@ -24,16 +24,6 @@ use super::super::protocol::{Activation, ActivationTurn, LogLevel, OnNondetermin
 use super::{Dispatcher, Live, State, Step};
 
 impl Dispatcher {
-    /// Asks for an instance that is not in memory.
-    pub(super) fn load(&mut self, key: InstanceKey, opening: bool) {
-        let waiting = &mut self.waiting_loads;
-        let live = self.lives.entry(key).or_insert_with(|| {
-            waiting.push_back(key);
-            Box::new(Live::loading(key))
-        });
-        live.recovered |= opening;
-    }
-
     /// Asks again for an instance in memory, whose execution there is void.
     pub(super) fn reload(&mut self, key: InstanceKey) {
         self.retract(key);
@@ -60,15 +50,17 @@ impl Dispatcher {
         }
     }
 
-    /// Loads that failed are tried again.
-    pub fn retry_loads(&mut self) {
+    /// Readings that failed are tried again.
+    pub fn retry_reads(&mut self) {
         self.waiting_loads.extend(self.failed_loads.drain(..));
+        self.timers.retry();
+        self.backlog.retry();
     }
 
-    /// Whether loads wait to be tried again.
+    /// Whether readings wait to be tried again.
     #[must_use]
-    pub fn has_failed_loads(&self) -> bool {
-        !self.failed_loads.is_empty()
+    pub fn has_failed_reads(&self) -> bool {
+        !self.failed_loads.is_empty() || self.timers.has_failed() || self.backlog.has_failed()
     }
 
     /// The store has answered.
@@ -287,6 +279,26 @@ impl Dispatcher {
         } else {
             live.state = State::Suspended;
         }
+    }
+
+    /// The orchestrator of an instance is not registered: the instance waits in the store, and says
+    /// so.
+    pub(super) fn unregistered(&mut self, key: InstanceKey, step: &mut Step) {
+        let Some(live) = self.lives.get(&key) else { return };
+        let message = format!(
+            "No orchestrator named '{}' is registered in this worker; the instance waits until one \
+             is. Register it, or terminate the instance.",
+            live.name
+        );
+        if self.unregistered.entry(fold_name(&live.name)).or_default().insert(key) {
+            step.warn(&live.id, message.clone());
+        }
+        if !live.has_problem {
+            let problem = Box::new(Problem::new(ErrorCode::NotRegistered, message));
+            step.work.push(Work::Park { key, problem, how: Park::Mark });
+        }
+        self.keep_unstored(key, step);
+        self.forget(key, step);
     }
 
     fn poisoned(&mut self, key: InstanceKey, step: &mut Step) {

@@ -29,6 +29,13 @@ impl Default for Suspects {
     }
 }
 
+impl Suspects {
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
 impl Dispatcher {
     /// An instance that was under way at `deaths` deaths is ready to run: `true` if it may at once.
     pub(super) fn runs_at_once(&mut self, key: InstanceKey, deaths: u32) -> bool {

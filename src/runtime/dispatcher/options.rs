@@ -1,0 +1,49 @@
+//! What the dispatcher goes by.
+//!
+//! Owns: the defaults of what the hub's options leave open. Must never: be changed while it runs.
+
+use crate::core::limits;
+
+use super::super::protocol::{EngineInfo, EngineOptions, OnNondeterminism};
+
+/// See the module's text.
+#[derive(Debug, Clone)]
+pub struct DispatcherOptions {
+    /// Live instances kept before idle ones are dropped.
+    pub cached_instances: usize,
+    /// Live instances beside idle ones; those beyond wait in the store.
+    pub active_instances: usize,
+    /// Keys of ready instances that wait so.
+    pub backlog_keys: usize,
+    /// Bytes of payload that they may hold before idle ones are dropped.
+    pub cached_bytes: usize,
+    /// Activities at the same time.
+    pub concurrent_activities: usize,
+    /// Largest payload.
+    pub payload_bytes: usize,
+    /// See [`OnNondeterminism`].
+    pub on_nondeterminism: OnNondeterminism,
+}
+
+impl DispatcherOptions {
+    /// Of a hub that is open.
+    #[must_use]
+    pub fn of(options: &EngineOptions, info: &EngineInfo) -> Self {
+        let concurrent_activities =
+            options.max_concurrent_activities.unwrap_or(limits::CONCURRENT_ACTIVITIES);
+        // Each activity that runs may be of an instance of its own.
+        let active_instances = options
+            .active_instances
+            .unwrap_or(limits::ACTIVE_INSTANCES)
+            .max(concurrent_activities.saturating_mul(2));
+        Self {
+            cached_instances: options.cached_instances.unwrap_or(limits::CACHED_INSTANCES),
+            active_instances,
+            backlog_keys: limits::BACKLOG_KEYS,
+            cached_bytes: limits::CACHED_BYTES,
+            concurrent_activities,
+            payload_bytes: info.payload_bytes,
+            on_nondeterminism: options.on_nondeterminism,
+        }
+    }
+}
