@@ -550,7 +550,7 @@ export declare class FunctionApp implements AsyncDisposable {
 }
 
 /** As `OpenOptions`, with defaults of the folder. */
-export declare interface FunctionAppOptions extends OpenOptions {
+export declare interface FunctionAppOptions extends Omit<OpenOptions, 'threads'> {
     /** `sqlite:PATH`. Default: the environment's `DURAFN_STORE`, else `.durafn/hub.db` in the folder. */
     store?: string | undefined;
     /** A registry to add the functions to. Default: a new one. */
@@ -641,7 +641,7 @@ export declare class Internal extends DurableError {
     static readonly code: string;
 }
 
-/** A folder of functions cannot be loaded: its `function.json` or its script is at fault. */
+/** Functions cannot be loaded: a `function.json`, a script, or the module of an app is at fault. */
 export declare class InvalidFunction extends DurableError {
     static readonly code: string;
 }
@@ -757,7 +757,7 @@ export declare type OnConflict = 'error' | 'return' | 'terminate';
  * `close()`.
  *
  * @throws HubInUse, NotAHub, HubTooNew, StoreReadOnly, StoreFull, StoreUnavailable, InvalidOption,
- * UnsupportedPlatform
+ * UnsupportedPlatform; InvalidFunction for a module that cannot be loaded
  *
  * @example
  * ```ts
@@ -786,8 +786,23 @@ export declare function openFunctionApp(directory: string, options?: FunctionApp
 export declare interface OpenOptions extends ConnectOptions {
     /** As for `ConnectOptions`; also `sqlite::memory:`, which ends with the hub. */
     store?: string | undefined;
-    /** The functions. Default: `df.app`. */
-    app?: App | undefined;
+    /**
+     * The functions: an App, or the module that registers them, by its `file:` URL or its path (relative
+     * to the current directory). Of a module its default export or its export `app` counts if it is an
+     * App, else what it registers on `df.app`. Default: `df.app`.
+     */
+    app?: App | URL | string | undefined;
+    /**
+     * How many worker threads run orchestrators and activities, 0 to 256. With 1 or more, `app` must be a
+     * module; each thread loads it. The client stays in the calling thread, and a thread that dies is
+     * replaced. Default 0: all runs in the calling thread.
+     *
+     * @example
+     * ```ts
+     * const hub = await df.open({ threads: 4, app: new URL('./app.js', import.meta.url) })
+     * ```
+     */
+    threads?: number | undefined;
     /**
      * What to do with an event that an instance does not wait for: 'discard' it, and say so, or
      * 'buffer' it until it does. Default 'discard'.
@@ -931,7 +946,7 @@ export declare class PayloadTooLarge extends DurableError {
     static readonly code: string;
 }
 
-/** The instance took the process down too often and is parked. */
+/** An instance, or an activity, took the process or its thread down too often. */
 export declare class Poison extends DurableError {
     static readonly code: string;
 }
@@ -1186,7 +1201,7 @@ export declare class TaskHub implements AsyncDisposable {
     #private;
     /** The client to this hub, in this process. */
     readonly client: DurableClient;
-    /** The functions that it runs. */
+    /** The functions that it runs. With `threads` those are in the threads, and nothing registers here. */
     readonly app: App;
     /**
      * What the store says, read back when it was opened, of how it syncs: for SQLite the value of

@@ -7,13 +7,9 @@
  * Proved by: every test under `__test__/`; its ends by `__test__/close.spec.mjs`.
  */
 
-import { Activities } from './activities.js'
-import type { App } from './app.js'
 import { type CallKind, Calls, type PendingCall } from './calls.js'
 import { PAYLOAD_BYTES_DEFAULT } from './codec.js'
 import { type DurableError, fromEngine, HubClosed, Internal } from './errors.js'
-import type { Surroundings } from './execution.js'
-import { Executor } from './executor.js'
 import { messageOf } from './failure.js'
 import type { Log } from './log.js'
 import { createEngine } from './native.js'
@@ -26,6 +22,8 @@ import type {
   Registered,
   Reply,
 } from './protocol.js'
+import type { Functions, Outlet, Runner } from './runner.js'
+import { activationOf, activityOf } from './wire.js'
 
 /** After this many exchanges, or this much time, in a row, the event loop gets its turn. */
 const ROUNDS_MAX = 64
@@ -45,16 +43,17 @@ export interface Call<T> {
   abandon(error: Error): void
 }
 
-export class Engine implements Surroundings {
+export class Engine implements Outlet {
   readonly log: Log
   payloadBytes: number
   /** What the store says of its own durability. */
   synchronous = ''
+  /** Unique to the hub; part of idempotency keys. */
+  private hubId = ''
   /** The name that the hub has in its store. */
   hubName: string = HUB_NAME_DEFAULT
   private readonly isWorker: boolean
-  private readonly activities: Activities
-  private readonly executor: Executor
+  private readonly runner: Runner
   private readonly stopListening: () => void
   private readonly hold: NodeJS.Timeout
   private native: NativeEngine | null = null
@@ -68,6 +67,7 @@ export class Engine implements Surroundings {
   private results = ''
   private violations = ''
   private turns = ''
+  private poisons = ''
 
   private isPumping = false
   private isScheduled = false
@@ -76,15 +76,19 @@ export class Engine implements Surroundings {
   private timer: NodeJS.Timeout | undefined = undefined
   private timerDue = Number.POSITIVE_INFINITY
 
-  private constructor(options: EngineOptions, app: App, log: Log, pendingCalls?: number) {
+  private constructor(
+    options: EngineOptions,
+    functions: Functions,
+    log: Log,
+    pendingCalls?: number,
+  ) {
     this.log = log
     this.calls = new Calls(pendingCalls)
     this.payloadBytes = options.payloadBytes ?? PAYLOAD_BYTES_DEFAULT
     this.isWorker = options.role === 'worker'
-    this.activities = new Activities(app, this, this.queueResult)
-    this.executor = new Executor(app, this, this.queueTurn, this.pump)
+    this.runner = functions.runner(this)
     this.hold = setInterval(() => {}, HOLD_MS)
-    this.stopListening = this.isWorker ? app.onRegister(this.register) : () => {}
+    this.stopListening = this.isWorker ? functions.onRegister(this.register) : () => {}
   }
 
   /**
@@ -95,11 +99,11 @@ export class Engine implements Surroundings {
    */
   static async open(
     options: EngineOptions,
-    app: App,
+    functions: Functions,
     log: Log,
     pendingCalls?: number,
   ): Promise<Engine> {
-    const engine = new Engine(options, app, log, pendingCalls)
+    const engine = new Engine(options, functions, log, pendingCalls)
     try {
       engine.native = createEngine(JSON.stringify(options), engine.pump)
       const info = await new Promise<EngineInfo>((resolve, reject) => {
@@ -107,11 +111,13 @@ export class Engine implements Surroundings {
       })
       engine.payloadBytes = info.payloadBytes
       engine.synchronous = info.synchronous
+      engine.hubId = info.hubId
       engine.hubName = info.hubName ?? HUB_NAME_DEFAULT
       if (!engine.isWorker && engine.calls.size === 0) engine.hold.unref()
       return engine
     } catch (error) {
       engine.stop(new HubClosed('The hub could not be opened.', { cause: error }))
+      await engine.runner.closed()
       throw error
     }
   }
@@ -173,14 +179,19 @@ export class Engine implements Surroundings {
 
   // ---------------------------------------------------------------- the queue
 
-  private readonly queueResult = (run: number, ok: 0 | 1, payload: RawJson | null): void => {
+  readonly queueResult = (run: number, ok: 0 | 1, payload: RawJson | null): void => {
     if (this.results !== '') this.results += ','
     this.results += payload === null ? `[${run},${ok}]` : `[${run},${ok},${payload}]`
     this.schedule()
   }
 
-  private readonly queueTurn = (outcome: RawJson): void => {
+  readonly queueTurn = (outcome: RawJson): void => {
     this.turns += this.turns === '' ? outcome : `,${outcome}`
+    this.schedule()
+  }
+
+  readonly queuePoison = (token: number): void => {
+    this.poisons += this.poisons === '' ? token : `,${token}`
     this.schedule()
   }
 
@@ -196,22 +207,25 @@ export class Engine implements Surroundings {
       this.turns !== '' ||
       this.results !== '' ||
       this.forget !== '' ||
-      this.violations !== ''
+      this.violations !== '' ||
+      this.poisons !== ''
     )
   }
 
   private take(): string {
-    let text = ''
+    // A first field that is always there spares a comma to be removed from a long text.
+    let text = `{"turns":[${this.turns}]`
     if (this.calls.hasOutgoing) text += `,"requests":[${this.calls.takeOutgoing()}]`
     if (this.forget !== '') text += `,"forget":[${this.forget}]`
     if (this.results !== '') text += `,"results":[${this.results}]`
     if (this.violations !== '') text += `,"violations":[${this.violations}]`
-    if (this.turns !== '') text += `,"turns":[${this.turns}]`
+    if (this.poisons !== '') text += `,"poisons":[${this.poisons}]`
     this.forget = ''
     this.results = ''
     this.violations = ''
     this.turns = ''
-    return text === '' ? '{}' : `{${text.slice(1)}}`
+    this.poisons = ''
+    return `${text}}`
   }
 
   /**
@@ -246,7 +260,7 @@ export class Engine implements Surroundings {
    * Exchanges, and again while the dispatch itself has queued something. Also what the core calls
    * when it has news, from a macrotask of its own.
    */
-  private readonly pump = (): void => {
+  readonly pump = (): void => {
     if (this.isPumping || this.native === null) return
     this.isPumping = true
     try {
@@ -277,12 +291,16 @@ export class Engine implements Surroundings {
       return
     }
     if (outbound.logs !== undefined) this.writeLogs(outbound.logs)
-    if (outbound.drops !== undefined) this.executor.drop(outbound.drops)
-    if (outbound.aborts !== undefined) this.activities.abort(outbound.aborts)
+    if (outbound.drops !== undefined) this.runner.drop(outbound.drops)
+    if (outbound.aborts !== undefined) this.runner.abort(outbound.aborts)
     if (outbound.replies !== undefined) this.settleReplies(outbound.replies)
     if (this.native === null) return
-    if (outbound.activities !== undefined) this.activities.start(outbound.activities)
-    if (outbound.activations !== undefined) this.executor.run(outbound.activations)
+    if (outbound.activities !== undefined) {
+      this.runner.start(outbound.activities.map((tuple) => activityOf(tuple, this.hubId)))
+    }
+    if (outbound.activations !== undefined) {
+      this.runner.run(outbound.activations.map(activationOf))
+    }
     if (outbound.wakeInMs !== undefined) this.wakeIn(outbound.wakeInMs)
   }
 
@@ -294,14 +312,14 @@ export class Engine implements Surroundings {
   }
 
   private settleReplies(replies: Reply[]): void {
-    for (const reply of replies) {
-      const pending = this.settled(reply.rid)
+    for (const [rid, result, error] of replies) {
+      const pending = this.settled(rid)
       if (pending === undefined) continue
-      if ('error' in reply) {
-        pending.reject(fromEngine(reply.error))
+      if (error !== undefined) {
+        pending.reject(fromEngine(error))
         continue
       }
-      const ok = reply.ok as never
+      const ok = result as never
       pending.resolve(pending.convert === null ? ok : (pending.convert(ok) as never))
     }
   }
@@ -334,11 +352,11 @@ export class Engine implements Surroundings {
   }
 
   private async drainAndClose(drainTimeoutMs: number): Promise<void> {
-    if (this.refusal !== null) return // it broke before
+    if (this.refusal !== null) return await this.runner.closed() // it broke before
     try {
       if (this.isWorker) {
         await this.call('{"drain":{}}', null, 'prompt')
-        await this.activities.drain(drainTimeoutMs)
+        await this.runner.drain(drainTimeoutMs)
       }
       // In line, so that what was asked for before it is done before it.
       const release = (): void => {
@@ -351,6 +369,7 @@ export class Engine implements Surroundings {
       if (!(error instanceof HubClosed)) throw error
     } finally {
       this.stop(new HubClosed('The hub was closed before the call was answered.'))
+      await this.runner.closed()
     }
   }
 
@@ -379,8 +398,7 @@ export class Engine implements Surroundings {
     this.stopListening()
     clearTimeout(this.timer)
     clearInterval(this.hold)
-    this.activities.abortAll()
-    this.executor.close()
+    this.runner.close()
     this.calls.rejectAll(reason)
   }
 }

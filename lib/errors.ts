@@ -124,7 +124,7 @@ export class NotATask extends DurableError {
 export class Nondeterminism extends DurableError {
   static override readonly code: string = 'Nondeterminism'
 }
-/** The instance took the process down too often and is parked. */
+/** An instance, or an activity, took the process or its thread down too often. */
 export class Poison extends DurableError {
   static override readonly code: string = 'Poison'
 }
@@ -136,7 +136,7 @@ export class CorruptHistory extends DurableError {
 export class OrchestrationTerminated extends DurableError {
   static override readonly code: string = 'OrchestrationTerminated'
 }
-/** A folder of functions cannot be loaded: its `function.json` or its script is at fault. */
+/** Functions cannot be loaded: a `function.json`, a script, or the module of an app is at fault. */
 export class InvalidFunction extends DurableError {
   static override readonly code: string = 'InvalidFunction'
 }

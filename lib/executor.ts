@@ -43,10 +43,24 @@ interface AnyResolution {
   child?: { task: number; child: ChildEnd }
 }
 
+/** Takes the text of the `ActivationOutcome` of an activation. */
+export type Emit = (outcome: RawJson, of: Activation) => void
+
+/** The outcome of an activation of which nothing was run: the core makes its execution again. */
+export function nothingRun(token: number): RawJson {
+  return `{"token":${token},"turns":[]}`
+}
+
+/** The outcome of an activation that cannot be run, after the outcomes of its turns that were. */
+export function executionFailed(token: number, failure: RawJson, outcomes: RawJson = ''): RawJson {
+  const end = `{"end":{"fail":{"failure":${failure}}}}`
+  return `{"token":${token},"turns":[${outcomes === '' ? end : `${outcomes},${end}`}]}`
+}
+
 export class Executor {
   private readonly app: App
   private readonly surroundings: Surroundings
-  private readonly emit: (outcome: RawJson) => void
+  private readonly emit: Emit
   private readonly flush: () => void
   private readonly live: Map<number, Execution> = new Map()
   /** Runs whose next turn begins in the next macrotask. */
@@ -54,15 +68,9 @@ export class Executor {
   private isClosed = false
 
   /**
-   * @param emit takes the text of an `ActivationOutcome`
    * @param flush is called after a batch of async turns, outside any other call of the engine
    */
-  constructor(
-    app: App,
-    surroundings: Surroundings,
-    emit: (outcome: RawJson) => void,
-    flush: () => void,
-  ) {
+  constructor(app: App, surroundings: Surroundings, emit: Emit, flush: () => void) {
     this.app = app
     this.surroundings = surroundings
     this.emit = emit
@@ -76,7 +84,7 @@ export class Executor {
         activation.start === undefined ? this.live.get(activation.iid) : this.create(activation)
       if (execution === undefined) {
         // Nothing was run, which the core takes as: this process does not hold the execution.
-        this.emit(`{"token":${activation.token},"turns":[]}`)
+        this.emit(nothingRun(activation.token), activation)
         continue
       }
       const run: Run = { execution, activation, index: 0, outcomes: '' }
@@ -151,7 +159,7 @@ export class Executor {
     const { execution, activation } = run
     if (execution.isDropped) return
     if (execution.hasEnded) this.live.delete(activation.iid)
-    this.emit(`{"token":${activation.token},"turns":[${run.outcomes}]}`)
+    this.emit(`{"token":${activation.token},"turns":[${run.outcomes}]}`, activation)
   }
 
   /** A defect of this layer costs one instance, not the hub. */
@@ -165,9 +173,8 @@ export class Executor {
       const failure = failureText(new Internal(message, { instanceId, cause: error }), 65_536)
       run.execution.drop()
       this.live.delete(run.activation.iid)
-      this.emit(
-        `{"token":${run.activation.token},"turns":[${run.outcomes}${run.index === 0 ? '' : ','}{"end":{"fail":{"failure":${failure}}}}]}`,
-      )
+      const { activation, outcomes } = run
+      this.emit(executionFailed(activation.token, failure, outcomes), activation)
     }
   }
 

@@ -20,11 +20,15 @@ import {
 } from './check.js'
 import { ConnectedClient, DurableClient } from './client.js'
 import { Engine } from './engine.js'
-import { StoreFull, StoreReadOnly, StoreUnavailable } from './errors.js'
+import { InvalidOption, StoreFull, StoreReadOnly, StoreUnavailable } from './errors.js'
 import { messageOf } from './failure.js'
 import { checkLogger, Log, type Logger } from './log.js'
 import type { EngineOptions } from './protocol.js'
 import { backupRequest } from './requests.js'
+import { type Functions, LocalFunctions } from './runner.js'
+import { refuseOpening } from './threads/inside.js'
+import { loadApp, moduleUrl } from './threads/module.js'
+import { Threads } from './threads/pool.js'
 
 /** Where the hub is, and where its log goes. */
 export interface ConnectOptions {
@@ -43,8 +47,23 @@ export interface ConnectOptions {
 export interface OpenOptions extends ConnectOptions {
   /** As for `ConnectOptions`; also `sqlite::memory:`, which ends with the hub. */
   store?: string | undefined
-  /** The functions. Default: `df.app`. */
-  app?: App | undefined
+  /**
+   * The functions: an App, or the module that registers them, by its `file:` URL or its path (relative
+   * to the current directory). Of a module its default export or its export `app` counts if it is an
+   * App, else what it registers on `df.app`. Default: `df.app`.
+   */
+  app?: App | URL | string | undefined
+  /**
+   * How many worker threads run orchestrators and activities, 0 to 256. With 1 or more, `app` must be a
+   * module; each thread loads it. The client stays in the calling thread, and a thread that dies is
+   * replaced. Default 0: all runs in the calling thread.
+   *
+   * @example
+   * ```ts
+   * const hub = await df.open({ threads: 4, app: new URL('./app.js', import.meta.url) })
+   * ```
+   */
+  threads?: number | undefined
   /**
    * What to do with an event that an instance does not wait for: 'discard' it, and say so, or
    * 'buffer' it until it does. Default 'discard'.
@@ -105,6 +124,7 @@ const CONNECT_KEYS = ['store', 'hubName', 'logger']
 const OPEN_KEYS = [
   ...CONNECT_KEYS,
   'app',
+  'threads',
   'unmatchedEvents',
   'onNondeterminism',
   'durability',
@@ -119,13 +139,14 @@ const PAYLOAD_BYTES_MIN = 1_024
 /** V8 holds no longer text, and a batch must fit into one. */
 const PAYLOAD_BYTES_MAX = 256 * 1024 * 1024
 const COUNT_MAX = 1_000_000
+const THREADS_MAX = 256
 
 /**
  * Opens a task hub and runs its workers in this process. An open hub keeps the process alive until
  * `close()`.
  *
  * @throws HubInUse, NotAHub, HubTooNew, StoreReadOnly, StoreFull, StoreUnavailable, InvalidOption,
- * UnsupportedPlatform
+ * UnsupportedPlatform; InvalidFunction for a module that cannot be loaded
  *
  * @example
  * ```ts
@@ -136,15 +157,16 @@ const COUNT_MAX = 1_000_000
  */
 export async function open(options?: OpenOptions): Promise<TaskHub> {
   const known = optionsOf(options, 'options', OPEN_KEYS)
-  const app = known['app'] === undefined ? defaultApp : known['app']
-  if (!(app instanceof App)) throw invalid('options.app', 'must be an App', app)
+  const source = sourceOf(known)
   const log = new Log(checkLogger(known['logger'], 'options.logger'))
   const path = storePath(known, true)
-  const engineOptions = workerOptions(known, app, path)
+  const engineOptions = workerOptions(known, path)
   const limits = optionsOf(known['limits'], 'options.limits', LIMIT_KEYS)
   const pendingCalls = optionalInteger(limits, 'pendingCalls', 'options.limits', 1)
   makeFolder(path)
-  const engine = await Engine.open(engineOptions, app, log, pendingCalls)
+  const { functions, app } = await functionsOf(source, log)
+  engineOptions.registered = functions.registered()
+  const engine = await Engine.open(engineOptions, functions, log, pendingCalls)
   return new TaskHub(engine, app)
 }
 
@@ -169,7 +191,7 @@ export async function connect(options?: ConnectOptions): Promise<ConnectedClient
   const hubName = hubNameOf(known)
   if (hubName !== undefined) engineOptions.hubName = hubName
   makeFolder(path)
-  const engine = await Engine.open(engineOptions, defaultApp, log)
+  const engine = await Engine.open(engineOptions, new LocalFunctions(defaultApp), log)
   return new ConnectedClient(engine, engine.hubName)
 }
 
@@ -177,7 +199,7 @@ export async function connect(options?: ConnectOptions): Promise<ConnectedClient
 export class TaskHub implements AsyncDisposable {
   /** The client to this hub, in this process. */
   readonly client: DurableClient
-  /** The functions that it runs. */
+  /** The functions that it runs. With `threads` those are in the threads, and nothing registers here. */
   readonly app: App
   readonly #engine: Engine
 
@@ -225,7 +247,43 @@ export class TaskHub implements AsyncDisposable {
 
 // ------------------------------------------------------------------ options
 
-function workerOptions(options: Options, app: App, path: string | null): EngineOptions {
+/** Where the functions are: an App, or the URL of a module and how many threads load it. */
+type Source = { app: App } | { module: string; threads: number }
+
+function sourceOf(options: Options): Source {
+  const threads = optionalInteger(options, 'threads', 'options', 0, THREADS_MAX) ?? 0
+  refuseOpening(threads)
+  const app = options['app'] === undefined ? defaultApp : options['app']
+  if (app instanceof URL || typeof app === 'string') {
+    return { module: moduleUrl(app, 'options.app'), threads }
+  }
+  if (!(app instanceof App)) throw invalid('options.app', 'must be an App or a module', app)
+  if (threads === 0) return { app }
+  throw new InvalidOption(
+    "options.app must be a module when options.threads is given, as each thread loads its own: put the functions into a file, and pass new URL('./app.js', import.meta.url), or its path.",
+    { field: 'options.app' },
+  )
+}
+
+async function functionsOf(source: Source, log: Log): Promise<{ functions: Functions; app: App }> {
+  if ('app' in source) return { functions: new LocalFunctions(source.app), app: source.app }
+  const { module, threads } = source
+  if (threads === 0) {
+    const app = await loadApp(module)
+    return { functions: new LocalFunctions(app), app }
+  }
+  const functions = await Threads.load(module, threads, log)
+  const app = new App()
+  app.onRegister(() => {
+    throw new InvalidOption(
+      `With threads, functions are registered by the module that each of them loads: ${module}`,
+      { field: 'options.app' },
+    )
+  })
+  return { functions, app }
+}
+
+function workerOptions(options: Options, path: string | null): EngineOptions {
   const where = 'options'
   const limits = optionsOf(options['limits'], 'options.limits', LIMIT_KEYS)
   const all: { [K in keyof EngineOptions]: EngineOptions[K] | undefined } = {
@@ -252,7 +310,7 @@ function workerOptions(options: Options, app: App, path: string | null): EngineO
       COUNT_MAX,
     ),
     retention: retentionOf(options),
-    registered: app.registered(),
+    registered: undefined,
   }
   for (const key of Object.keys(all) as (keyof EngineOptions)[]) {
     if (all[key] === undefined) delete all[key]

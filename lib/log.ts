@@ -35,6 +35,9 @@ export interface LogFunction {
   verbose(...args: unknown[]): void
 }
 
+/** Which lines a logger takes: all, none, or what matters on a console. */
+export type Verbosity = 'all' | 'none' | 'console'
+
 const order: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 
 /** The log of one hub: lines of the engine, and lines of user code through a context. */
@@ -42,12 +45,18 @@ export class Log {
   private readonly logger: Logger | null
   private readonly engineLevel: number
   private readonly userLevel: number
+  /** What a log elsewhere needs to know so that it makes no line that is not wanted here. */
+  readonly verbosity: Verbosity
 
-  /** @param logger undefined: `console`, warnings and up of the engine, info and up of user code */
-  constructor(logger: Logger | false | undefined) {
+  /**
+   * @param logger undefined: `console`
+   * @param isBrief takes only warnings and up of the engine, and info and up of user code
+   */
+  constructor(logger: Logger | false | undefined, isBrief: boolean = logger === undefined) {
     this.logger = logger === false ? null : (logger ?? console)
-    this.engineLevel = logger === undefined ? order.indexOf('warn') : 0
-    this.userLevel = logger === undefined ? order.indexOf('info') : 0
+    this.engineLevel = isBrief ? order.indexOf('warn') : 0
+    this.userLevel = isBrief ? order.indexOf('info') : 0
+    this.verbosity = logger === false ? 'none' : isBrief ? 'console' : 'all'
   }
 
   engine(level: LogLevel, message: string): void {
@@ -59,7 +68,8 @@ export class Log {
     this.write(level, formatSafely(args))
   }
 
-  private write(level: LogLevel, message: string): void {
+  /** Writes a line as it is. */
+  write(level: LogLevel, message: string): void {
     try {
       this.logger?.[level](message)
     } catch {

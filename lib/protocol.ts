@@ -32,6 +32,8 @@ export interface Inbound {
   violations?: string[]
   /** Outcomes of activations. */
   turns?: ActivationOutcome[]
+  /** Tokens of activations that ended their thread too often: their instances are parked as `Poison`. */
+  poisons?: number[]
 }
 
 /** One key each, as in `{ "start": { … } }`. */
@@ -170,8 +172,8 @@ export interface Outbound {
   /** Runs whose `context.signal` is to abort. Their results are ignored. */
   aborts?: number[]
   replies?: Reply[]
-  activities?: ActivityStart[]
-  activations?: Activation[]
+  activities?: ActivityTuple[]
+  activations?: ActivationTuple[]
   /** The hub is lost, as said here. What waits for a reply gets none. */
   fatal?: EngineError
   /** When to exchange again at the latest, for a timer: milliseconds from now. */
@@ -179,7 +181,7 @@ export interface Outbound {
 }
 
 /** `rid` 0 answers the open itself: ok is `EngineInfo`. */
-export type Reply = { rid: number; ok: unknown } | { rid: number; error: EngineError }
+export type Reply = [rid: number, ok: unknown] | [rid: number, nothing: null, error: EngineError]
 
 export interface EngineInfo {
   hubId: string
@@ -196,6 +198,35 @@ export interface EngineError {
   index?: number
   instanceId?: string
 }
+
+/**
+ * An `ActivityStart`, an `Activation` and a successful resolution as they cross: what crosses at each
+ * step has no names, which are most of a batch's bytes. `lib/wire.ts` makes objects of them.
+ */
+export type ActivityTuple = [
+  run: number,
+  iid: number,
+  exec: number,
+  task: number,
+  attempt: number,
+  instanceId: string,
+  name: string,
+  input?: Payload,
+]
+
+export type ActivationTuple = [
+  token: number,
+  iid: number,
+  replayed: number,
+  turns: TurnTuple[],
+  start?: ExecutionStart,
+]
+
+/** A resolution that is no array is a `Resolution`. */
+export type TurnTuple = [
+  time: number,
+  ...resolutions: ([task: number, value?: Payload] | Resolution)[],
+]
 
 export interface ActivityStart {
   run: number

@@ -95,6 +95,7 @@ fn instance(id: &str, name: &str, scheduled_ms: TimeMs) -> NewInstance {
         parent_id: None,
         scheduled_ms,
         crashes: 0,
+        begun: None,
     }
 }
 

@@ -28,7 +28,7 @@ import { hostDirectory } from './package-require.js'
 import { type LoadedFunction, loadFunction } from './script.js'
 
 /** As `OpenOptions`, with defaults of the folder. */
-export interface FunctionAppOptions extends OpenOptions {
+export interface FunctionAppOptions extends Omit<OpenOptions, 'threads'> {
   /** `sqlite:PATH`. Default: the environment's `DURAFN_STORE`, else `.durafn/hub.db` in the folder. */
   store?: string | undefined
   /** A registry to add the functions to. Default: a new one. */
@@ -93,6 +93,9 @@ export async function openFunctionApp(
   options?: FunctionAppOptions,
 ): Promise<FunctionApp> {
   if (typeof directory !== 'string') throw invalid('directory', 'must be a path', directory ?? null)
+  if ((options as OpenOptions | undefined)?.threads) {
+    throw invalid('options.threads', 'is for apps of a module; a folder runs in the calling thread')
+  }
   const path = appDirectory(directory)
   const functions = readFunctions(path)
   hostDirectory(path)

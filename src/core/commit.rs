@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use super::history::HistoryRecord;
-use super::instance::{InstanceChange, InstanceHead};
+use super::instance::{FirstTurn, InstanceChange, InstanceHead};
 use super::status::RuntimeStatus;
 use super::{ExecutionId, InstanceKey, MessageKey, Name, Payload, TaskId, TimeMs};
 
@@ -208,6 +208,15 @@ impl TurnCommit {
             }
         }
         Some(change)
+    }
+
+    /// What it leaves in the row of an instance that is stored with it, or `None` if that is more than
+    /// that the instance has begun.
+    #[must_use]
+    pub fn first(&self) -> Option<FirstTurn> {
+        let only_begins =
+            self.begins && self.end.is_none() && self.custom_status.is_none() && !self.recovers;
+        only_begins.then_some(FirstTurn { time_ms: self.record.time_ms, ready: self.ready })
     }
 
     /// Bytes of payload in the commit, for bounding a transaction.

@@ -40,7 +40,16 @@ pub struct InstanceHead {
     pub begun: bool,
 }
 
-/// A new instance, in status `Pending` and ready.
+/// What the first turn leaves in the row of an instance that is stored with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirstTurn {
+    /// When it was.
+    pub time_ms: TimeMs,
+    /// See [`InstanceChange::ready`].
+    pub ready: bool,
+}
+
+/// A new instance: in status `Pending` and ready, or in `Running` if it has had its first turn.
 #[derive(Debug, Clone)]
 pub struct NewInstance {
     /// Its id.
@@ -57,6 +66,32 @@ pub struct NewInstance {
     pub scheduled_ms: TimeMs,
     /// See [`InstanceHead::crashes`]: 1 if a worker has it at once, else 0.
     pub crashes: u32,
+    /// Its first turn, if that is stored with it.
+    pub begun: Option<FirstTurn>,
+}
+
+impl NewInstance {
+    /// Its status.
+    #[must_use]
+    pub fn status(&self) -> RuntimeStatus {
+        if self.begun.is_some() { RuntimeStatus::Running } else { RuntimeStatus::Pending }
+    }
+
+    /// Its head, once it has a key.
+    #[must_use]
+    pub fn head(&self, key: InstanceKey) -> InstanceHead {
+        InstanceHead {
+            key,
+            id: self.id.clone(),
+            name: self.name.clone(),
+            exec: 0,
+            status: self.status(),
+            parent: self.parent,
+            crashes: self.crashes,
+            has_problem: false,
+            begun: self.begun.is_some(),
+        }
+    }
 }
 
 /// A change of an instance's row: what is `None` stays. An inner `None` empties the field.

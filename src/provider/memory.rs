@@ -285,23 +285,12 @@ impl Rows for Tables {
 
     fn insert_instance(&mut self, new: &NewInstance) -> Result<InstanceKey> {
         let key = self.next_key();
-        let head = InstanceHead {
-            key,
-            id: new.id.clone(),
-            name: new.name.clone(),
-            exec: 0,
-            status: RuntimeStatus::Pending,
-            parent: new.parent,
-            crashes: new.crashes,
-            has_problem: false,
-            begun: false,
-        };
         let row = InstanceRow {
-            head,
-            ready: true,
+            head: new.head(key),
+            ready: new.begun.is_none_or(|first| first.ready),
             scheduled_ms: new.scheduled_ms,
-            created_ms: None,
-            updated_ms: new.scheduled_ms,
+            created_ms: new.begun.map(|first| first.time_ms),
+            updated_ms: new.begun.map_or(new.scheduled_ms, |first| first.time_ms),
             completed_ms: None,
             parent_id: new.parent_id.clone(),
             input: new.input.clone(),

@@ -5,6 +5,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use rustc_hash::FxHashMap;
+
 use crate::core::ids::fold_name;
 use crate::core::{ExecutionId, InstanceKey, Name, TaskId};
 
@@ -44,7 +46,7 @@ pub struct Activities {
     hub_limit: usize,
     name_limits: HashMap<String, usize>,
     due: VecDeque<DueActivity>,
-    running: HashMap<RunId, DueActivity>,
+    running: FxHashMap<RunId, DueActivity>,
     uses: HashMap<Bound, Use>,
     next_run: RunId,
     /// Something was taken back since the last start.
@@ -60,7 +62,7 @@ impl Activities {
             hub_limit,
             name_limits: HashMap::new(),
             due: VecDeque::new(),
-            running: HashMap::new(),
+            running: FxHashMap::default(),
             uses: HashMap::new(),
             next_run: 1,
             taken_back: false,

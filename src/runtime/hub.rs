@@ -115,6 +115,9 @@ impl Hub {
             for outcome in inbound.turns {
                 dispatcher.activation_done(outcome, &mut step);
             }
+            for token in inbound.poisons {
+                dispatcher.poisoned_thread(token, &mut step);
+            }
             for id in inbound.violations {
                 dispatcher.violated(&id);
             }

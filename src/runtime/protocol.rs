@@ -6,7 +6,8 @@
 use std::fmt;
 
 use serde::de::{Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::error::{Error, ErrorCode};
 use crate::core::request::{Command, Control, Filter, StartSpec, UnmatchedEvents};
@@ -34,6 +35,8 @@ pub struct Inbound {
     pub violations: Vec<String>,
     /// Outcomes of activations.
     pub turns: Vec<ActivationOutcome>,
+    /// Activations that ended their thread too often.
+    pub poisons: Vec<Token>,
 }
 
 /// An activity that ended.
@@ -246,21 +249,28 @@ pub enum LogLevel {
 }
 
 /// The answer to a client call.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 #[expect(missing_docs, reason = "documented in lib/protocol.ts")]
 pub struct Reply {
     pub rid: RequestId,
-    #[serde(flatten)]
     pub body: ReplyBody,
 }
 
 /// See [`Reply`].
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 #[expect(missing_docs, reason = "documented in lib/protocol.ts")]
 pub enum ReplyBody {
     Ok(Payload),
     Error(CallerError),
+}
+
+impl Serialize for Reply {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.body {
+            ReplyBody::Ok(ok) => (self.rid, ok).serialize(serializer),
+            ReplyBody::Error(error) => (self.rid, (), error).serialize(serializer),
+        }
+    }
 }
 
 /// An error as it crosses.
@@ -293,30 +303,50 @@ impl From<Error> for CallerError {
 }
 
 /// An activity to be run.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "documented in lib/protocol.ts")]
 pub struct ActivityStart {
     pub run: RunId,
     pub iid: InstanceKey,
+    pub exec: ExecutionId,
+    pub task: TaskId,
+    pub attempt: u32,
     pub instance_id: String,
     pub name: crate::core::Name,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<Payload>,
-    pub attempt: u32,
-    pub idempotency_key: String,
+}
+
+impl Serialize for ActivityStart {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { run, iid, exec, task, attempt, instance_id, name, input } = self;
+        match input {
+            None => (run, iid, exec, task, attempt, instance_id, name).serialize(serializer),
+            Some(input) => {
+                (run, iid, exec, task, attempt, instance_id, name, input).serialize(serializer)
+            }
+        }
+    }
 }
 
 /// Turns to be run.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 #[expect(missing_docs, reason = "documented in lib/protocol.ts")]
 pub struct Activation {
     pub token: Token,
     pub iid: InstanceKey,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<ExecutionStart>,
     pub turns: Vec<ActivationTurn>,
     pub replayed: usize,
+}
+
+impl Serialize for Activation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { token, iid, start, turns, replayed } = self;
+        match start {
+            None => (token, iid, replayed, turns).serialize(serializer),
+            Some(start) => (token, iid, replayed, turns, start).serialize(serializer),
+        }
+    }
 }
 
 /// Of a new execution.
@@ -334,11 +364,35 @@ pub struct ExecutionStart {
 }
 
 /// One turn of an activation.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 #[expect(missing_docs, reason = "documented in lib/protocol.ts")]
 pub struct ActivationTurn {
     pub time: TimeMs,
     pub resolutions: Vec<Resolution>,
+}
+
+impl Serialize for ActivationTurn {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut items = serializer.serialize_seq(Some(1 + self.resolutions.len()))?;
+        items.serialize_element(&self.time)?;
+        for resolution in &self.resolutions {
+            items.serialize_element(&Short(resolution))?;
+        }
+        items.end()
+    }
+}
+
+/// A success, which nearly all are, as `[task, value]` or `[task]`.
+struct Short<'a>(&'a Resolution);
+
+impl Serialize for Short<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Resolution::Ok { task, value: None } => (task,).serialize(serializer),
+            Resolution::Ok { task, value: Some(value) } => (task, value).serialize(serializer),
+            other => other.serialize(serializer),
+        }
+    }
 }
 
 /// How a hub is opened.

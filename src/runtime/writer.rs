@@ -40,6 +40,8 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 /// Most pieces of work that are written on the JavaScript thread. More are worth a hand-over: the two
 /// threads then work at the same time.
 const INLINE_ITEMS: usize = 2;
+/// How long after a commit of more pieces the JavaScript thread keeps from writing.
+const CALM: Duration = Duration::from_millis(2);
 /// Slowest commit that the JavaScript thread makes itself, so that a slow disk never holds it up.
 const INLINE_PACE: Duration = Duration::from_micros(500);
 
@@ -63,6 +65,8 @@ pub struct Writer {
     commits: u64,
     /// What a commit of a few pieces takes, as a moving average.
     pace: Duration,
+    /// When a commit last had more than a few.
+    crowded: Option<Instant>,
 }
 
 impl Writer {
@@ -86,6 +90,7 @@ impl Writer {
             lost: false,
             commits: 0,
             pace: Duration::ZERO,
+            crowded: None,
         }
     }
 
@@ -117,6 +122,12 @@ impl Writer {
     #[must_use]
     pub fn looked_ago(&self) -> Duration {
         self.looked.elapsed()
+    }
+
+    /// Whether the JavaScript thread may write itself: the disk is fast, and there is not so much to do
+    /// that both threads are better at work at the same time.
+    fn is_quick_and_quiet(&self) -> bool {
+        self.pace <= INLINE_PACE && self.crowded.is_none_or(|last| last.elapsed() > CALM)
     }
 
     /// Adds work behind what waits.
@@ -171,6 +182,8 @@ impl Writer {
     ) {
         if batch.len() <= INLINE_ITEMS {
             self.pace = (self.pace * 3 + begun.elapsed()) / 4;
+        } else {
+            self.crowded = Some(clock::instant());
         }
         self.retry_after = Duration::ZERO;
         self.commits += 1;
@@ -369,7 +382,7 @@ impl SharedWriter {
             return Err(work);
         }
         let Ok(mut writer) = self.writer.try_lock() else { return Err(work) };
-        if !writer.queue.is_empty() || writer.lost || writer.pace > INLINE_PACE {
+        if !writer.queue.is_empty() || writer.lost || !writer.is_quick_and_quiet() {
             return Err(work);
         }
         let begun = clock::instant();

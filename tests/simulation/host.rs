@@ -91,12 +91,24 @@ impl Host {
             && self.results.is_empty()
     }
 
-    /// Runs one of the activations that wait. Those of one instance keep their order.
-    pub(crate) fn run_some(&mut self, rng: &mut Rng, replayed: &mut dyn FnMut(&Replayed<'_>)) {
+    /// The thread that is to run one of the activations dies, and its executions with it.
+    pub(crate) fn lose_thread(&mut self, rng: &mut Rng) {
+        let Activation { token, iid, .. } = self.next(rng);
+        self.live.remove(&iid);
+        self.turns.push(ActivationOutcome { token, turns: Vec::new() });
+    }
+
+    /// One of the activations that wait. Those of one instance keep their order.
+    fn next(&mut self, rng: &mut Rng) -> Activation {
         let chosen = rng.below(self.pending.len());
         let key = self.pending[chosen].iid;
         let first = self.pending.iter().position(|activation| activation.iid == key).unwrap();
-        let activation = self.pending.remove(first).unwrap();
+        self.pending.remove(first).unwrap()
+    }
+
+    /// Runs one of the activations that wait.
+    pub(crate) fn run_some(&mut self, rng: &mut Rng, replayed: &mut dyn FnMut(&Replayed<'_>)) {
+        let activation = self.next(rng);
         let Activation { token, iid, start, turns, replayed: recorded } = activation;
         if let Some(start) = start {
             let input = start.input.as_ref().map_or(Value::Null, value);
@@ -109,7 +121,7 @@ impl Host {
         };
         if recorded > 0 {
             let (exec, first) = (execution.start.exec, execution.ran);
-            replayed(&Replayed { handle: key, exec, first, turns: &turns });
+            replayed(&Replayed { handle: iid, exec, first, turns: &turns });
         }
         execution.ran += turns.len();
         let turns: Vec<TurnOutcome> = turns.iter().map(|turn| execution.turn(turn)).collect();

@@ -124,10 +124,7 @@ impl Observer {
 
     /// An activity starts: it is scheduled, durably, and no fan-out runs more than it may.
     pub(crate) fn activity_starts(&mut self, store: &mut MemoryProvider, start: &ActivityStart) {
-        let parts: Vec<i64> =
-            start.idempotency_key.split('-').skip(1).map(|part| part.parse().unwrap()).collect();
-        let (exec, task) = (u32::try_from(parts[1]).unwrap(), u32::try_from(parts[2]).unwrap());
-        assert_eq!(parts[0], start.iid);
+        let (exec, task) = (start.exec, start.task);
         *self.starts.entry((start.iid, exec, task, start.attempt)).or_default() += 1;
         let Some(loaded) = store.load(start.iid).unwrap() else { return };
         if loaded.row.head.exec == exec {

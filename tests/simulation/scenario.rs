@@ -56,7 +56,8 @@ impl Scenario {
             world.settings.unmatched_events = UnmatchedEvents::Buffer;
         }
         if weather != Weather::Fair {
-            world.faults = Faults { failed_commits: 10, failed_reads: 10, clock_jumps: 8 };
+            world.faults =
+                Faults { failed_commits: 10, failed_reads: 10, clock_jumps: 8, dead_threads: 5 };
         }
         let count = 3 + world.rng.below(6);
         let tracked = (0..count)

@@ -262,6 +262,63 @@ fn an_execution_that_javascript_does_not_hold_is_made_again() {
 }
 
 #[test]
+fn a_replay_whose_thread_dies_is_made_again() {
+    let mut world = world();
+    world.open();
+    start(&mut world, "waits", "a");
+    settle(&mut world);
+    world.close();
+    world.open();
+    raise(&mut world, "a", &1);
+    for death in 1..=2 {
+        settle_until(&mut world, |world| !world.process().host.pending.is_empty());
+        assert!(world.process().host.pending[0].replayed > 0, "death {death}");
+        let World { process, rng, .. } = &mut world;
+        process.as_mut().unwrap().host.lose_thread(rng);
+    }
+    settle(&mut world);
+    assert_eq!(
+        (status(&mut world, "a"), problem(&mut world, "a")),
+        (RuntimeStatus::Running, String::new())
+    );
+    for number in [2, 3] {
+        raise(&mut world, "a", &number);
+        settle(&mut world);
+    }
+    let output = world.store.find("a").unwrap().unwrap().output.unwrap();
+    assert_eq!(output.get(), "[1,2,3]");
+}
+
+#[test]
+fn an_instance_that_ended_its_thread_too_often_is_parked_until_it_is_resumed() {
+    let mut world = world();
+    world.open();
+    start(&mut world, "waits", "a");
+    settle(&mut world);
+    for (number, replays) in [(1, false), (2, true)] {
+        raise(&mut world, "a", &number);
+        settle_until(&mut world, |world| !world.process().host.pending.is_empty());
+        let activation = world.process().host.pending.pop_front().unwrap();
+        assert_eq!(activation.replayed > 0, replays);
+        let mut step = Step::default();
+        world.process().dispatcher.poisoned_thread(activation.token, &mut step);
+        world.perform(step);
+        settle(&mut world);
+        assert_eq!(status(&mut world, "a"), RuntimeStatus::Suspended);
+        assert_eq!(problem(&mut world, "a"), "Poison");
+        control(&mut world, "a", Control::Resume);
+        settle(&mut world);
+        world.close();
+        world.open();
+    }
+    raise(&mut world, "a", &3);
+    settle(&mut world);
+    assert_eq!(status(&mut world, "a"), RuntimeStatus::Completed);
+    let output = world.store.find("a").unwrap().unwrap().output.unwrap();
+    assert_eq!(output.get(), "[1,2,3]");
+}
+
+#[test]
 fn instances_leave_memory_when_their_histories_are_too_large_for_it() {
     let mut world = world();
     world.options.cached_bytes = 1_500;

@@ -31,6 +31,8 @@ pub(crate) struct Faults {
     pub(crate) failed_commits: usize,
     pub(crate) failed_reads: usize,
     pub(crate) clock_jumps: usize,
+    /// Activations whose thread dies before they are answered.
+    pub(crate) dead_threads: usize,
 }
 
 /// See the module's text.
@@ -60,7 +62,6 @@ impl World {
         });
         let mut rng = Rng::new(seed);
         let options = DispatcherOptions {
-            hub_id: "hub".to_owned(),
             cached_instances: *rng.pick(&[1, 2, 100]),
             active_instances: *rng.pick(&[1, 3, 100]),
             backlog_keys: *rng.pick(&[1, 2, 100]),
@@ -357,6 +358,9 @@ impl World {
     pub(crate) fn run_code(&mut self) {
         let (observer, rng) = (&mut self.observer, &mut self.rng);
         let host = &mut self.process.as_mut().unwrap().host;
+        if rng.chance(self.faults.dead_threads) {
+            return host.lose_thread(rng);
+        }
         host.run_some(rng, &mut |replayed| observer.replayed(replayed));
     }
 

@@ -9,7 +9,6 @@ use rusqlite::{params, params_from_iter};
 
 use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
 use crate::core::request::HubSettings;
-use crate::core::status::RuntimeStatus;
 use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs, ids};
 use crate::provider::rows::{Clear, HistoryKey, NewMessage};
 use crate::provider::{
@@ -28,9 +27,9 @@ pub(super) const ROW: &str = concat!("SELECT ", row_columns!(), " FROM instances
 pub(super) const CHILDREN: &str =
     concat!("SELECT ", head_columns!(), " FROM instances WHERE parent_iid = ?1");
 pub(super) const INSERT_INSTANCE: &str = "INSERT INTO instances \
-    (id, name, name_folded, exec, status, ready, scheduled_ms, updated_ms, crashes, \
+    (id, name, name_folded, exec, status, ready, scheduled_ms, created_ms, updated_ms, crashes, \
      parent_iid, parent_exec, parent_task, parent_id, input) \
-    VALUES (?1, ?2, ?3, 0, ?4, 1, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ifnull(?7, ?6), ?8, ?9, ?10, ?11, ?12, ?13)";
 pub(super) const DELETE_INSTANCE: &str = "DELETE FROM instances WHERE iid = ?1";
 
 pub(super) const APPEND_HISTORY: &str = "INSERT INTO history (iid, seq, exec, body) \
@@ -118,8 +117,10 @@ impl Rows for SqliteRows<'_> {
                 new.id,
                 new.name,
                 ids::fold_name(&new.name),
-                RuntimeStatus::Pending.number(),
+                new.status().number(),
+                new.begun.is_none_or(|first| first.ready),
                 new.scheduled_ms,
+                new.begun.map(|first| first.time_ms),
                 new.crashes,
                 parent.map(|link| link.key),
                 parent.map(|link| link.exec),
@@ -313,7 +314,7 @@ fn blob(payload: Option<&Payload>) -> ToSqlOutput<'_> {
 #[cfg(test)]
 pub(super) fn widest_update() -> String {
     let change = InstanceChange {
-        status: Some(RuntimeStatus::Running),
+        status: Some(crate::core::status::RuntimeStatus::Running),
         exec: Some(1),
         ready: Some(true),
         created_ms: Some(1),

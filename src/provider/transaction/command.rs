@@ -5,10 +5,11 @@
 
 use std::collections::HashSet;
 
+use crate::core::commit::TurnCommit;
 use crate::core::error::{Error, ErrorCode};
 use crate::core::history::HistoryEvent;
 use crate::core::ids;
-use crate::core::instance::{InstanceChange, InstanceHead, NewInstance};
+use crate::core::instance::{FirstTurn, InstanceChange, InstanceHead, NewInstance};
 use crate::core::limits::RECURSION_DEPTH;
 use crate::core::message::Message;
 use crate::core::request::{
@@ -88,7 +89,8 @@ fn start(rows: &mut dyn Rows, specs: &[StartSpec], context: &mut Context<'_>) ->
     let mut instance_ids = Vec::with_capacity(planned.len());
     for (plan, spec) in planned.into_iter().zip(specs) {
         instance_ids.push(plan.id.clone());
-        let started = write_start(rows, plan, spec, context)?;
+        let started = write_start(rows, plan, spec, None, context)?;
+        let started = started.map(|(key, new)| StartedInstance::new(key, new));
         context.effects.extend(started.map(Effect::Started));
     }
     Ok(Ok(Answer::Started { instance_ids }))
@@ -114,16 +116,21 @@ pub(super) fn begin(
     };
     let Some(plan) = plan else { return refused(Ok(Answer::Done)) };
     let answer = Ok(Answer::Started { instance_ids: vec![plan.id.clone()] });
-    match (write_start(rows, plan, &begin.spec, context)?, &begin.commit) {
+    let first = begin.commit.as_ref().and_then(TurnCommit::first);
+    match (write_start(rows, plan, &begin.spec, first, context)?, &begin.commit) {
         (None, _) => refused(answer),
-        (Some(started), None) => {
-            context.effects.push(Effect::Started(started));
+        (Some((key, new)), None) => {
+            context.effects.push(Effect::Started(StartedInstance::new(key, new)));
             refused(answer)
         }
-        (Some(started), Some(commit)) => {
-            // Nothing can stand against the first turn of an instance that this transaction made.
-            super::apply_turn(rows, started.key, commit, context)?;
-            Ok(Outcome::Begun { answer, key: Some(started.key) })
+        // Nothing can stand against the first turn of an instance that this transaction made.
+        (Some((key, new)), Some(commit)) => {
+            if first.is_some() {
+                super::write_turn(rows, &new.head(key), commit, context)?;
+            } else {
+                super::apply_turn(rows, key, commit, context)?;
+            }
+            Ok(Outcome::Begun { answer, key: Some(key) })
         }
     }
 }
@@ -177,8 +184,9 @@ fn write_start(
     rows: &mut dyn Rows,
     plan: PlannedStart,
     spec: &StartSpec,
+    begun: Option<FirstTurn>,
     context: &mut Context<'_>,
-) -> Result<Option<StartedInstance>> {
+) -> Result<Option<(InstanceKey, NewInstance)>> {
     match (plan.decision, &plan.holder) {
         (StartDecision::Return, _) => return Ok(None),
         (StartDecision::Insert, _) | (_, None) => {}
@@ -199,9 +207,10 @@ fn write_start(
         parent_id: None,
         scheduled_ms: context.hub.now_ms,
         crashes: context.first_crash(),
+        begun,
     };
     let key = rows.insert_instance(&new)?;
-    Ok(Some(StartedInstance::new(key, new)))
+    Ok(Some((key, new)))
 }
 
 fn raise(

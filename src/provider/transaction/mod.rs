@@ -12,6 +12,7 @@ mod turn;
 
 pub use command::apply_command;
 pub use turn::apply_turn;
+use turn::write_turn;
 
 use crate::core::commit::{TurnCommit, TurnVerdict};
 use crate::core::error::Error;

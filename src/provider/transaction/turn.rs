@@ -37,18 +37,29 @@ pub fn apply_turn(
     let Some(head) = head else {
         return Ok(TurnVerdict::Refused(Refusal::Gone));
     };
-    rows.remove_messages(&commit.consumed)?;
-    match &commit.end {
-        None => write_open(rows, key, commit, context)?,
-        Some(end) => write_end(rows, &head, commit, end, context)?,
-    }
-    for child in &commit.children {
-        start_child(rows, &head, commit, child, context)?;
-    }
+    write_turn(rows, &head, commit, context)?;
     if let Some(change) = commit.row_change(&head) {
         rows.update_instance(key, &change)?;
     }
     Ok(TurnVerdict::Committed)
+}
+
+/// Writes all of an admitted turn but what it changes in the instance's own row.
+pub(super) fn write_turn(
+    rows: &mut dyn Rows,
+    head: &InstanceHead,
+    commit: &TurnCommit,
+    context: &mut Context<'_>,
+) -> Result<()> {
+    rows.remove_messages(&commit.consumed)?;
+    match &commit.end {
+        None => write_open(rows, head.key, commit, context)?,
+        Some(end) => write_end(rows, head, commit, end, context)?,
+    }
+    for child in &commit.children {
+        start_child(rows, head, commit, child, context)?;
+    }
+    Ok(())
 }
 
 fn write_open(
@@ -186,6 +197,7 @@ fn insert(
         parent_id: Some(parent.id.clone()),
         scheduled_ms: context.hub.now_ms,
         crashes: context.first_crash(),
+        begun: None,
     };
     let key = rows.insert_instance(&new)?;
     context.effects.push(Effect::Started(StartedInstance::new(key, new)));

@@ -199,7 +199,7 @@ impl Dispatcher {
 
     fn load_now(&mut self, key: InstanceKey, opening: bool) {
         let live = Live { recovered: opening, ..Live::loading(key) };
-        self.lives.insert(key, live);
+        self.lives.insert(key, Box::new(live));
         self.waiting_loads.push_back(key);
     }
 

@@ -62,7 +62,7 @@ impl Dispatcher {
         live.beginning = Some(Beginning { rid, spec, commands: Vec::new() });
         self.bytes += live.bytes;
         self.ids.insert(id, key);
-        self.lives.insert(key, live);
+        self.lives.insert(key, Box::new(live));
         self.runnable.push(key);
         Ok(())
     }

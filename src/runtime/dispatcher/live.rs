@@ -2,7 +2,7 @@
 //!
 //! Owns: what is remembered of it and in which state it is. Must never: act.
 
-use std::collections::HashSet;
+use rustc_hash::FxHashSet;
 
 use crate::core::commit::{End, TurnCommit};
 use crate::core::execution::Execution;
@@ -72,11 +72,11 @@ pub(super) struct Live {
     pub(super) state: State,
     pub(super) mailbox: Vec<Delivery>,
     /// Stored messages that were loaded before they were delivered, which they will be yet.
-    pub(super) early: HashSet<MessageKey>,
+    pub(super) early: FxHashSet<MessageKey>,
     /// Results that the turn under way took and that stand nowhere but here.
     pub(super) unstored: Vec<Delivery>,
     /// Activities that are due or run.
-    pub(super) activities: HashSet<TaskId>,
+    pub(super) activities: FxHashSet<TaskId>,
     /// What its row says of being ready.
     pub(super) row_ready: bool,
     /// Its row has a problem to be cleared by the next turn.
@@ -118,9 +118,9 @@ impl Live {
             replay: None,
             state: State::Loading,
             mailbox: Vec::new(),
-            early: HashSet::new(),
+            early: FxHashSet::default(),
             unstored: Vec::new(),
-            activities: HashSet::new(),
+            activities: FxHashSet::default(),
             row_ready: false,
             has_problem: false,
             crashes: 0,

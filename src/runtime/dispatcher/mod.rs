@@ -17,6 +17,8 @@ mod turns;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use rustc_hash::FxHashMap;
+
 use crate::core::error::{engine_failure, raw};
 use crate::core::execution::{Entropy, OpenTask};
 use crate::core::ids::fold_name;
@@ -66,12 +68,12 @@ pub struct Dispatcher {
     options: DispatcherOptions,
     entropy: Box<dyn Entropy + Send>,
     names: HashSet<String>,
-    lives: HashMap<InstanceKey, Live>,
+    lives: FxHashMap<InstanceKey, Box<Live>>,
     /// Keys of the live instances whose id is known.
     ids: HashMap<String, InstanceKey>,
     /// Instances that wait for an orchestrator to be registered, by its folded name.
     unregistered: HashMap<String, HashSet<InstanceKey>>,
-    tokens: HashMap<Token, InstanceKey>,
+    tokens: FxHashMap<Token, InstanceKey>,
     next_token: Token,
     last_handle: InstanceKey,
     activities: Activities,
@@ -85,7 +87,7 @@ pub struct Dispatcher {
     suspects: suspects::Suspects,
     opened_ms: Option<TimeMs>,
     /// Instances of which results are on their way to the store.
-    keeping: HashMap<InstanceKey, Keeping>,
+    keeping: FxHashMap<InstanceKey, Keeping>,
     /// Idle instances, least recently used first; entries whose tick is old are passed over.
     idle: VecDeque<(u64, InstanceKey)>,
     replay_turns: usize,
@@ -116,10 +118,10 @@ impl Dispatcher {
             options,
             entropy,
             names: HashSet::new(),
-            lives: HashMap::new(),
+            lives: FxHashMap::default(),
             ids: HashMap::new(),
             unregistered: HashMap::new(),
-            tokens: HashMap::new(),
+            tokens: FxHashMap::default(),
             next_token: 1,
             last_handle: 0,
             timers: Timers::default(),
@@ -129,7 +131,7 @@ impl Dispatcher {
             failed_loads: Vec::new(),
             suspects: suspects::Suspects::default(),
             opened_ms: None,
-            keeping: HashMap::new(),
+            keeping: FxHashMap::default(),
             idle: VecDeque::new(),
             replay_turns: REPLAY_TURNS,
             tick: 0,
@@ -371,7 +373,7 @@ impl Dispatcher {
         self.bytes += live.bytes;
         let registered = self.names.contains(&fold_name(&live.name));
         self.ids.insert(live.id.clone(), key);
-        self.lives.insert(key, live);
+        self.lives.insert(key, Box::new(live));
         if registered {
             self.runnable.push(key);
         } else {
@@ -415,8 +417,7 @@ impl Dispatcher {
 
     fn start_activities(&mut self, step: &mut Step) {
         for (run, activity) in self.activities.start() {
-            let (hub, key) = (&self.options.hub_id, activity.key);
-            let (exec, task) = (activity.exec, activity.task);
+            let (key, task) = (activity.key, activity.task);
             let Some(live) = self.lives.get_mut(&key) else {
                 self.activities.end(run);
                 continue;
@@ -429,11 +430,12 @@ impl Dispatcher {
             step.out.activities.push(ActivityStart {
                 run,
                 iid: key,
+                exec: activity.exec,
+                task,
+                attempt: call.attempt,
                 instance_id: live.id.clone(),
                 name: call.name.clone(),
                 input: call.input.clone(),
-                attempt: call.attempt,
-                idempotency_key: format!("{hub}-{key}-{exec}-{task}"),
             });
         }
     }

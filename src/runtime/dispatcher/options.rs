@@ -9,8 +9,6 @@ use super::super::protocol::{EngineInfo, EngineOptions, OnNondeterminism};
 /// See the module's text.
 #[derive(Debug, Clone)]
 pub struct DispatcherOptions {
-    /// Unique to the hub; part of idempotency keys.
-    pub hub_id: String,
     /// Live instances kept before idle ones are dropped.
     pub cached_instances: usize,
     /// Live instances beside idle ones; those beyond wait in the store.
@@ -43,7 +41,6 @@ impl DispatcherOptions {
             .unwrap_or(limits::ACTIVE_INSTANCES)
             .max(concurrent_activities.saturating_mul(2));
         Self {
-            hub_id: info.hub_id.clone(),
             cached_instances: options.cached_instances.unwrap_or(limits::CACHED_INSTANCES),
             active_instances,
             backlog_keys: limits::BACKLOG_KEYS,

@@ -7,6 +7,7 @@ use crate::core::commit::{End, TurnCommit, TurnVerdict};
 use crate::core::error::{Error, ErrorCode};
 use crate::core::execution::{Execution, OpenTask};
 use crate::core::history::HistoryEvent;
+use crate::core::limits::CRASHES;
 use crate::core::message::{Delivery, Message};
 use crate::core::replay::Problem;
 use crate::core::turn::{Turn, TurnOutcome};
@@ -14,7 +15,7 @@ use crate::core::{InstanceKey, TaskId, TimeMs};
 use crate::provider::transaction::{Park, Work};
 
 use super::super::activities::DueActivity;
-use super::super::protocol::{Activation, ActivationOutcome, ActivationTurn};
+use super::super::protocol::{Activation, ActivationOutcome, ActivationTurn, Token};
 use super::{Dispatcher, State, Step, is_unstored, too_large};
 
 impl Dispatcher {
@@ -99,11 +100,32 @@ impl Dispatcher {
                     None => self.run_again(key, step),
                 }
             }
+            // Nor here, where the code was to run again what it ran before.
+            State::Replaying(token) if token == outcome.token && outcome.turns.is_empty() => {
+                self.run_again(key, step);
+            }
             State::Replaying(token) if token == outcome.token => {
                 self.replayed(key, &outcome.turns, step);
             }
             // The answer of an execution that was dropped meanwhile.
             other => live.state = other,
+        }
+    }
+
+    /// An activation has ended its thread too often.
+    pub fn poisoned_thread(&mut self, token: Token, step: &mut Step) {
+        let Some(key) = self.tokens.remove(&token) else { return };
+        let Some(live) = self.lives.get(&key) else { return };
+        let current = match live.state {
+            State::Running(of, _) | State::Replaying(of) => of == token,
+            _ => false,
+        };
+        if current && !self.begin_alone(key, step) {
+            let message = format!(
+                "The thread that ran this instance died under it {CRASHES} times, so it is parked. \
+                 Mend the orchestrator that takes the thread down, then resume the instance."
+            );
+            self.park(key, Box::new(Problem::new(ErrorCode::Poison, message)), Park::Hold, step);
         }
     }
 

@@ -1,0 +1,3 @@
+import 'durafn'
+
+export default 1

@@ -1,0 +1,4 @@
+import { app } from 'durafn'
+
+app.orchestration('from', () => 'df.app')
+export const other = 1

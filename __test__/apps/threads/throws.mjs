@@ -1,0 +1,3 @@
+import 'durafn'
+
+throw new RangeError('not today')
