@@ -1,7 +1,8 @@
 //! A hub as one process has it: the meeting point of JavaScript, the dispatcher and the threads.
 //!
 //! Owns: the exchange (one batch in, one batch out), callers that wait, opening and closing. Must
-//! never: block; everything that takes time is asked of a thread and comes back as an event.
+//! never: block, but for a lone commit on a fast disk (`writer`); everything else that takes time is
+//! asked of a thread and comes back as an event.
 
 use std::path::PathBuf;
 use std::sync::Arc;
