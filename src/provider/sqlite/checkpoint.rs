@@ -25,7 +25,7 @@ pub(super) const KEPT_BYTES: i64 = (BUSY_PAGES + 100) * (4_096 + 24);
 /// Commits between two looks at the log's size.
 const COMMITS_BETWEEN_LOOKS: u32 = 16;
 
-const LENGTHEN: &str = "INSERT INTO history (iid, seq, exec, body) VALUES (-1, 0, 0, zeroblob(?1))";
+const LENGTHEN: &str = "INSERT INTO history (hid, exec, body) VALUES (-1, 0, zeroblob(?1))";
 const TRUNCATE: &str = "PRAGMA wal_checkpoint = TRUNCATE";
 const RESTART: &str = "PRAGMA wal_checkpoint = RESTART";
 const PASSIVE: &str = "PRAGMA wal_checkpoint = PASSIVE";

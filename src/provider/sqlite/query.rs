@@ -27,7 +27,8 @@ use super::statement::{Sql, column, failed};
 
 pub(super) const FIND: &str = concat!("SELECT ", row_columns!(), " FROM instances WHERE id = ?1");
 pub(super) const CURRENT_HISTORY: &str = "SELECT body FROM history \
-    WHERE iid = ?1 AND exec = (SELECT exec FROM instances WHERE iid = ?1) ORDER BY seq";
+    WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23 \
+    AND exec = (SELECT exec FROM instances WHERE iid = ?1) ORDER BY hid";
 pub(super) const MESSAGES: &str = "SELECT mid, exec, body FROM messages \
     WHERE iid = ?1 AND taken = 1 AND (exec IS NULL OR exec = ?2) ORDER BY mid";
 pub(super) const READY_FROM: &str =
@@ -161,9 +162,9 @@ fn snapshot(sql: Sql<'_>) -> Result<Snapshot> {
         *next += 1;
         *next
     };
-    let text = "SELECT iid, exec, body FROM history WHERE NOT EXISTS \
-        (SELECT 1 FROM leftovers WHERE leftovers.iid = history.iid AND history.exec <= leftovers.exec) \
-        ORDER BY iid, seq";
+    let text = "SELECT hid >> 23, exec, body FROM history WHERE NOT EXISTS \
+        (SELECT 1 FROM leftovers WHERE leftovers.iid = hid >> 23 AND history.exec <= leftovers.exec) \
+        ORDER BY hid";
     sql.each(operation, text, [], |row| {
         let (key, body): (_, Vec<u8>) = (column(row, 0)?, column(row, 2)?);
         lines.history(id(key), place(key), column(row, 1)?, &body);

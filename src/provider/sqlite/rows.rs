@@ -32,12 +32,14 @@ pub(super) const INSERT_INSTANCE: &str = "INSERT INTO instances \
     VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ifnull(?7, ?6), ?8, ?9, ?10, ?11, ?12, ?13)";
 pub(super) const DELETE_INSTANCE: &str = "DELETE FROM instances WHERE iid = ?1";
 
-pub(super) const APPEND_HISTORY: &str = "INSERT INTO history (iid, seq, exec, body) \
-    VALUES (?1, 1 + ifnull((SELECT max(seq) FROM history WHERE iid = ?1), 0), ?2, ?3)";
-pub(super) const HISTORY: &str =
-    "SELECT seq, body FROM history WHERE iid = ?1 AND exec = ?2 ORDER BY seq";
-pub(super) const DELETE_HISTORY_ROW: &str = "DELETE FROM history WHERE iid = ?1 AND seq = ?2";
-pub(super) const DELETE_HISTORY: &str = "DELETE FROM history WHERE iid = ?1";
+pub(super) const APPEND_HISTORY: &str = "INSERT INTO history (hid, exec, body) VALUES \
+    (1 + ifnull((SELECT max(hid) FROM history WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23), \
+     ?1 << 23), ?2, ?3)";
+pub(super) const HISTORY: &str = "SELECT hid, body FROM history \
+    WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23 AND exec = ?2 ORDER BY hid";
+pub(super) const DELETE_HISTORY_ROW: &str = "DELETE FROM history WHERE hid = ?1";
+pub(super) const DELETE_HISTORY: &str =
+    "DELETE FROM history WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23";
 
 pub(super) const INSERT_MESSAGE: &str =
     "INSERT INTO messages (iid, exec, event, taken, body) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -172,7 +174,13 @@ impl Rows for SqliteRows<'_> {
 
     fn append_history(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()> {
         let operation = "append history";
-        run(self.append_history.get(operation)?, operation, params![key, exec, body]).map(|_| ())
+        run(self.append_history.get(operation)?, operation, params![key, exec, body])?;
+        if self.sql.0.last_insert_rowid() >> 23 == key {
+            return Ok(());
+        }
+        let cause =
+            "it has 8,388,607 rows; an orchestration of so many turns has to continue as new";
+        Err(ProviderError::new(ProviderErrorKind::Permanent, operation, cause))
     }
 
     fn history(
@@ -185,8 +193,8 @@ impl Rows for SqliteRows<'_> {
         })
     }
 
-    fn remove_history(&mut self, key: InstanceKey, row: HistoryKey) -> Result<()> {
-        self.sql.run("remove history", DELETE_HISTORY_ROW, [key, row]).map(|_| ())
+    fn remove_history(&mut self, _key: InstanceKey, row: HistoryKey) -> Result<()> {
+        self.sql.run("remove history", DELETE_HISTORY_ROW, [row]).map(|_| ())
     }
 
     fn insert_message(&mut self, message: &NewMessage) -> Result<MessageKey> {

@@ -22,12 +22,12 @@ const PAGES_PER_PIECE: i64 = 256;
 /// Free pages that the file keeps for what comes next, beside an eighth of all.
 const SPARE_PAGES: i64 = 2_000;
 
-/// The first place in an instance's history, the last one, and the execution of that.
+/// The first row of an instance's history, the last one, and the execution of that.
 pub(super) const SPAN: &str = "SELECT \
-    (SELECT seq FROM history WHERE iid = ?1 ORDER BY seq LIMIT 1), seq, exec \
-    FROM history WHERE iid = ?1 ORDER BY seq DESC LIMIT 1";
+    (SELECT min(hid) FROM history WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23), hid, exec \
+    FROM history WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23 ORDER BY hid DESC LIMIT 1";
 pub(super) const DELETE_HISTORY_TO: &str =
-    "DELETE FROM history WHERE iid = ?1 AND seq < ?2 AND exec <= ?3";
+    "DELETE FROM history WHERE hid >= ?1 << 23 AND hid < ?2 AND exec <= ?3";
 pub(super) const LEAVE_OVER: &str = "INSERT OR REPLACE INTO leftovers (iid, exec) VALUES (?1, ?2)";
 pub(super) const LEFT_OVER: &str = "SELECT iid, exec FROM leftovers LIMIT 1";
 pub(super) const NOT_LEFT_OVER: &str = "DELETE FROM leftovers WHERE iid = ?1";
@@ -69,8 +69,13 @@ impl SqliteRows<'_> {
             self.sql.one(operation, LEFT_OVER, [], |row| Ok((column(row, 0)?, column(row, 1)?)))?;
         let Some((key, exec)): Option<(i64, i64)> = found else { return Ok(false) };
         let first = self.sql.one(operation, SPAN, [key], |row| column::<i64>(row, 0))?;
-        let end = first.unwrap_or_default() + ROWS_PER_PIECE;
-        let removed = self.sql.run(operation, DELETE_HISTORY_TO, params![key, end, exec])?;
+        let removed = match first {
+            None => 0,
+            Some(first) => {
+                let to = params![key, first + ROWS_PER_PIECE, exec];
+                self.sql.run(operation, DELETE_HISTORY_TO, to)?
+            }
+        };
         // Rows of earlier executions come first.
         if removed == 0 {
             self.sql.run(operation, NOT_LEFT_OVER, [key])?;
