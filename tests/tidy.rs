@@ -56,7 +56,7 @@ fn check(rule: &str, faults: &[String]) {
 }
 
 fn code() -> Vec<Source> {
-    sources(&["src", "lib", "tests"], &["rs", "ts"])
+    sources(&["src", "lib", "tests", "benches"], &["rs", "ts"])
 }
 
 #[test]

@@ -25,6 +25,7 @@ use durafn::provider::transaction::{Begin, Context, Effect, Outcome, Work, apply
 use durafn::provider::{Epoch, Provider, ProviderError};
 use serde::Serialize;
 
+use super::rows::SeenRows;
 use super::{SeededEntropy, json, payload};
 
 /// A store and what has to outlive it.
@@ -48,6 +49,11 @@ impl Store {
         Self { provider, folder: Some(folder) }
     }
 
+    /// The hub's file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.as_ref().unwrap().path().join("hub.db")
+    }
+
     fn sqlite(path: Option<PathBuf>) -> SqliteProvider {
         // Power is not lost in these tests, and each commit synced would take most of their time.
         let options = SqliteOptions { path, hub_name: None, relaxed: true, role: Role::Worker };
@@ -66,6 +72,8 @@ pub(crate) struct Hub {
     pub(crate) epoch: Epoch,
     /// What the last piece of work means for instances, in words.
     pub(crate) effects: Vec<String>,
+    /// The operations on rows in the last transaction.
+    pub(crate) calls: Vec<&'static str>,
     ids: HashMap<InstanceKey, String>,
     entropy: SeededEntropy,
     turn_entropy: SeededEntropy,
@@ -87,6 +95,7 @@ impl Hub {
             foreign: false,
             epoch,
             effects: Vec::new(),
+            calls: Vec::new(),
             ids: HashMap::new(),
             entropy: SeededEntropy::with_prefix(1, "made"),
             turn_entropy: SeededEntropy::with_prefix(2, "asked"),
@@ -109,14 +118,17 @@ impl Hub {
             now_ms: self.now_ms,
         };
         let (foreign, entropy) = (self.foreign, &mut self.entropy);
+        let calls = &mut self.calls;
         self.store.transaction(fence, &mut |rows| {
             outcomes.clear();
             let mut context =
                 Context { hub: hub.clone(), foreign, entropy: &mut *entropy, effects: Vec::new() };
+            let mut rows = SeenRows::new(rows, usize::MAX);
             for work in works {
-                outcomes.push(apply(rows, work, &mut context)?);
+                outcomes.push(apply(&mut rows, work, &mut context)?);
             }
             effects = context.effects;
+            *calls = rows.calls;
             Ok(())
         })?;
         for (work, outcome) in works.iter().zip(&outcomes) {

@@ -6,6 +6,7 @@
 pub(crate) mod actions;
 pub(crate) mod hub;
 pub(crate) mod rows;
+pub(crate) mod sequence;
 
 use durafn::core::execution::Entropy;
 use durafn::core::{Payload, error};

@@ -1,4 +1,5 @@
-//! The rows of a transaction, seen through: what was inserted, and a failure after so many writes.
+//! The rows of a transaction, seen through: what was called, what was inserted, and a failure after
+//! so many writes.
 
 use durafn::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
 use durafn::core::request::HubSettings;
@@ -11,16 +12,24 @@ pub(crate) struct SeenRows<'a> {
     rows: &'a mut dyn Rows,
     /// How many writes succeed before one fails.
     pub(crate) writes_left: usize,
+    /// The operations in their order, by name.
+    pub(crate) calls: Vec<&'static str>,
     pub(crate) instances: Vec<InstanceKey>,
     pub(crate) messages: Vec<(MessageKey, NewMessage)>,
 }
 
 impl<'a> SeenRows<'a> {
     pub(crate) fn new(rows: &'a mut dyn Rows, writes_left: usize) -> Self {
-        Self { rows, writes_left, instances: Vec::new(), messages: Vec::new() }
+        Self { rows, writes_left, calls: Vec::new(), instances: Vec::new(), messages: Vec::new() }
     }
 
-    fn write(&mut self) -> Result<&mut dyn Rows> {
+    fn read(&mut self, call: &'static str) -> &mut dyn Rows {
+        self.calls.push(call);
+        self.rows
+    }
+
+    fn write(&mut self, call: &'static str) -> Result<&mut dyn Rows> {
+        self.calls.push(call);
         match self.writes_left.checked_sub(1) {
             Some(left) => {
                 self.writes_left = left;
@@ -33,71 +42,71 @@ impl<'a> SeenRows<'a> {
 
 impl Rows for SeenRows<'_> {
     fn head(&mut self, key: InstanceKey) -> Result<Option<InstanceHead>> {
-        self.rows.head(key)
+        self.read("head").head(key)
     }
     fn head_by_id(&mut self, id: &str) -> Result<Option<InstanceHead>> {
-        self.rows.head_by_id(id)
+        self.read("head_by_id").head_by_id(id)
     }
     fn row(&mut self, key: InstanceKey) -> Result<Option<InstanceRow>> {
-        self.rows.row(key)
+        self.read("row").row(key)
     }
     fn insert_instance(&mut self, new: &NewInstance) -> Result<InstanceKey> {
-        let key = self.write()?.insert_instance(new)?;
+        let key = self.write("insert_instance")?.insert_instance(new)?;
         self.instances.push(key);
         Ok(key)
     }
     fn update_instance(&mut self, key: InstanceKey, change: &InstanceChange) -> Result<()> {
-        self.write()?.update_instance(key, change)
+        self.write("update_instance")?.update_instance(key, change)
     }
     fn clear(&mut self, key: InstanceKey, what: Clear) -> Result<()> {
-        self.write()?.clear(key, what)
+        self.write("clear")?.clear(key, what)
     }
     fn open_children(&mut self, key: InstanceKey) -> Result<Vec<InstanceHead>> {
-        self.rows.open_children(key)
+        self.read("open_children").open_children(key)
     }
     fn append_history(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()> {
-        self.write()?.append_history(key, exec, body)
+        self.write("append_history")?.append_history(key, exec, body)
     }
     fn history(
         &mut self,
         key: InstanceKey,
         exec: ExecutionId,
     ) -> Result<Vec<(HistoryKey, Vec<u8>)>> {
-        self.rows.history(key, exec)
+        self.read("history").history(key, exec)
     }
     fn remove_history(&mut self, key: InstanceKey, row: HistoryKey) -> Result<()> {
-        self.write()?.remove_history(key, row)
+        self.write("remove_history")?.remove_history(key, row)
     }
     fn insert_message(&mut self, message: &NewMessage) -> Result<MessageKey> {
-        let key = self.write()?.insert_message(message)?;
+        let key = self.write("insert_message")?.insert_message(message)?;
         self.messages.push((key, message.clone()));
         Ok(key)
     }
     fn remove_messages(&mut self, keys: &[MessageKey]) -> Result<()> {
-        self.write()?.remove_messages(keys)
+        self.write("remove_messages")?.remove_messages(keys)
     }
     fn taken_events(&mut self, key: InstanceKey) -> Result<Vec<MessageKey>> {
-        self.rows.taken_events(key)
+        self.read("taken_events").taken_events(key)
     }
     fn take_kept_event(&mut self, key: InstanceKey, event: &str) -> Result<Option<StoredMessage>> {
-        self.write()?.take_kept_event(key, event)
+        self.write("take_kept_event")?.take_kept_event(key, event)
     }
     fn open_wait(&mut self, key: InstanceKey, event: &str) -> Result<()> {
-        self.write()?.open_wait(key, event)
+        self.write("open_wait")?.open_wait(key, event)
     }
     fn take_wait(&mut self, key: InstanceKey, event: &str) -> Result<bool> {
-        self.write()?.take_wait(key, event)
+        self.write("take_wait")?.take_wait(key, event)
     }
     fn set_timer(&mut self, key: InstanceKey, task: TaskId, fire_at: TimeMs) -> Result<()> {
-        self.write()?.set_timer(key, task, fire_at)
+        self.write("set_timer")?.set_timer(key, task, fire_at)
     }
     fn clear_timer(&mut self, key: InstanceKey, task: TaskId) -> Result<()> {
-        self.write()?.clear_timer(key, task)
+        self.write("clear_timer")?.clear_timer(key, task)
     }
     fn settings(&mut self) -> Result<HubSettings> {
-        self.rows.settings()
+        self.read("settings").settings()
     }
     fn put_settings(&mut self, settings: &HubSettings) -> Result<()> {
-        self.write()?.put_settings(settings)
+        self.write("put_settings")?.put_settings(settings)
     }
 }
