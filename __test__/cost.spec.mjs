@@ -14,6 +14,8 @@ import { complete, openHub, PATIENCE_MS, tempStore } from './support/hub.mjs'
 
 const { NativeEngine } = createRequire(import.meta.url)('../native/index.js')
 
+/** A batch that brings nothing. */
+const NOTHING = '{"turns":[]}'
 /** The engine looks at its clock once a second at least; a test that takes longer than this fails. */
 const LOOKS = PATIENCE_MS / 1_000
 
@@ -33,7 +35,7 @@ function countExchanges(t) {
   NativeEngine.prototype.exchange = function (inbound) {
     const outbound = exchange.call(this, inbound)
     count.all += 1
-    if (inbound === '{}') count.wakes += 1
+    if (inbound === NOTHING) count.wakes += 1
     count.textIn += inbound.length
     count.textOut += outbound.length
     return outbound
@@ -57,8 +59,8 @@ test('a step is two exchanges and one commit', async (t) => {
   atMost(2 * steps + 3, count.all - count.wakes, 'exchanges that bring something')
   // One for each commit, and one for an answer of the store's.
   atMost(steps + 2 + LOOKS, count.wakes, 'wakes')
-  atMost(130 * steps, count.textIn, 'characters in')
-  atMost(400 * steps, count.textOut, 'characters out')
+  atMost(150 * steps, count.textIn, 'characters in')
+  atMost(210 * steps, count.textOut, 'characters out')
   t.diagnostic(JSON.stringify(count))
 })
 

@@ -200,7 +200,8 @@ fn outbound() -> Outbound {
         name: Arc::clone(&name),
         input: Some(payload(&n)),
         attempt: 1,
-        idempotency_key: format!("0198c0de-0000-5000-8000-{n:012}"),
+        exec: 0,
+        task: 0,
     };
     let activation = |n: u32| {
         let resolutions = vec![Resolution::Ok { task: 3, value: Some(payload(&n)) }];

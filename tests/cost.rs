@@ -127,8 +127,8 @@ fn a_hundred_turns_in_one_commit_cost_this() {
     let logged = counted.logged();
     counted.hub.transact(&steps).unwrap();
     assert_eq!(counted.hub.calls.len(), 300, "three for each turn");
-    // The pages on which their histories stand: with two turns each, some 30 instances share one.
-    assert_eq!(counted.logged() - logged, 7);
+    // The pages on which their histories stand; a row between others may split one.
+    assert_eq!(counted.logged() - logged, 9);
 }
 
 #[test]
