@@ -230,8 +230,9 @@ export declare interface Definition<TInput = unknown, TResult = unknown> {
  * Starts, queries, terminates and sends events to instances.
  *
  * A promise of a method that changes something resolves when the change is durable. Every method
- * rejects with `HubClosed` after the hub (or this client) was closed, and with `InvalidInstanceId`
- * or `InvalidOption` for arguments of the wrong type.
+ * rejects with `HubClosed` after the hub (or this client) was closed, with `InvalidInstanceId`
+ * or `InvalidOption` for arguments of the wrong type, and with `TooManyCalls` while 100,000 calls
+ * (`limits.pendingCalls`) wait for their answers.
  */
 export declare class DurableClient {
     #private;
@@ -254,8 +255,8 @@ export declare class DurableClient {
     /** The older form. An id of undefined, null or '' means a random one. */
     startNew<TInput = unknown>(orchestrator: Startable<TInput>, instanceId: string | null | undefined, input?: TInput): Promise<string>;
     /**
-     * Starts several orchestrations in one transaction: all or, if one is refused, none. The error
-     * then has the `index` of the one.
+     * Starts several orchestrations, at most 10,000, in one transaction: all or, if one is refused, none.
+     * The error then has the `index` of the one.
      *
      * @returns the ids, in the same order
      * @throws as `startNew`
@@ -682,6 +683,18 @@ export declare interface LimitOptions {
     payloadBytes?: number | undefined;
     /** How many instances stay in memory between their turns. Default 10,000. */
     cachedInstances?: number | undefined;
+    /**
+     * How many instances are under way at a time: in a turn, or with activities that run or are due. The
+     * others wait in the store, those that something came for before those that start, and cost no memory.
+     * Never fewer than twice `maxConcurrentActivities`. Default 10,000.
+     */
+    activeInstances?: number | undefined;
+    /**
+     * How many calls of this process may wait for their answers (beside `waitForCompletion`). The first
+     * 10,000 are with the engine, the others wait in line; one more is refused with `TooManyCalls`.
+     * Default 100,000, which is also what `connect` has.
+     */
+    pendingCalls?: number | undefined;
 }
 
 /** Which instances, and which page of them. */
@@ -1215,7 +1228,8 @@ export declare class TaskHub implements AsyncDisposable {
      */
     close(options?: CloseOptions): Promise<void>;
     /**
-     * Copies the hub, while it runs, to a new file.
+     * Copies the hub, while it runs, to a new file. The store's write-ahead log grows meanwhile by what is
+     * written.
      *
      * @param file its path; it must not exist
      * @throws StoreUnavailable, StoreFull, StoreReadOnly, InvalidOption
@@ -1235,6 +1249,11 @@ export declare interface TimerTask extends Task<void> {
     readonly isCanceled: boolean;
     /** Cancels the timer; it then never completes. Does nothing once it has fired. */
     cancel(): void;
+}
+
+/** More calls wait for their answers than the client may have; await earlier ones. */
+export declare class TooManyCalls extends DurableError {
+    static readonly code: string;
 }
 
 declare const types: unique symbol;
