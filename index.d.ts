@@ -1228,7 +1228,8 @@ export declare class TaskHub implements AsyncDisposable {
      */
     close(options?: CloseOptions): Promise<void>;
     /**
-     * Copies the hub, while it runs, to a new file.
+     * Copies the hub, while it runs, to a new file. The store's write-ahead log grows meanwhile by what is
+     * written.
      *
      * @param file its path; it must not exist
      * @throws StoreUnavailable, StoreFull, StoreReadOnly, InvalidOption

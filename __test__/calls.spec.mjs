@@ -150,3 +150,28 @@ test('startMany takes as many starts as one transaction should', async (t) => {
   await refuses('InvalidOption', client.startMany(starts), { message: /at most 10000/ })
   assert.equal((await client.startMany(starts.slice(1))).length, 10_000)
 })
+
+test('fan-outs of thousands of sub-orchestrations and timers complete', async (t) => {
+  const { client } = await openHub(t, (app) => {
+    register(app)
+    app.orchestration('wide', function* (context) {
+      const due = new Date(context.df.currentUtcDateTime.getTime() + 10)
+      const tasks = []
+      for (let n = 0; n < 2_500; n += 1) tasks.push(context.df.callSubOrchestrator('short', n))
+      for (let n = 0; n < 2_500; n += 1) tasks.push(context.df.createTimer(due))
+      const results = yield context.df.Task.all(tasks)
+      return results.slice(0, 2_500)
+    })
+  })
+  const id = await client.startNew('wide')
+  const { output } = await client.waitForCompletion(id, { timeoutMs })
+  assert.deepEqual(
+    output,
+    Array.from({ length: 2_500 }, (_, n) => n + 1),
+  )
+  const { history } = await client.getStatus(id, { showHistory: true })
+  assert.ok(
+    history.every(({ eventType }) => !/^Starts/.test(eventType)),
+    'no trace of it is shown',
+  )
+})

@@ -231,7 +231,8 @@ export class TaskHub implements AsyncDisposable {
   }
 
   /**
-   * Copies the hub, while it runs, to a new file.
+   * Copies the hub, while it runs, to a new file. The store's write-ahead log grows meanwhile by what is
+   * written.
    *
    * @param file its path; it must not exist
    * @throws StoreUnavailable, StoreFull, StoreReadOnly, InvalidOption

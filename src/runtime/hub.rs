@@ -175,7 +175,8 @@ impl Hub {
         let written = !work.is_empty() && self.write(work);
         for id in std::mem::take(&mut step.watch) {
             if self.waiters.has(&id) {
-                self.read(ReadRequest::Watch(id));
+                // In line with the work: a start that was asked for before the wait is found.
+                self.to_store(StoreMessage::Read(ReadRequest::Watch(id)));
             }
         }
         for key in std::mem::take(&mut step.loads) {
@@ -257,7 +258,7 @@ impl Hub {
                 self.read(ReadRequest::List { rid, filter, page });
             }
             Request::Count { filter } => self.read(ReadRequest::Count { rid, filter }),
-            Request::Wait { instance_id } => self.wait(rid, instance_id),
+            Request::Wait { instance_id } => self.wait(rid, instance_id, step),
             Request::Backup { file } => self.backup(rid, PathBuf::from(file)),
             Request::Register(registered) => self.register(rid, &registered, step),
             Request::Drain {} => {
@@ -296,11 +297,11 @@ impl Hub {
         self.closing.then(|| Error::new(ErrorCode::HubClosed, "The hub is closed."))
     }
 
-    fn wait(&mut self, rid: RequestId, id: String) {
+    fn wait(&mut self, rid: RequestId, id: String, step: &mut Step) {
         self.waiters.add(&id, rid);
         let live = self.dispatcher.as_ref().is_some_and(|dispatcher| dispatcher.has(&id));
         if !live {
-            self.read(ReadRequest::Watch(id));
+            step.watch.push(id);
         }
     }
 
