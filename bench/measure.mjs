@@ -6,6 +6,7 @@
  */
 
 import { engines } from './engines.mjs'
+import { fullHub } from './full.mjs'
 import { listing } from './listing.mjs'
 import * as processes from './processes.mjs'
 import * as work from './workloads.mjs'
@@ -26,6 +27,7 @@ const shared = {
 /** These open hubs of their own. */
 const alone = {
   W6: (task) => processes.recovery(task.directory, 10_000),
+  FULL: (task) => fullHub(task.directory, task.quick ? 10_000 : 1_000_000, task.seconds),
   MEM: (task) => processes.memory(task.directory, task.quick ? 10_000 : 100_000),
   LIST: (task) => listing(task.directory, task.quick ? 100_000 : 1_000_000),
 }
