@@ -45,6 +45,11 @@ export declare interface ActivityOptions<TInput = any, TResult = unknown> {
     maxConcurrency?: number | undefined;
 }
 
+/** `callHttp` does not call a private, loopback, link-local or reserved address that is not allowed. */
+export declare class AddressRefused extends DurableError {
+    static readonly code: string;
+}
+
 /** How `Task.all` runs its members. */
 export declare interface AllOptions {
     /**
@@ -132,6 +137,19 @@ export declare class App {
      * ```
      */
     activity<TInput = unknown, TResult = unknown>(name: string, options: ActivityOptions<TInput, TResult>): ActivityDefinition<TInput, TResult>;
+    /**
+     * Registers who gives the tokens for `tokenSource` of `context.df.callHttp`, in place of a managed
+     * identity. A provider registered before is replaced; undefined takes it away. What is registered on
+     * `df.app` serves the hubs of other registries too, if they have none.
+     *
+     * @throws InvalidOption
+     *
+     * @example
+     * ```ts
+     * df.app.setTokenProvider(async ({ resource }) => await tokenFor(resource))
+     * ```
+     */
+    setTokenProvider(provider: TokenProvider | undefined): void;
 }
 
 /** The registry that hubs use unless another is given. */
@@ -152,6 +170,43 @@ export declare interface BindingDefinition {
 
 /** The arguments after the definition: the input may be left out where it may be undefined. */
 export declare type CallArguments<TInput> = undefined extends TInput ? [input?: TInput, options?: CallOptions] : [input: TInput, options?: CallOptions];
+
+/** The older form of the arguments. */
+export declare type CallHttpArguments = [
+method: string,
+url: string,
+body?: unknown,
+headers?: Record<string, string | readonly string[]>,
+tokenSource?: TokenSource,
+asynchronousPatternEnabled?: boolean
+];
+
+/** A request of `context.df.callHttp`, and how it is carried out. */
+export declare interface CallHttpOptions {
+    /** Such as GET or POST. */
+    method: string;
+    /** Absolute, of http or https. */
+    url: string;
+    /** The body; what is no string is sent as its JSON text. Default: none. */
+    body?: unknown;
+    /** Headers by name. With a body and no `Content-Type`, that is `text/plain`, as in the original. */
+    headers?: Record<string, string | readonly string[]> | undefined;
+    /** Whose bearer token to send: `new df.ManagedIdentityTokenSource(resource)`. See `App.setTokenProvider`. */
+    tokenSource?: TokenSource | undefined;
+    /** Whether to follow an answer of 202 by polling its `Location` until it is another. Default true. */
+    enablePolling?: boolean | undefined;
+    /** The older name of `enablePolling`, which wins. */
+    asynchronousPatternEnabled?: boolean | undefined;
+    /**
+     * A retry policy, for requests that are not answered, and for answers of `retryOnStatus`; if the last
+     * attempt fails too, so does the task. Default: one attempt, and every answer is a result.
+     */
+    retry?: RetryPolicy | undefined;
+    /** With `retry`: the statuses to retry. Default: all from 400 on. */
+    retryOnStatus?: readonly number[] | undefined;
+    /** Milliseconds that each request may take. Default: the hub's `http.timeoutMs`. */
+    timeoutMs?: number | undefined;
+}
 
 /** Options of `context.df.call`. */
 export declare interface CallOptions {
@@ -384,6 +439,19 @@ export declare class DurableError extends Error {
     constructor(message?: string, details?: ErrorDetails);
 }
 
+/** The answer to `context.df.callHttp`. */
+export declare class DurableHttpResponse {
+    /** The status of the answer; whichever it is, the call has succeeded. */
+    readonly statusCode: number;
+    /** The body, as text. */
+    readonly content: string;
+    /** By name; an array where there were several of one name. */
+    readonly headers: Readonly<Record<string, string | string[]>>;
+    constructor(statusCode: number, content?: string, headers?: Readonly<Record<string, string | string[]>>);
+    /** A header by its name in any case; of several of one name, all with commas between. */
+    getHeader(name: string): string | undefined;
+}
+
 /**
  * The durable part of an orchestrator's context. Every method that makes a task or changes
  * something must be called inside a turn, that is: from the orchestrator itself, after a task it
@@ -452,6 +520,25 @@ export declare interface DurableOrchestrationContext<TInput = unknown> {
      * @throws InvalidOption, OutsideTurn
      */
     createTimer(fireAt: Date): TimerTask;
+    /**
+     * Calls an HTTP service. The task gives the answer, whatever its status, and fails where there is none:
+     * with `HttpRequestFailed`, `TimeoutError`, `AddressRefused` (a private address, unless the hub's option
+     * `http.allowPrivateAddresses` has it) or `PayloadTooLarge`.
+     *
+     * An answer of 202 with a `Location` is followed: that is polled, with durable timers between, until it
+     * answers otherwise. Requests are made at least once, as activities are.
+     *
+     * @throws InvalidOption, PayloadTooLarge, OutsideTurn
+     *
+     * @example
+     * ```ts
+     * const answer = yield* context.df.callHttp({ method: 'POST', url: 'https://example.com/jobs', body: job })
+     * if (answer.statusCode !== 200) throw new Error(answer.content)
+     * ```
+     */
+    callHttp(options: CallHttpOptions): Task<DurableHttpResponse>;
+    /** The older form. */
+    callHttp(...args: CallHttpArguments): Task<DurableHttpResponse>;
     /**
      * Starts the orchestrator anew with this input and an empty history, when it returns, or at its
      * next `yield` or `await` at the latest.
@@ -592,6 +679,39 @@ export declare interface GetStatusOptions {
     showHistoryOutput?: boolean | undefined;
     /** Whether to give the input, of the instance and of the events of the history. Default true. */
     showInput?: boolean | undefined;
+}
+
+/** How orchestrators call HTTP services by `context.df.callHttp`. */
+export declare interface HttpOptions {
+    /**
+     * Whether hosts may be called whose address is private, loopback, link-local or reserved, such as
+     * `127.0.0.1` or a metadata service: `true` for all, or a list of host names, addresses and ranges
+     * (`['orders.internal', '10.1.0.0/16', '::1']`). Checked on the address that is connected to, anew
+     * for each redirect and each poll. Default: none.
+     */
+    allowPrivateAddresses?: boolean | readonly string[] | undefined;
+    /**
+     * Milliseconds between two polls of a call that was answered by 202, where the answer has no
+     * `Retry-After`; 1 or more. Default 30,000.
+     */
+    pollingIntervalMs?: number | undefined;
+    /**
+     * Milliseconds that one request may take, with its redirects and its answer's body, unless the call
+     * says; 1 or more. Default 100,000.
+     */
+    timeoutMs?: number | undefined;
+}
+
+/** An HTTP request was not answered: no address, no connection, or an answer that breaks off. */
+export declare class HttpRequestFailed extends DurableError {
+    static readonly code: string;
+}
+
+/** With a retry policy: an HTTP request was answered by a status that is retried, to the last. */
+export declare class HttpStatusError extends DurableError {
+    static readonly code: string;
+    /** The status of the answer. */
+    readonly statusCode?: number;
 }
 
 /** The hub or client was closed. */
@@ -837,6 +957,8 @@ export declare interface OpenOptions extends ConnectOptions {
     retention?: RetentionOptions | undefined;
     /** Bounds of size. */
     limits?: LimitOptions | undefined;
+    /** How `context.df.callHttp` calls services. */
+    http?: HttpOptions | undefined;
 }
 
 /** The context of an orchestrator function. */
@@ -1249,6 +1371,17 @@ export declare interface TimerTask extends Task<void> {
     readonly isCanceled: boolean;
     /** Cancels the timer; it then never completes. Does nothing once it has fired. */
     cancel(): void;
+}
+
+/** Gives a bearer token for a resource. */
+export declare type TokenProvider = (source: TokenSource) => string | PromiseLike<string>;
+
+/** Where the bearer token of a request comes from. */
+export declare interface TokenSource {
+    /** The resource that the token is for, such as `https://management.core.windows.net/`. */
+    readonly resource: string;
+    /** Only 'AzureManagedIdentity' is known. */
+    readonly kind?: string;
 }
 
 /** More calls wait for their answers than the client may have; await earlier ones. */

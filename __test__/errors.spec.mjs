@@ -274,8 +274,11 @@ test('every error class of the package has its code, which never changes', () =>
     .filter(([, value]) => value?.prototype instanceof df.DurableError)
     .map(([name, { code }]) => (name === code ? name : `${name}: ${code}`))
   const known = [
+    'AddressRefused',
     'AlreadyRegistered',
     'CorruptHistory',
+    'HttpRequestFailed',
+    'HttpStatusError: HttpStatus',
     'HubClosed',
     'HubInUse',
     'HubTooNew',

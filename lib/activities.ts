@@ -6,7 +6,9 @@
  * Proved by: `__test__/activities.spec.mjs`.
  */
 
-import type { ActivityEntry, App } from './app.js'
+import { type ActivityEntry, type App, app as defaultApp } from './app.js'
+import { HttpActivity } from './call-http/activity.js'
+import { HTTP_ACTIVITY } from './call-http/request.js'
 import { stringify } from './codec.js'
 import { ActivityInvocation } from './context.js'
 import { HubClosed, NotRegistered, TimeoutError } from './errors.js'
@@ -29,12 +31,20 @@ export class Activities {
   private readonly report: Report
   /** Those that did not end at once, by run. */
   private readonly running: Map<number, Running> = new Map()
+  private readonly builtIn: ActivityEntry
   private idle: (() => void) | null = null
 
   constructor(app: App, surroundings: Surroundings, report: Report) {
     this.app = app
     this.surroundings = surroundings
     this.report = report
+    const http = new HttpActivity(surroundings, () => app.tokenProvider ?? defaultApp.tokenProvider)
+    this.builtIn = {
+      name: HTTP_ACTIVITY,
+      handler: (input, context) => http.run(input, context),
+      timeoutMs: undefined,
+      maxConcurrency: undefined,
+    }
   }
 
   start(starts: ActivityStart[]): void {
@@ -64,7 +74,7 @@ export class Activities {
   }
 
   private startOne(start: ActivityStart): void {
-    const entry = this.app.findActivity(start.name)
+    const entry = this.app.findActivity(start.name) ?? this.findBuiltIn(start.name)
     if (entry === undefined) {
       const message = `No activity named '${start.name}' is registered; register it before the hub is opened.`
       this.failed(start.run, new NotRegistered(message))
@@ -82,6 +92,10 @@ export class Activities {
     }
     if (isPending) this.follow(start.run, entry, context, result)
     else this.completed(start.run, entry, result)
+  }
+
+  private findBuiltIn(name: string): ActivityEntry | undefined {
+    return name.toLowerCase() === HTTP_ACTIVITY.toLowerCase() ? this.builtIn : undefined
   }
 
   private follow(

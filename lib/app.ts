@@ -6,6 +6,8 @@
  * Proved by: `__test__/api.spec.mjs`.
  */
 
+import type { TokenProvider } from './call-http/activity.js'
+import { HTTP_ACTIVITY } from './call-http/request.js'
 import { invalid, optionalInteger, optionalMs, optionsOf } from './check.js'
 import { checkName } from './codec.js'
 import { callInCurrent } from './context.js'
@@ -55,6 +57,7 @@ export class App {
   readonly #orchestrators: Map<string, OrchestratorEntry> = new Map()
   readonly #activities: Map<string, ActivityEntry> = new Map()
   readonly #listeners: Set<(added: Registered) => void> = new Set()
+  #tokenProvider: TokenProvider | undefined = undefined
 
   /**
    * Registers an orchestrator: a generator function that yields tasks, or an async function that
@@ -125,6 +128,7 @@ export class App {
     options: ActivityOptions<TInput, TResult>,
   ): ActivityDefinition<TInput, TResult> {
     checkFunctionName(name, 'activity name')
+    refuseBuiltIn(name)
     if (typeof options === 'function') {
       throw invalid('options', 'must be an object: { handler }', options)
     }
@@ -146,6 +150,35 @@ export class App {
     >
   }
 
+  /**
+   * Registers who gives the tokens for `tokenSource` of `context.df.callHttp`, in place of a managed
+   * identity. A provider registered before is replaced; undefined takes it away. What is registered on
+   * `df.app` serves the hubs of other registries too, if they have none.
+   *
+   * @throws InvalidOption
+   *
+   * @example
+   * ```ts
+   * df.app.setTokenProvider(async ({ resource }) => await tokenFor(resource))
+   * ```
+   */
+  setTokenProvider(provider: TokenProvider | undefined): void {
+    if (provider !== undefined && typeof provider !== 'function') {
+      throw invalid('provider', 'must be a function', provider)
+    }
+    this.#tokenProvider = provider
+  }
+
+  /** @internal */
+  get tokenProvider(): TokenProvider | undefined {
+    return this.#tokenProvider
+  }
+
+  /** @internal Whether nothing is registered. */
+  get isEmpty(): boolean {
+    return this.#orchestrators.size + this.#activities.size === 0
+  }
+
   /** @internal The orchestrator of this name. */
   findOrchestrator(name: string): OrchestratorEntry | undefined {
     return find(this.#orchestrators, name)
@@ -156,11 +189,14 @@ export class App {
     return find(this.#activities, name)
   }
 
-  /** @internal All that is registered now. */
+  /** @internal All that is registered now, with what every registry has. */
   registered(): Registered {
     return {
       orchestrators: [...this.#orchestrators.values()].map((entry) => entry.name),
-      activities: [...this.#activities.values()].map(registeredActivity),
+      activities: [
+        ...[...this.#activities.values()].map(registeredActivity),
+        { name: HTTP_ACTIVITY },
+      ],
     }
   }
 
@@ -210,6 +246,12 @@ function checkFunctionName(name: unknown, field: string): void {
   if (name.startsWith('@')) {
     throw new InvalidName(`The ${field} must not begin with '@', which marks entities.`, { field })
   }
+}
+
+/** What it does is for the hub to say, see `call-http/`. */
+function refuseBuiltIn(name: string): void {
+  if (name.toLowerCase() !== HTTP_ACTIVITY.toLowerCase()) return
+  throw new AlreadyRegistered(`The activity '${HTTP_ACTIVITY}' is built in.`, { field: 'name' })
 }
 
 function checkHandler(handler: unknown, what: string): void {

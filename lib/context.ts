@@ -7,6 +7,8 @@
  */
 
 import { randomUUID } from 'node:crypto'
+import { type CallHttpArguments, HttpTask, httpCall } from './call-http/call.js'
+import { HTTP_ACTIVITY } from './call-http/request.js'
 import { invalid, newInstanceId, optionsOf } from './check.js'
 import { quoteName, stringify } from './codec.js'
 import { InvalidOption, OutsideTurn } from './errors.js'
@@ -171,6 +173,15 @@ class DurableContext implements DurableOrchestrationContext {
     const ms = fireAt instanceof Date ? fireAt.getTime() : Number.NaN
     if (Number.isNaN(ms)) throw invalid('fireAt', 'must be a valid Date', fireAt ?? null)
     return this.execution.scheduleTimer(ms)
+  }
+
+  callHttp(...args: [unknown] | CallHttpArguments): never {
+    const execution = this.execution
+    execution.requireTurn('called callHttp')
+    const { request, retry } = httpCall(args)
+    return new HttpTask(execution, request, (next) =>
+      scheduleActivity(execution, HTTP_ACTIVITY, next, retry),
+    ) as never
   }
 
   continueAsNew(input?: unknown): void {

@@ -7,6 +7,7 @@
  * Proved by: every test under `__test__/`; its ends by `__test__/close.spec.mjs`.
  */
 
+import { HTTP_DEFAULTS, type HttpSettings } from './call-http/settings.js'
 import { type CallKind, Calls, type PendingCall } from './calls.js'
 import { PAYLOAD_BYTES_DEFAULT } from './codec.js'
 import { type DurableError, fromEngine, HubClosed, Internal } from './errors.js'
@@ -45,6 +46,7 @@ export interface Call<T> {
 
 export class Engine implements Outlet {
   readonly log: Log
+  readonly http: HttpSettings
   payloadBytes: number
   /** What the store says of its own durability. */
   synchronous = ''
@@ -81,8 +83,10 @@ export class Engine implements Outlet {
     functions: Functions,
     log: Log,
     pendingCalls?: number,
+    http: HttpSettings = HTTP_DEFAULTS,
   ) {
     this.log = log
+    this.http = http
     this.calls = new Calls(pendingCalls)
     this.payloadBytes = options.payloadBytes ?? PAYLOAD_BYTES_DEFAULT
     this.isWorker = options.role === 'worker'
@@ -95,6 +99,7 @@ export class Engine implements Outlet {
    * Opens a hub.
    *
    * @param pendingCalls how many calls may wait for an answer
+   * @param http what the hub says of `callHttp`
    * @throws what the core says, or UnsupportedPlatform
    */
   static async open(
@@ -102,8 +107,9 @@ export class Engine implements Outlet {
     functions: Functions,
     log: Log,
     pendingCalls?: number,
+    http?: HttpSettings,
   ): Promise<Engine> {
-    const engine = new Engine(options, functions, log, pendingCalls)
+    const engine = new Engine(options, functions, log, pendingCalls, http)
     try {
       engine.native = createEngine(JSON.stringify(options), engine.pump)
       const info = await new Promise<EngineInfo>((resolve, reject) => {

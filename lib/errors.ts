@@ -136,6 +136,20 @@ export class CorruptHistory extends DurableError {
 export class OrchestrationTerminated extends DurableError {
   static override readonly code: string = 'OrchestrationTerminated'
 }
+/** An HTTP request was not answered: no address, no connection, or an answer that breaks off. */
+export class HttpRequestFailed extends DurableError {
+  static override readonly code: string = 'HttpRequestFailed'
+}
+/** With a retry policy: an HTTP request was answered by a status that is retried, to the last. */
+export class HttpStatusError extends DurableError {
+  static override readonly code: string = 'HttpStatus'
+  /** The status of the answer. */
+  declare readonly statusCode?: number
+}
+/** `callHttp` does not call a private, loopback, link-local or reserved address that is not allowed. */
+export class AddressRefused extends DurableError {
+  static override readonly code: string = 'AddressRefused'
+}
 /** Functions cannot be loaded: a `function.json`, a script, or the module of an app is at fault. */
 export class InvalidFunction extends DurableError {
   static override readonly code: string = 'InvalidFunction'
@@ -205,6 +219,9 @@ const classes: ErrorClass[] = [
   Poison,
   CorruptHistory,
   OrchestrationTerminated,
+  HttpRequestFailed,
+  HttpStatusError,
+  AddressRefused,
   InvalidFunction,
   TooManyCalls,
   HubClosed,

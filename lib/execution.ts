@@ -11,6 +11,7 @@
 
 import { createHash } from 'node:crypto'
 import type { OrchestratorEntry } from './app.js'
+import type { HttpSettings } from './call-http/settings.js'
 import { objectText, stringify } from './codec.js'
 import { InvalidOption, NonDurableAwait, NotATask, OutsideTurn } from './errors.js'
 import { failureText } from './failure.js'
@@ -24,6 +25,8 @@ export interface Surroundings {
   /** The largest JSON text of one value. */
   payloadBytes: number
   readonly log: Log
+  /** What the hub says of `callHttp`. */
+  readonly http: HttpSettings
   /** Has the instance run at once: it has done something outside a turn, and is to fail. */
   violated(instanceId: string): void
 }
@@ -322,6 +325,10 @@ export class Execution {
   /** The largest value that may be written now; what history holds already is not measured again. */
   get limit(): number {
     return this.replaying ? Number.POSITIVE_INFINITY : this.surroundings.payloadBytes
+  }
+
+  get http(): HttpSettings {
+    return this.surroundings.http
   }
 
   /** Schedules a task. `action` is its text without the two closing braces. */

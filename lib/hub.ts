@@ -9,6 +9,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { App, app as defaultApp } from './app.js'
+import { type HttpOptions, type HttpSettings, httpSettings } from './call-http/settings.js'
 import {
   invalid,
   type Options,
@@ -85,6 +86,8 @@ export interface OpenOptions extends ConnectOptions {
   retention?: RetentionOptions | undefined
   /** Bounds of size. */
   limits?: LimitOptions | undefined
+  /** How `context.df.callHttp` calls services. */
+  http?: HttpOptions | undefined
 }
 
 /** After how many milliseconds from its end an instance is purged; one left out: never. */
@@ -131,6 +134,7 @@ const OPEN_KEYS = [
   'maxConcurrentActivities',
   'retention',
   'limits',
+  'http',
 ]
 const LIMIT_KEYS = ['payloadBytes', 'cachedInstances', 'activeInstances', 'pendingCalls']
 const DRAIN_TIMEOUT_MS_DEFAULT = 10_000
@@ -163,10 +167,11 @@ export async function open(options?: OpenOptions): Promise<TaskHub> {
   const engineOptions = workerOptions(known, path)
   const limits = optionsOf(known['limits'], 'options.limits', LIMIT_KEYS)
   const pendingCalls = optionalInteger(limits, 'pendingCalls', 'options.limits', 1)
+  const http = httpSettings(known['http'], 'options.http')
   makeFolder(path)
-  const { functions, app } = await functionsOf(source, log)
+  const { functions, app } = await functionsOf(source, log, http)
   engineOptions.registered = functions.registered()
-  const engine = await Engine.open(engineOptions, functions, log, pendingCalls)
+  const engine = await Engine.open(engineOptions, functions, log, pendingCalls, http)
   return new TaskHub(engine, app)
 }
 
@@ -266,14 +271,18 @@ function sourceOf(options: Options): Source {
   )
 }
 
-async function functionsOf(source: Source, log: Log): Promise<{ functions: Functions; app: App }> {
+async function functionsOf(
+  source: Source,
+  log: Log,
+  http: HttpSettings,
+): Promise<{ functions: Functions; app: App }> {
   if ('app' in source) return { functions: new LocalFunctions(source.app), app: source.app }
   const { module, threads } = source
   if (threads === 0) {
     const app = await loadApp(module)
     return { functions: new LocalFunctions(app), app }
   }
-  const functions = await Threads.load(module, threads, log)
+  const functions = await Threads.load(module, threads, log, http)
   const app = new App()
   app.onRegister(() => {
     throw new InvalidOption(

@@ -78,6 +78,13 @@ export type {
   RegisteredOrchestration,
 } from './types.js'
 
+// ------------------------------------------------------------------ calls over HTTP
+
+export type { TokenProvider } from './call-http/activity.js'
+export type { CallHttpArguments, CallHttpOptions } from './call-http/call.js'
+export { DurableHttpResponse, type TokenSource } from './call-http/request.js'
+export type { HttpOptions } from './call-http/settings.js'
+
 // ------------------------------------------------------------------ the client
 
 export {
@@ -112,10 +119,13 @@ export {
 // ------------------------------------------------------------------ errors
 
 export {
+  AddressRefused,
   AlreadyRegistered,
   CorruptHistory,
   DurableError,
   type ErrorDetails,
+  HttpRequestFailed,
+  HttpStatusError,
   HubClosed,
   HubInUse,
   HubTooNew,

@@ -252,7 +252,8 @@ export class TimerNode extends SingleTask implements TimerTask {
   }
 }
 
-abstract class CompoundTask extends TaskNode {
+/** A task that others settle. */
+export abstract class CompoundTask extends TaskNode {
   readonly children: readonly TaskNode[]
 
   constructor(execution: Execution | null, children: readonly TaskNode[]) {

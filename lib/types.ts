@@ -6,6 +6,8 @@
  * Proved by: `__test__/types.test-d.ts`.
  */
 
+import type { CallHttpArguments, CallHttpOptions } from './call-http/call.js'
+import type { DurableHttpResponse } from './call-http/request.js'
 import type { LogFunction } from './log.js'
 import type { RetryPolicy } from './retry.js'
 import type {
@@ -161,6 +163,26 @@ export interface DurableOrchestrationContext<TInput = unknown> {
    * @throws InvalidOption, OutsideTurn
    */
   createTimer(fireAt: Date): TimerTask
+
+  /**
+   * Calls an HTTP service. The task gives the answer, whatever its status, and fails where there is none:
+   * with `HttpRequestFailed`, `TimeoutError`, `AddressRefused` (a private address, unless the hub's option
+   * `http.allowPrivateAddresses` has it) or `PayloadTooLarge`.
+   *
+   * An answer of 202 with a `Location` is followed: that is polled, with durable timers between, until it
+   * answers otherwise. Requests are made at least once, as activities are.
+   *
+   * @throws InvalidOption, PayloadTooLarge, OutsideTurn
+   *
+   * @example
+   * ```ts
+   * const answer = yield* context.df.callHttp({ method: 'POST', url: 'https://example.com/jobs', body: job })
+   * if (answer.statusCode !== 200) throw new Error(answer.content)
+   * ```
+   */
+  callHttp(options: CallHttpOptions): Task<DurableHttpResponse>
+  /** The older form. */
+  callHttp(...args: CallHttpArguments): Task<DurableHttpResponse>
 
   /**
    * Starts the orchestrator anew with this input and an empty history, when it returns, or at its

@@ -7,6 +7,7 @@
  * Proved by: `__test__/threads.spec.mjs`.
  */
 
+import type { HttpSettings } from '../call-http/settings.js'
 import type { LogLevel, Verbosity } from '../log.js'
 import type { RawJson, Registered } from '../protocol.js'
 
@@ -15,6 +16,8 @@ export interface ThreadData {
   /** The URL of the module that registers the functions. */
   readonly module: string
   readonly verbosity: Verbosity
+  /** What the hub says of `callHttp`. */
+  readonly http: HttpSettings
 }
 
 /** To a thread, as JSON text. To be carried out in the order of the fields. */

@@ -58,8 +58,7 @@ export async function loadApp(url: string): Promise<App> {
       if (candidate instanceof App) return candidate
     }
   }
-  const { orchestrators, activities } = defaultApp.registered()
-  if (orchestrators.length + activities.length > 0) return defaultApp
+  if (!defaultApp.isEmpty) return defaultApp
   throw refused(
     url,
     "it exports no App and registers nothing on df.app. Export an App as default or as 'app', or register on the df.app of the same copy of durafn that opens the hub",

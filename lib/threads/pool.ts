@@ -9,6 +9,7 @@
  * Proved by: `__test__/threads.spec.mjs`.
  */
 
+import type { HttpSettings } from '../call-http/settings.js'
 import { Internal, Poison } from '../errors.js'
 import { executionFailed, nothingRun } from '../executor.js'
 import { failureText, messageOf } from '../failure.js'
@@ -53,10 +54,10 @@ export class Threads implements Functions, Runner, Owner {
   private ending: Promise<unknown> | null = null
   private all: Registered = { orchestrators: [], activities: [] }
 
-  private constructor(module: string, count: number, log: Log) {
+  private constructor(module: string, count: number, log: Log, http: HttpSettings) {
     this.module = module
     this.log = log
-    const data: ThreadData = { module, verbosity: log.verbosity }
+    const data: ThreadData = { module, verbosity: log.verbosity, http }
     const make = (name: string): Thread => new Thread(`durafn ${name}`, data, this)
     this.threads = Array.from({ length: count }, (_, index) => make(String(index + 1)))
     this.apart = new Apart(() => make('apart'))
@@ -67,8 +68,8 @@ export class Threads implements Functions, Runner, Owner {
    *
    * @throws InvalidFunction
    */
-  static async load(module: string, count: number, log: Log): Promise<Threads> {
-    const pool = new Threads(module, count, log)
+  static async load(module: string, count: number, log: Log, http: HttpSettings): Promise<Threads> {
+    const pool = new Threads(module, count, log, http)
     try {
       const registered = await Promise.all(pool.threads.map((thread) => thread.load()))
       pool.all = pool.agreed(registered)

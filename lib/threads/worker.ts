@@ -9,6 +9,7 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { Activities } from '../activities.js'
 import type { App } from '../app.js'
+import type { HttpSettings } from '../call-http/settings.js'
 import { PAYLOAD_BYTES_DEFAULT } from '../codec.js'
 import type { Surroundings } from '../execution.js'
 import { Executor } from '../executor.js'
@@ -22,6 +23,7 @@ import { loadApp } from './module.js'
 class ThreadSide implements Surroundings {
   payloadBytes: number = PAYLOAD_BYTES_DEFAULT
   readonly log: Log
+  readonly http: HttpSettings
   private readonly port: MessagePort
   private readonly activities: Activities
   private readonly executor: Executor
@@ -32,9 +34,10 @@ class ThreadSide implements Surroundings {
   private turns: [number, number, RawJson][] = []
   private isScheduled = false
 
-  constructor(port: MessagePort, app: App, log: Log) {
+  constructor(port: MessagePort, app: App, log: Log, http: HttpSettings) {
     this.port = port
     this.log = log
+    this.http = http
     this.activities = new Activities(app, this, this.takeResult)
     this.executor = new Executor(app, this, this.takeTurn, this.post)
     // Whatever ends the thread in an orderly way, what was done before is not lost.
@@ -139,7 +142,7 @@ async function main(port: MessagePort, data: ThreadData): Promise<void> {
     process.exit(1)
   }
   enter('running')
-  const side = new ThreadSide(port, app, log)
+  const side = new ThreadSide(port, app, log, data.http)
   port.on('message', side.receive)
   port.postMessage({ loaded: app.registered() } satisfies FromThread)
   app.onRegister((registered) => port.postMessage({ registered } satisfies FromThread))
