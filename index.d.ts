@@ -168,6 +168,12 @@ export declare interface BindingDefinition {
     readonly direction: 'in' | 'out' | 'inout';
 }
 
+/**
+ * Takes what a function left for an output binding. The function's call ends when it has ended, and
+ * fails if it fails.
+ */
+export declare type BindingHandler = (value: any, binding: OutputBinding, context: InvocationContext) => unknown;
+
 /** The arguments after the definition: the input may be left out where it may be undefined. */
 export declare type CallArguments<TInput> = undefined extends TInput ? [input?: TInput, options?: CallOptions] : [input: TInput, options?: CallOptions];
 
@@ -214,6 +220,49 @@ export declare interface CallOptions {
     retry?: RetryPolicy | undefined;
     /** Of an orchestration: the id of the sub-orchestration. Default: one made from the parent's. */
     instanceId?: string | undefined;
+}
+
+/** The request of a classic http function: `context.req`, and the function's first argument. */
+export declare interface ClassicRequest {
+    readonly method: string;
+    readonly url: string;
+    readonly originalUrl: string;
+    /** By names in lower case. */
+    readonly headers: Record<string, string>;
+    readonly query: Record<string, string>;
+    /** Parameters of the route, and of the query where the route has none of that name. */
+    readonly params: Record<string, string>;
+    /** Parsed if it is JSON; of binary and multipart requests a Buffer; else the text. */
+    readonly body?: any;
+    /** As text. */
+    readonly rawBody?: string;
+    readonly bufferBody?: Buffer;
+    readonly user: null;
+    /** A header, by its name in any case. */
+    get(name: string): string | undefined;
+    /** Of multipart and url-encoded forms. */
+    parseFormBody(): Form;
+}
+
+/** `context.res` of a classic http function. Sending it ends the function, as `context.done` does. */
+export declare class ClassicResponse {
+    #private;
+    statusCode?: number | string;
+    headers: Record<string, unknown>;
+    cookies: unknown[];
+    body?: unknown;
+    status(statusCode: number | string): this;
+    setHeader(name: string, value: unknown): this;
+    getHeader(name: string): unknown;
+    removeHeader(name: string): this;
+    header(name: string, value: unknown): this;
+    set(name: string, value: unknown): this;
+    get(name: string): unknown;
+    type(contentType: string): this;
+    end(body?: unknown): this;
+    send(body?: unknown): this;
+    sendStatus(statusCode: number | string): this;
+    json(body: unknown): void;
 }
 
 /** How a hub is closed. */
@@ -613,6 +662,24 @@ export declare interface FolderContext extends InvocationContext {
     };
 }
 
+/** What `req.parseFormBody()` gives: the parts, in order. */
+export declare class Form implements Iterable<[string, FormPart]> {
+    #private;
+    /** The first part of this name. */
+    get(name: string): FormPart | null;
+    getAll(name: string): FormPart[];
+    has(name: string): boolean;
+    get length(): number;
+    [Symbol.iterator](): Iterator<[string, FormPart]>;
+}
+
+/** A part of a form. */
+export declare interface FormPart {
+    readonly value: Buffer;
+    readonly fileName?: string;
+    readonly contentType?: string;
+}
+
 /** A function app whose hub is open. */
 export declare class FunctionApp implements AsyncDisposable {
     #private;
@@ -623,6 +690,8 @@ export declare class FunctionApp implements AsyncDisposable {
     readonly client: DurableClient;
     /** All functions of the folder, by name. */
     readonly functions: readonly FunctionInfo[];
+    /** Why functions were left out (`onInvalidFunction: 'skip'`). */
+    readonly problems: readonly DurableError[];
     /**
      * Calls a manual function, and then starts all that it assigned to its starters, in one
      * transaction; if one start is refused, none is made and the call fails.
@@ -643,28 +712,38 @@ export declare interface FunctionAppOptions extends Omit<OpenOptions, 'threads'>
     store?: string | undefined;
     /** A registry to add the functions to. Default: a new one. */
     app?: App | undefined;
-    /** Default: 'discard'; in an app with a `durableClient` binding 'buffer', unless `host.json` says. */
+    /** Default: 'discard'; in an app with a `durableClient` binding, or with the package
+     * `durable-functions`, 'buffer', unless `host.json` says. */
     unmatchedEvents?: 'discard' | 'buffer' | undefined;
+    /**
+     * What to do with a function that cannot be loaded: 'refuse' the app, or 'skip' the function, with an
+     * error in the log, as long as others are left. Default 'refuse'; `durafn start` skips.
+     */
+    onInvalidFunction?: 'refuse' | 'skip' | undefined;
 }
 
-/** The context of a manual function, and of an activity in a folder. */
+/** The context of a function in a folder, except for an orchestrator. */
 export declare interface FunctionContext extends FolderContext {
     /** Ends the function, if it is not one that returns a promise. */
     done(error?: unknown, result?: unknown): void;
+    /** Of an http function: the request. */
+    readonly req?: ClassicRequest;
+    /** Of an http function: the response, unless it is returned or assigned to its binding. */
+    res?: ClassicResponse | Record<string, unknown>;
 }
 
 /** A function of an app. */
 export declare interface FunctionInfo {
     readonly name: string;
     readonly kind: FunctionKind;
-    /** Its `function.json`. */
+    /** Its `function.json`, or the module that registered it. */
     readonly file: string;
-    /** Whether `function.json` says so; it is not loaded then. */
+    /** Whether `function.json` or a setting says so; it is not loaded then. */
     readonly isDisabled: boolean;
 }
 
 /** What starts a function. */
-export declare type FunctionKind = 'orchestration' | 'activity' | 'manual';
+export declare type FunctionKind = 'orchestration' | 'activity' | 'entity' | 'http' | 'timer' | 'manual';
 
 /** A generator function that yields tasks: `function* (context) { … }`. */
 export declare type GeneratorHandler<TInput = unknown, TResult = unknown> = (context: OrchestrationContext<TInput>) => Generator<Task<any, any>, TResult, any>;
@@ -903,7 +982,8 @@ export declare function open(options?: OpenOptions): Promise<TaskHub>;
 
 /**
  * Opens a function app: a folder with a folder for each function, which holds `function.json` and
- * the script. Loads all of it, opens the hub and runs its workers.
+ * the script; or one whose `main` registers its functions with `app` of `@azure/functions` 4. Loads all
+ * of it, opens the hub and runs its workers.
  *
  * @throws InvalidFunction, AlreadyRegistered, and what `open` throws
  *
@@ -1071,6 +1151,11 @@ export declare function orchestrator<TInput = unknown, TResult = unknown>(handle
 
 export declare function orchestrator<TInput = unknown, TResult = unknown>(handler: AsyncHandler<TInput, TResult>): AsyncHandler<TInput, TResult>;
 
+/** What a handler is told of the binding: its fields in `function.json`, or of `output.…()`. */
+export declare interface OutputBinding extends BindingDefinition {
+    readonly [setting: string]: unknown;
+}
+
 /** An orchestrator returned, threw or used `context.df` when no turn of it was running. */
 export declare class OutsideTurn extends DurableError {
     static readonly code: string;
@@ -1112,6 +1197,20 @@ export declare interface RecursiveOptions {
     /** Whether to reach the sub-orchestrations too. Default false. */
     recursive?: boolean | undefined;
 }
+
+/**
+ * Registers a handler for the output bindings of a type, for all function apps of the process. Call it
+ * before the app is opened, or in a module of the app. A second one for a type replaces the first.
+ *
+ * @param type as in `function.json` ('blob') or as `@azure/functions` names it ('storageBlob')
+ * @throws InvalidOption
+ *
+ * @example
+ * ```js
+ * df.registerBinding('storageBlob', async (value, { path }) => fs.promises.writeFile(path, value))
+ * ```
+ */
+export declare function registerBinding(type: string, handler: BindingHandler): void;
 
 /** The name durable-functions has for it. */
 export declare type RegisteredActivity<TInput = unknown, TResult = unknown> = ActivityDefinition<TInput, TResult>;

@@ -71,9 +71,12 @@ describe('durafn start', () => {
   })
 
   test('a folder that cannot be loaded is refused, with the file', async (t) => {
-    const dir = writeApp(t, { F: [{ bindings: [{ name: 'req', type: 'httpTrigger' }] }, ''] })
+    const dir = writeApp(t, { F: [{ bindings: [{ name: 'req', type: 'queueTrigger' }] }, ''] })
     const line = await refuse('InvalidFunction', ['start', dir])
-    assert.match(line, /F.function\.json: bindings\[0\]\.type binding 'req' has type 'httpTrigger'/)
+    assert.match(
+      line,
+      /F.function\.json: bindings\[0\]\.type binding 'req' has type 'queueTrigger'/,
+    )
     assert.equal(existsSync(join(dir, '.durafn')), false)
     await refuse('InvalidFunction', ['start', join(dir, 'gone')])
   })

@@ -134,9 +134,9 @@ describe('bad folders are refused when they are opened', () => {
       /'x' has no type/,
     ],
     'a trigger of another kind': [
-      { F: [json({ name: 'req', type: 'httpTrigger' }), ok] },
+      { F: [json({ name: 'req', type: 'queueTrigger' }), ok] },
       'bindings[0].type',
-      /F.function\.json: .*'req' has type 'httpTrigger'.*not support/,
+      /F.function\.json: .*'req' has type 'queueTrigger'.*not support/,
     ],
     'a binding of another kind': [
       { F: [json(trigger, { name: 'out', type: 'queue', direction: 'out' }), ok] },

@@ -200,6 +200,19 @@ export class App {
     }
   }
 
+  /** @internal Takes over what another registry has registered by these names. */
+  adopt(other: App, { orchestrators, activities }: Registered): void {
+    for (const name of orchestrators) {
+      const entry = other.findOrchestrator(name)
+      if (entry !== undefined) add(this.#orchestrators, entry, 'orchestrator')
+    }
+    for (const { name } of activities) {
+      const entry = other.findActivity(name)
+      if (entry !== undefined) add(this.#activities, entry, 'activity')
+    }
+    this.#tell({ orchestrators, activities })
+  }
+
   /** @internal Tells of what is registered from now on, until the function given back is called. */
   onRegister(listener: (added: Registered) => void): () => void {
     this.#listeners.add(listener)

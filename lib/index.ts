@@ -26,20 +26,18 @@ export type { LogFunction, Logger } from './log.js'
 
 // ------------------------------------------------------------------ function folders
 
-export type {
-  ExecutionContext,
-  FolderContext,
-  FunctionContext,
-  OrchestrationTrigger,
-} from './host/context.js'
+export type { BindingDefinition, FunctionKind } from './host/binding.js'
+export type { OrchestrationTrigger } from './host/classic.js'
+export type { ClassicRequest, ClassicResponse, Form, FormPart } from './host/classic-http.js'
+export type { ExecutionContext, FolderContext, FunctionContext } from './host/context.js'
 export {
   FunctionApp,
   type FunctionAppOptions,
-  type FunctionInfo,
   openFunctionApp,
   orchestrator,
 } from './host/function-app.js'
-export type { BindingDefinition, FunctionKind } from './host/function-json.js'
+export type { FunctionInfo } from './host/load.js'
+export { type BindingHandler, type OutputBinding, registerBinding } from './host/outputs.js'
 
 // ------------------------------------------------------------------ orchestrators and activities
 

@@ -1,6 +1,7 @@
 /** Function apps for tests: written to a folder of their own, far from any node_modules. */
 
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import * as df from 'durafn'
@@ -42,6 +43,31 @@ export function writeApp(t, files) {
 function write(file, content) {
   mkdirSync(dirname(file), { recursive: true })
   writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content, null, 2))
+}
+
+const { resolve } = createRequire(import.meta.url)
+/** The packages of an app by their names, and where the tests have them. */
+const packages = {
+  durafn: dirname(resolve('durafn/package.json')),
+  '@azure/functions@3': packageFolder('azure-functions-v3'),
+  '@azure/functions@4': packageFolder('azure-functions-v4'),
+  'durable-functions@1': packageFolder('durable-functions-v1'),
+  'durable-functions@2': packageFolder('durable-functions-v2'),
+  'durable-functions@3': packageFolder('durable-functions-v3'),
+}
+
+function packageFolder(name) {
+  return resolve(`${name}/package.json`).replace(/.package\.json$/, '')
+}
+
+/** Puts packages into an app's node_modules: `durafn`, or the name with its major version. */
+export function link(dir, ...names) {
+  for (const name of names) {
+    const path = join(dir, 'node_modules', name.replace(/(.)@\d$/, '$1'))
+    mkdirSync(dirname(path), { recursive: true })
+    symlinkSync(packages[name], path, 'junction')
+  }
+  return dir
 }
 
 /** Opens an app in memory, closed after the test; `files` as for `writeApp`, or a folder. */

@@ -8,7 +8,8 @@
 
 import type { Command } from 'commander'
 import { DurableError, HubClosed } from '../errors.js'
-import { callManual } from '../host/context.js'
+import { ClassicFunction } from '../host/classic.js'
+import { HubEnvironment } from '../host/environment.js'
 import { type FunctionApp, openFunctionApp, requireManual } from '../host/function-app.js'
 import { appDirectory, findFunction } from '../host/function-json.js'
 import { hostDirectory } from '../host/package-require.js'
@@ -65,7 +66,11 @@ async function start(options: StoreOptions & { dir: string }): Promise<void> {
   // Before anything else, so that no signal finds the process without its handler.
   const stopping = stopSignal()
   const store = storeOf(options)
-  const app = await openFunctionApp(options.dir, { store, logger: hostLogger })
+  const app = await openFunctionApp(options.dir, {
+    store,
+    logger: hostLogger,
+    onInvalidFunction: 'skip',
+  })
   printLoaded(app, store)
   const isIdle = (): void => {
     printError(new HubClosed('The hub has stopped by itself; the lines above say why.'))
@@ -120,8 +125,14 @@ async function invoke(name: string, options: StoreOptions & { input?: unknown })
   }
   process.once('beforeExit', isIdle)
   try {
-    const result = await callManual(func, options.input, client, new Log(stderrLogger))
-    if (result !== undefined) printJson(result)
+    const environment = new HubEnvironment(
+      new Log(stderrLogger),
+      async () => client,
+      () => undefined,
+    )
+    const call = { trigger: { value: options.input } }
+    const { returnValue } = await new ClassicFunction(func, environment).invoke(call)
+    if (returnValue !== undefined) printJson(returnValue)
   } finally {
     process.off('beforeExit', isIdle)
     await client.close()

@@ -1,20 +1,17 @@
 /**
- * The context of the classic model, and the calls of functions with it.
+ * The context of the classic model.
  *
- * Owns: what `context` has beside what the engine gives it, how a function says that it is done, and
- * which arguments it gets.
- * Must never: decide when a function runs.
+ * Owns: what `context` has beside what the engine gives it.
+ * Must never: call a function; `classic.ts` does.
  * Proved by: `__test__/host-functions.spec.mjs`.
  */
 
 import { randomUUID } from 'node:crypto'
-import type { DurableClient } from '../client.js'
-import { messageOf } from '../failure.js'
 import { type Log, logFunction } from '../log.js'
-import type { ActivityContext, InvocationContext, OrchestrationContext } from '../types.js'
-import { type BindingDefinition, isObject } from './function-json.js'
-import type { LoadedFunction } from './script.js'
-import { type Assigned, isAssigned, startAssigned } from './starter.js'
+import type { InvocationContext } from '../types.js'
+import type { BindingDefinition } from './binding.js'
+import type { ClassicRequest, ClassicResponse } from './classic-http.js'
+import type { FunctionDefinition } from './function-json.js'
 
 /** What Azure's `context.executionContext` has. */
 export interface ExecutionContext {
@@ -44,146 +41,22 @@ export interface FolderContext extends InvocationContext {
   }
 }
 
-/** The context of a manual function, and of an activity in a folder. */
+/** The context of a function in a folder, except for an orchestrator. */
 export interface FunctionContext extends FolderContext {
   /** Ends the function, if it is not one that returns a promise. */
   done(error?: unknown, result?: unknown): void
+  /** Of an http function: the request. */
+  readonly req?: ClassicRequest
+  /** Of an http function: the response, unless it is returned or assigned to its binding. */
+  res?: ClassicResponse | Record<string, unknown>
 }
-
-/** What `context.bindings` holds for an orchestrator's trigger. */
-export interface OrchestrationTrigger {
-  readonly input: unknown
-  readonly instanceId: string
-  readonly parentInstanceId: string | null
-  readonly isReplaying: boolean
-}
-
-// ------------------------------------------------------------------ calls
-
-/** Calls an orchestrator; what that gives, a generator or a promise, is the engine's to run. */
-export function callOrchestrator(func: LoadedFunction, context: OrchestrationContext): unknown {
-  const { df } = context
-  const trigger: OrchestrationTrigger = {
-    input: df.getInput(),
-    instanceId: df.instanceId,
-    parentInstanceId: df.parentInstanceId ?? null,
-    get isReplaying() {
-      return df.isReplaying
-    },
-  }
-  const bindings = { [func.trigger.name]: trigger }
-  return func.run(extend(context, func, bindings, { instanceId: df.instanceId }), trigger)
-}
-
-/** Calls an activity, and starts what it assigned. */
-export function callActivity(
-  func: LoadedFunction,
-  input: unknown,
-  context: ActivityContext,
-  client: DurableClient,
-): Promise<unknown> {
-  return call(func, input, context, client, { instanceId: context.instanceId })
-}
-
-/** Calls a manual function, and starts what it assigned. */
-export function callManual(
-  func: LoadedFunction,
-  input: unknown,
-  client: DurableClient,
-  log: Log,
-): Promise<unknown> {
-  return call(func, input, manualContext(func.name, log), client, {})
-}
-
-async function call(
-  func: LoadedFunction,
-  input: unknown,
-  base: InvocationContext,
-  client: DurableClient,
-  data: Record<string, unknown>,
-): Promise<unknown> {
-  const { trigger } = func
-  const bindings: Record<string, unknown> = {}
-  const inputs: unknown[] = []
-  for (const binding of func.bindings) {
-    bindings[binding.name] = binding === trigger ? input : client
-    if (binding.direction !== 'out') inputs.push(bindings[binding.name])
-  }
-  const context = extend(base, func, bindings, { ...data, data: input, [trigger.name]: input })
-  const result = await run(func, context as FunctionContext, inputs)
-  const assigned = assignedBy(func, context, result, client)
-  await startAssigned(client, assigned, (message) => base.log.warn(message))
-  return result
-}
-
-/** What a function leaves for its starters: in `context.bindings`, or by their names in its result. */
-function assignedBy(
-  func: LoadedFunction,
-  context: FolderContext,
-  result: unknown,
-  client: DurableClient,
-): Assigned[] {
-  const assigned: Assigned[] = []
-  const named = isObject(result) ? result : {}
-  for (const { name, direction } of func.clients) {
-    const own = context.bindings[name]
-    const isOut = direction !== 'in'
-    const returned = name === '$return' ? result : Object.hasOwn(named, name) && named[name]
-    if (isAssigned(own, client)) assigned.push({ binding: name, value: own })
-    else if (isOut && returned !== false && isAssigned(returned, client)) {
-      assigned.push({ binding: name, value: returned })
-    }
-  }
-  return assigned
-}
-
-/** Calls a function that ends by the promise it returns, or by `context.done`. */
-function run(func: LoadedFunction, context: FunctionContext, inputs: unknown[]): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    let endedBy: 'done' | 'promise' | null = null
-    const end = (by: 'done' | 'promise', hasFailed: boolean, value: unknown): void => {
-      if (endedBy !== null) {
-        if (by === 'done') warnOfSecondEnd(context, endedBy)
-        else if (hasFailed) context.log.error(`It failed after done: ${messageOf(value)}`)
-        return
-      }
-      endedBy = by
-      if (hasFailed) reject(value)
-      else resolve(value)
-    }
-    context.done = (error, result) => end('done', Boolean(error), error ? error : result)
-    const returned = func.run(context, ...inputs)
-    if (isThenable(returned)) {
-      returned.then(
-        (result) => end('promise', false, result),
-        (error) => end('promise', true, error),
-      )
-    } else if (returned !== undefined && endedBy === null) {
-      context.log.warn(
-        `Function '${func.name}' returned a value that is no promise, which is ignored: make it async, or call context.done(null, result). It is waited for.`,
-      )
-    }
-  })
-}
-
-function warnOfSecondEnd(context: FunctionContext, endedBy: string): void {
-  const what = endedBy === 'done' ? 'a second time' : 'after its promise had settled'
-  context.log.warn(`context.done was called ${what}, which is ignored.`)
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
-  return typeof (value as PromiseLike<unknown>).then === 'function'
-}
-
-// ------------------------------------------------------------------ contexts
 
 /** Adds to a context of the engine what the classic model has; the context is made for one call. */
-function extend(
+export function extend(
   context: InvocationContext,
-  func: LoadedFunction,
+  func: FunctionDefinition,
   bindings: Record<string, unknown>,
-  data: Record<string, unknown>,
+  data: Readonly<Record<string, unknown>>,
 ): FolderContext {
   const { invocationId } = context
   const executionContext: ExecutionContext = {
@@ -196,16 +69,23 @@ function extend(
     executionContext,
     bindings,
     bindingData: { invocationId, ...data },
-    bindingDefinitions: func.bindings,
+    bindingDefinitions: func.bindings.map(({ name, type, direction }) => {
+      return { name, type, direction }
+    }),
     traceContext: { traceparent: null, tracestate: null, attributes: {} },
   })
 }
 
-function manualContext(functionName: string, log: Log): InvocationContext {
+/** A context for a call that the engine knows nothing of. */
+export function plainContext(
+  functionName: string,
+  log: Log,
+  invocationId: string = randomUUID(),
+): InvocationContext {
   const write = logFunction((level, args) => log.user(level, args))
   return {
     functionName,
-    invocationId: randomUUID(),
+    invocationId,
     log: write,
     trace: write.trace,
     debug: write.debug,

@@ -6,26 +6,25 @@
  * Proved by: `__test__/host.spec.mjs`.
  */
 
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { App } from '../app.js'
-import { invalid } from '../check.js'
+import { invalid, optionalOneOf } from '../check.js'
 import type { DurableClient } from '../client.js'
-import { HubClosed, NotRegistered } from '../errors.js'
+import { type DurableError, HubClosed, NotRegistered } from '../errors.js'
 import { type CloseOptions, type OpenOptions, open, type TaskHub } from '../hub.js'
 import { checkLogger, Log } from '../log.js'
+import { registerHosted } from '../sdk/hosted.js'
 import type { AsyncHandler, GeneratorHandler } from '../types.js'
-import { callActivity, callManual, callOrchestrator } from './context.js'
-import {
-  appDirectory,
-  type FunctionKind,
-  isObject,
-  readFunctions,
-  readObject,
-  refused,
-} from './function-json.js'
+import { refused } from './binding.js'
+import { ClassicFunction, callOrchestrator } from './classic.js'
+import { adopt } from './entry.js'
+import { HubEnvironment } from './environment.js'
+import { appDirectory } from './function-json.js'
+import { type HostSettings, readHostSettings } from './host-json.js'
+import type { Invocable } from './invocation.js'
+import { type FunctionInfo, type LoadedApp, loadFunctions } from './load.js'
 import { hostDirectory } from './package-require.js'
-import { type LoadedFunction, loadFunction } from './script.js'
+import { markOwn } from './script.js'
 
 /** As `OpenOptions`, with defaults of the folder. */
 export interface FunctionAppOptions extends Omit<OpenOptions, 'threads'> {
@@ -33,18 +32,14 @@ export interface FunctionAppOptions extends Omit<OpenOptions, 'threads'> {
   store?: string | undefined
   /** A registry to add the functions to. Default: a new one. */
   app?: App | undefined
-  /** Default: 'discard'; in an app with a `durableClient` binding 'buffer', unless `host.json` says. */
+  /** Default: 'discard'; in an app with a `durableClient` binding, or with the package
+   * `durable-functions`, 'buffer', unless `host.json` says. */
   unmatchedEvents?: 'discard' | 'buffer' | undefined
-}
-
-/** A function of an app. */
-export interface FunctionInfo {
-  readonly name: string
-  readonly kind: FunctionKind
-  /** Its `function.json`. */
-  readonly file: string
-  /** Whether `function.json` says so; it is not loaded then. */
-  readonly isDisabled: boolean
+  /**
+   * What to do with a function that cannot be loaded: 'refuse' the app, or 'skip' the function, with an
+   * error in the log, as long as others are left. Default 'refuse'; `durafn start` skips.
+   */
+  onInvalidFunction?: 'refuse' | 'skip' | undefined
 }
 
 /**
@@ -68,7 +63,10 @@ export function orchestrator<TInput = unknown, TResult = unknown>(
   handler: AsyncHandler<TInput, TResult>,
 ): AsyncHandler<TInput, TResult>
 export function orchestrator(handler: unknown): unknown {
-  if (typeof handler === 'function') return handler
+  if (typeof handler === 'function') {
+    markOwn(handler)
+    return handler
+  }
   throw invalid(
     'handler',
     'must be a function: df.orchestrator(function* (context) { … })',
@@ -78,7 +76,8 @@ export function orchestrator(handler: unknown): unknown {
 
 /**
  * Opens a function app: a folder with a folder for each function, which holds `function.json` and
- * the script. Loads all of it, opens the hub and runs its workers.
+ * the script; or one whose `main` registers its functions with `app` of `@azure/functions` 4. Loads all
+ * of it, opens the hub and runs its workers.
  *
  * @throws InvalidFunction, AlreadyRegistered, and what `open` throws
  *
@@ -96,25 +95,31 @@ export async function openFunctionApp(
   if ((options as OpenOptions | undefined)?.threads) {
     throw invalid('options.threads', 'is for apps of a module; a folder runs in the calling thread')
   }
+  const { onInvalidFunction, ...rest } = options ?? {}
+  const how = optionalOneOf({ onInvalidFunction }, 'onInvalidFunction', 'options', [
+    'refuse',
+    'skip',
+  ])
   const path = appDirectory(directory)
-  const functions = readFunctions(path)
+  const settings = readHostSettings(path)
   hostDirectory(path)
-  const loaded: LoadedFunction[] = []
-  for (const func of functions) if (!func.isDisabled) loaded.push(await loadFunction(func))
   const app = options?.app ?? new App()
   if (!(app instanceof App)) throw invalid('options.app', 'must be an App', app)
+  const log = new Log(checkLogger(options?.logger, 'options.logger'))
   // An activity may run before `open` has told its caller that the hub is open.
   const client = async (): Promise<DurableClient> => (await opening).client
-  for (const func of loaded) register(app, func, client)
+  const environment = new HubEnvironment(log, client, () => undefined)
+  const loaded = await loadFunctions(path, environment, how === 'skip')
+  for (const { message } of loaded.problems) log.engine('error', message)
+  if (loaded.entry !== undefined) adopt(app, loaded.entry)
+  for (const func of loaded.invocables) register(app, func)
   const opening = open({
-    ...options,
+    ...rest,
     app,
     store: options?.store ?? defaultStore(path),
-    unmatchedEvents: options?.unmatchedEvents ?? unmatchedEventsOf(path, loaded),
+    unmatchedEvents: options?.unmatchedEvents ?? unmatchedEventsOf(settings, loaded),
   })
-  const hub = await opening
-  const log = new Log(checkLogger(options?.logger, 'options.logger'))
-  return new FunctionApp(path, hub, functions, loaded, log)
+  return new FunctionApp(path, await opening, loaded)
 }
 
 /** A function app whose hub is open. */
@@ -126,26 +131,19 @@ export class FunctionApp implements AsyncDisposable {
   readonly client: DurableClient
   /** All functions of the folder, by name. */
   readonly functions: readonly FunctionInfo[]
-  readonly #loaded: readonly LoadedFunction[]
-  readonly #log: Log
+  /** Why functions were left out (`onInvalidFunction: 'skip'`). */
+  readonly problems: readonly DurableError[]
+  readonly #invocables: readonly Invocable[]
   #isClosed = false
 
   /** @internal */
-  constructor(
-    directory: string,
-    hub: TaskHub,
-    functions: readonly FunctionInfo[],
-    loaded: readonly LoadedFunction[],
-    log: Log,
-  ) {
+  constructor(directory: string, hub: TaskHub, loaded: LoadedApp) {
     this.directory = directory
     this.hub = hub
     this.client = hub.client
-    this.functions = functions.map(({ name, kind, file, isDisabled }) => {
-      return { name, kind, file, isDisabled }
-    })
-    this.#loaded = loaded
-    this.#log = log
+    this.functions = loaded.functions
+    this.problems = loaded.problems
+    this.#invocables = loaded.invocables
   }
 
   /**
@@ -159,11 +157,12 @@ export class FunctionApp implements AsyncDisposable {
   async invoke(name: string, input?: unknown): Promise<unknown> {
     if (this.#isClosed) throw new HubClosed('The function app is closed.')
     if (typeof name !== 'string') throw invalid('name', 'must be a string', name ?? null)
-    const info = this.functions.find((each) => each.name.toLowerCase() === name.toLowerCase())
-    const func = this.#loaded.find((each) => each.name === info?.name)
+    const isIt = (each: { name: string }): boolean => each.name.toLowerCase() === name.toLowerCase()
+    const info = this.functions.find(isIt)
     if (info !== undefined) requireManual(info)
-    if (func !== undefined) return callManual(func, input, this.client, this.#log)
-    const names = this.#loaded.filter(({ kind }) => kind === 'manual').map((each) => each.name)
+    const func = this.#invocables.find(isIt)
+    if (func !== undefined) return (await func.invoke({ trigger: { value: input } })).returnValue
+    const names = this.#invocables.filter(({ kind }) => kind === 'manual').map((each) => each.name)
     throw new NotRegistered(
       `There is no function named '${name}' in ${this.directory}. Manual functions: ${names.join(', ') || 'none'}.`,
       { field: 'name' },
@@ -206,35 +205,32 @@ export function defaultStore(directory: string): string {
   return process.env['DURAFN_STORE'] || `sqlite:${join(directory, '.durafn', 'hub.db')}`
 }
 
-function register(app: App, func: LoadedFunction, client: () => Promise<DurableClient>): void {
-  const { name } = func
-  if (func.kind === 'orchestration') {
-    app.orchestration(name, (context) => callOrchestrator(func, context))
-  } else if (func.kind === 'activity') {
+function register(app: App, func: Invocable): void {
+  const { name, kind } = func
+  if (func.isHosted) registerHosted(app, func)
+  else if (kind === 'orchestration' && func instanceof ClassicFunction) {
+    const { loaded } = func
+    app.orchestration(name, (context) => callOrchestrator(loaded, context))
+  } else if (kind === 'entity') {
+    throw refused(func.file, 'bindings', 'has an entityTrigger, which this version cannot run yet')
+  } else if (kind === 'activity') {
     app.activity(name, {
-      handler: async (input, context) => callActivity(func, input, context, await client()),
+      handler: async (input, context) => {
+        const data = { instanceId: context.instanceId }
+        return (await func.invoke({ trigger: { value: input }, data, context })).returnValue
+      },
     })
   }
 }
 
 /** What the app's generation documents, unless `host.json` says otherwise. */
-function unmatchedEventsOf(directory: string, functions: LoadedFunction[]): 'discard' | 'buffer' {
-  const file = join(directory, 'host.json')
-  const said = existsSync(file) ? hostSetting(readObject(file)) : undefined
-  if (said === 'discard' || said === 'buffer') return said
-  if (said !== undefined) {
-    throw refused(file, 'durableTask.unmatchedEvents', "must be 'discard' or 'buffer'")
-  }
-  const isModern = functions.some(({ clients }) =>
-    clients.some(({ type }) => type === 'durableClient'),
+function unmatchedEventsOf(
+  { unmatchedEvents }: HostSettings,
+  { invocables, entry }: LoadedApp,
+): 'discard' | 'buffer' {
+  if (unmatchedEvents !== undefined) return unmatchedEvents
+  const isModern = invocables.some(
+    ({ isHosted, bindings }) => isHosted || bindings.some(({ type }) => type === 'durableClient'),
   )
-  return isModern ? 'buffer' : 'discard'
-}
-
-/** `extensions.durableTask.unmatchedEvents`, and before version 2 `durableTask.unmatchedEvents`. */
-function hostSetting(host: Record<string, unknown>): unknown {
-  const { extensions } = host
-  const nested = isObject(extensions) ? extensions['durableTask'] : undefined
-  const settings = nested ?? host['durableTask']
-  return isObject(settings) ? settings['unmatchedEvents'] : undefined
+  return isModern || entry !== undefined ? 'buffer' : 'discard'
 }

@@ -12,7 +12,8 @@ import { dirname, extname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { types } from 'node:util'
 import type { InvalidFunction } from '../errors.js'
-import { type FunctionDefinition, firstLine, isObject, refused } from './function-json.js'
+import { firstLine, isObject, refused } from './binding.js'
+import type { FunctionDefinition } from './function-json.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: a function of the user's, of any signature
 export type UserFunction = (this: unknown, ...args: any[]) => unknown
@@ -21,6 +22,16 @@ export type UserFunction = (this: unknown, ...args: any[]) => unknown
 export interface LoadedFunction extends FunctionDefinition {
   /** Bound to the object that exports it, if it is a member of one. */
   readonly run: UserFunction
+  /** Whether it is an orchestrator or entity that an original package made. */
+  readonly isHosted: boolean
+}
+
+/** Functions that are known to be of this package, whatever they look like. */
+const own: WeakSet<object> = new WeakSet()
+
+/** Marks a function as one of this package, for those that cannot be told by their kind. */
+export function markOwn(func: object): void {
+  own.add(func)
 }
 
 /**
@@ -47,7 +58,19 @@ export async function loadFunction(definition: FunctionDefinition): Promise<Load
     )
   }
   // `this` is the module, as it is in the classic model.
-  return { ...definition, run: member === exported ? member : member.bind(exported) }
+  const run = member === exported ? member : member.bind(exported)
+  return { ...definition, run, isHosted: isOriginal(member, definition) }
+}
+
+/**
+ * What the original packages make of a function is a plain one, whatever it was before. A generator
+ * function, an async one, or what this package marked runs natively.
+ */
+function isOriginal(member: UserFunction, { kind }: FunctionDefinition): boolean {
+  if (own.has(member)) return false
+  if (kind === 'entity') return true
+  if (kind !== 'orchestration') return false
+  return !types.isGeneratorFunction(member) && !types.isAsyncFunction(member)
 }
 
 /** As the worker of the classic model finds it: itself, `entryPoint`, the only member, run, index. */
@@ -82,7 +105,8 @@ function noFunction(definition: FunctionDefinition, why: string): InvalidFunctio
   )
 }
 
-function isEsm(file: string): boolean {
+/** Whether Node takes a file for an ES module. */
+export function isEsm(file: string): boolean {
   if (extname(file) === '.mjs') return true
   return extname(file) === '.js' && packageType(dirname(file)) === 'module'
 }

@@ -10,7 +10,7 @@ import type { DurableClient } from '../client.js'
 import { DurableError, errorClass, InvalidOption } from '../errors.js'
 import { messageOf } from '../failure.js'
 import type { StartRequest } from '../requests.js'
-import { isObject } from './function-json.js'
+import { isObject } from './binding.js'
 
 /** What was assigned to one binding. */
 export interface Assigned {
@@ -56,8 +56,8 @@ export async function startAssigned(
 }
 
 /** Whether a value is one that starts something, so that a mere `undefined` or `null` is none. */
-export function isAssigned(value: unknown, client: unknown): boolean {
-  return value !== undefined && value !== null && value !== client
+export function isAssigned(value: unknown): boolean {
+  return value !== undefined && value !== null
 }
 
 function startsOf({ binding, value }: Assigned, warn: (message: string) => void): Start[] {

@@ -1,0 +1,83 @@
+/**
+ * What surrounds the functions of an app whose hub is open.
+ *
+ * Owns: the values of client bindings, and where outputs go.
+ * Must never: call a function.
+ * Proved by: `__test__/starter.spec.mjs`, `__test__/host-bindings.spec.mjs`.
+ */
+
+import { DurableClient } from '../client.js'
+import type { Log } from '../log.js'
+import type { InvocationContext } from '../types.js'
+import { type Binding, isClient, isForeign } from './binding.js'
+import { rememberClient } from './client-of.js'
+import type { Environment, Invocable, Outcome } from './invocation.js'
+import { handOn } from './outputs.js'
+import { type Assigned, isAssigned, startAssigned } from './starter.js'
+
+/** What the original packages make a client of: the URLs of the management API. */
+export type ClientPayload = Readonly<Record<string, unknown>>
+
+export class HubEnvironment implements Environment {
+  readonly log: Log
+  readonly #client: () => Promise<DurableClient>
+  readonly #payload: () => ClientPayload | undefined
+  #starter: Promise<DurableClient> | undefined
+
+  /**
+   * @param client waited for, as a function may run before the hub has told that it is open
+   * @param payload undefined where no management API is served
+   */
+  constructor(
+    log: Log,
+    client: () => Promise<DurableClient>,
+    payload: () => ClientPayload | undefined,
+  ) {
+    this.log = log
+    this.#client = client
+    this.#payload = payload
+  }
+
+  async input(binding: Binding, func: Invocable): Promise<unknown> {
+    if (!isClient(binding)) return undefined
+    if (func.model === 'v4') return this.#payload() ?? {}
+    this.#starter ??= this.#client().then((client) => starterOf(client, this.#payload() ?? {}))
+    return this.#starter
+  }
+
+  async enter(context: object): Promise<void> {
+    rememberClient(context, await this.#client())
+  }
+
+  async deliver(
+    func: Invocable,
+    outputs: Outcome['outputs'],
+    context: InvocationContext,
+  ): Promise<void> {
+    const assigned: Assigned[] = []
+    for (const binding of func.bindings) {
+      const value = outputs[binding.name]
+      if (!isAssigned(value)) continue
+      if (isClient(binding)) assigned.push({ binding: binding.name, value })
+      else if (isForeign(binding)) await handOn(value, binding, context)
+    }
+    if (assigned.length === 0) return
+    await startAssigned(await this.#client(), assigned, (text) => this.log.user('warn', [text]))
+  }
+}
+
+/**
+ * A starter: a client that also is what the original packages make a client of. They look for its
+ * fields among the bindings, and so they must be its own.
+ */
+function starterOf(client: DurableClient, payload: ClientPayload): DurableClient {
+  const starter = Object.create(client, {
+    taskHubName: { value: client.taskHubName, enumerable: true, writable: true },
+  }) as Record<string, unknown>
+  for (const name of Object.getOwnPropertyNames(DurableClient.prototype)) {
+    const method = (client as unknown as Record<string, unknown>)[name]
+    if (name === 'constructor' || typeof method !== 'function') continue
+    Object.defineProperty(starter, name, { value: method.bind(client) })
+  }
+  return Object.assign(starter, payload) as unknown as DurableClient
+}

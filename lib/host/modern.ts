@@ -1,0 +1,201 @@
+/**
+ * Functions of the newer model: those that `@azure/functions` 4 registers.
+ *
+ * Owns: the call of one, with its hooks, through the package's own programming model.
+ * Must never: make a context; the package does.
+ * Proved by: `__test__/host-modern.spec.mjs`.
+ */
+
+import { randomUUID } from 'node:crypto'
+import { InvalidFunction } from '../errors.js'
+import type { InvocationContext } from '../types.js'
+import {
+  type Binding,
+  bindingsOf,
+  isOutput,
+  isTrigger,
+  kindOf,
+  RETURN,
+  triggerOf,
+} from './binding.js'
+import {
+  type CoreApp,
+  type CoreCallback,
+  type CoreInvocationModel,
+  type CoreResponse,
+  modelOf,
+  type Registration,
+  runAs,
+} from './core-module.js'
+import type { Call, Environment, Invocable, Outcome } from './invocation.js'
+import { fromTypedData, type TypedData, toTypedData, valueToTypedData } from './typed-data.js'
+
+/** A function that an app has registered, ready to be called. */
+export class ModernFunction implements Invocable {
+  readonly model = 'v4'
+  readonly name: string
+  readonly kind: Invocable['kind']
+  readonly file: string
+  readonly bindings: readonly Binding[]
+  readonly trigger: Binding
+  readonly isHosted: boolean
+  readonly #registration: Registration
+  readonly #app: CoreApp
+  readonly #environment: Environment
+
+  /** @throws InvalidFunction for bindings that are not supported */
+  constructor(registration: Registration, app: CoreApp, environment: Environment) {
+    const { metadata, file } = registration
+    const list = Object.entries(metadata.bindings).map(([name, binding]) => ({ ...binding, name }))
+    const where = `${file}: function '${metadata.name}'`
+    this.name = metadata.name
+    this.file = file
+    this.bindings = bindingsOf(list, where)
+    this.trigger = triggerOf(this.bindings, where)
+    this.kind = kindOf(this.trigger)
+    // Only the original package registers these here; those of this package are in the registry.
+    this.isHosted = this.kind === 'orchestration' || this.kind === 'entity'
+    this.#registration = registration
+    this.#app = app
+    this.#environment = environment
+  }
+
+  invoke(call: Call): Promise<Outcome> {
+    return runAs(this.#app, () => this.#invoke(call))
+  }
+
+  async #invoke(call: Call): Promise<Outcome> {
+    const invocationId = call.context?.invocationId ?? call.invocationId ?? randomUUID()
+    const request = {
+      invocationId,
+      functionId: this.#registration.metadata.functionId ?? this.name,
+      inputData: await this.#inputs(call),
+      triggerMetadata: metadataOf(call, this.trigger.name),
+      traceContext: null,
+      retryContext: null,
+    }
+    const enter = (context: object): Promise<void> => this.#environment.enter(context)
+    const invocation = new CoreInvocation(this.#app, this.#registration, request, enter)
+    const { response, result, context } = await invocation.run()
+    const outputs: Record<string, unknown> = {}
+    for (const { name, data } of response.outputData ?? []) outputs[name] = fromTypedData(data)
+    const hasReturn = this.bindings.some(({ name }) => name === RETURN)
+    if (hasReturn) outputs[RETURN] = fromTypedData(response.returnValue)
+    await this.#environment.deliver(this, outputs, context as InvocationContext)
+    // As it is: what the engine stores is made of it once, and not twice.
+    return { returnValue: result, outputs }
+  }
+
+  async #inputs(call: Call): Promise<{ name: string; data: TypedData }[]> {
+    const inputs: { name: string; data: TypedData }[] = []
+    for (const binding of this.bindings) {
+      const { name } = binding
+      if (isTrigger(binding)) inputs.push({ name, data: toTypedData(call.trigger) })
+      else if (!isOutput(binding)) {
+        const value = await this.#environment.input(binding, this)
+        inputs.push({ name, data: valueToTypedData(value) })
+      }
+    }
+    return inputs
+  }
+}
+
+function metadataOf(call: Call, name: string): Record<string, TypedData> {
+  const metadata: Record<string, TypedData> = {}
+  for (const [key, value] of Object.entries(call.data ?? {})) {
+    metadata[key] = valueToTypedData(value)
+  }
+  if ('value' in call.trigger) metadata[name] = valueToTypedData(call.trigger.value)
+  return metadata
+}
+
+/** One call, as the worker of the original makes it. */
+class CoreInvocation {
+  readonly invocationId: string
+  readonly request: object
+  readonly metadata: object
+  state: 'preInvocationHooks' | 'invocation' | 'postInvocationHooks' | undefined
+  readonly #app: CoreApp
+  readonly #callback: CoreCallback
+  readonly #hasOutputs: boolean
+  readonly #enter: (context: object) => Promise<void>
+  #context: object | undefined
+
+  constructor(
+    app: CoreApp,
+    { metadata, callback }: Registration,
+    request: { invocationId: string; [key: string]: unknown },
+    enter: (context: object) => Promise<void>,
+  ) {
+    this.invocationId = request.invocationId
+    this.request = request
+    this.metadata = metadata
+    this.#app = app
+    this.#callback = callback
+    this.#enter = enter
+    // What it makes of a result nobody asks for is spared, as that of an orchestrator is large.
+    this.#hasOutputs = Object.values(metadata.bindings).some((each) => each['direction'] !== 'in')
+  }
+
+  log(level: string, category: string, message: string): void {
+    this.#app.write(level, category, message, this.#context)
+  }
+
+  async run(): Promise<{ response: CoreResponse; result: unknown; context: object }> {
+    const model = modelOf(this.#app)
+    if (model === undefined) throw new InvalidFunction('The app has set no programming model.')
+    const invocation = await model.getInvocationModel(this)
+    const { context, inputs } = await invocation.getArguments()
+    this.#context = context
+    await this.#enter(context)
+    const fixed = { hookData: {}, appHookData: this.#app.hookData, invocationContext: context }
+    const before = withFixed({ inputs, functionCallback: this.#callback }, fixed)
+    await this.#during('preInvocationHooks', () => this.#app.runHooks('preInvocation', before))
+    const after = withFixed(await this.#call(invocation, context, before), fixed)
+    await this.#during('postInvocationHooks', () => this.#app.runHooks('postInvocation', after))
+    if (after.error !== null && after.error !== undefined) throw after.error
+    const response = this.#hasOutputs ? await invocation.getResponse(context, after.result) : {}
+    return { response, result: after.result, context }
+  }
+
+  async #call(
+    invocation: CoreInvocationModel,
+    context: object,
+    { inputs, functionCallback }: { inputs: unknown[]; functionCallback: CoreCallback },
+  ): Promise<{ inputs: unknown[]; result: unknown; error: unknown }> {
+    try {
+      const call = (): Promise<unknown> =>
+        invocation.invokeFunction(context, inputs, functionCallback)
+      return { inputs, result: await this.#during('invocation', call), error: null }
+    } catch (error) {
+      const thrown = error ?? new TypeError(`The function threw ${String(error)}.`)
+      return { inputs, result: null, error: thrown }
+    }
+  }
+
+  async #during<T>(
+    state: NonNullable<CoreInvocation['state']>,
+    action: () => Promise<T>,
+  ): Promise<T> {
+    this.state = state
+    try {
+      return await action()
+    } finally {
+      this.state = undefined
+    }
+  }
+}
+
+/** Adds the fields of a hook's context that a hook may fill, and not replace. */
+function withFixed<T extends object>(context: T, fixed: object): T {
+  for (const [key, value] of Object.entries(fixed)) {
+    Object.defineProperty(context, key, {
+      enumerable: true,
+      get: () => value,
+      set: () => {
+        throw new TypeError(`${key} is read-only: change what is in it instead.`)
+      },
+    })
+  }
+  return context
+}
