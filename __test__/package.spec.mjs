@@ -110,7 +110,7 @@ test('installing runs no script and asks for no unpublished package', () => {
   for (const name of ['preinstall', 'install', 'postinstall', 'prepare']) {
     assert.equal(scripts[name], undefined, `the script '${name}' runs at install`)
   }
-  assert.deepEqual(Object.keys(dependencies), ['commander'])
+  assert.deepEqual(Object.keys(dependencies), ['@hono/node-server', 'commander', 'croner', 'hono'])
   if (!process.env.DURAFN_TARBALLS) assert.equal(optionalDependencies, undefined)
 })
 
