@@ -11,8 +11,9 @@ import { HTTP_ACTIVITY } from './call-http/request.js'
 import { invalid, optionalInteger, optionalMs, optionsOf } from './check.js'
 import { checkName } from './codec.js'
 import { callInCurrent } from './context.js'
-import { AlreadyRegistered, InvalidName } from './errors.js'
+import { AlreadyRegistered, Internal, InvalidName } from './errors.js'
 import type { Registered } from './protocol.js'
+import type { HostedFunction } from './sdk/hosted.js'
 import type {
   ActivityDefinition,
   ActivityHandler,
@@ -37,6 +38,8 @@ export interface ActivityEntry {
 export interface OrchestratorEntry {
   readonly name: string
   readonly handler: (context: never) => unknown
+  /** Of one that an SDK runs; the handler is not called then. */
+  readonly hosted?: HostedFunction
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: handlers of any input and result
@@ -177,6 +180,17 @@ export class App {
   /** @internal Whether nothing is registered. */
   get isEmpty(): boolean {
     return this.#orchestrators.size + this.#activities.size === 0
+  }
+
+  /** @internal Registers an orchestrator that an SDK runs. */
+  addHosted(hosted: HostedFunction): void {
+    const { name } = hosted
+    checkFunctionName(name, 'orchestrator name')
+    const handler = (): never => {
+      throw new Internal(`Orchestrator '${name}' is run by its SDK.`)
+    }
+    add(this.#orchestrators, { name, handler, hosted }, 'orchestrator')
+    this.#tell({ orchestrators: [name], activities: [] })
   }
 
   /** @internal The orchestrator of this name. */

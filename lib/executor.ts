@@ -23,6 +23,7 @@ import type {
   RawJson,
   Resolution,
 } from './protocol.js'
+import { HostedExecution } from './sdk/execution.js'
 import { COMPLETED, FAILED } from './task.js'
 
 /** One activation on its way through its turns. */
@@ -62,7 +63,7 @@ export class Executor {
   private readonly surroundings: Surroundings
   private readonly emit: Emit
   private readonly flush: () => void
-  private readonly live: Map<number, Execution> = new Map()
+  private readonly live: Map<number, Execution | HostedExecution> = new Map()
   /** Runs whose next turn begins in the next macrotask. */
   private waiting: Run[] = []
   private isClosed = false
@@ -85,6 +86,10 @@ export class Executor {
       if (execution === undefined) {
         // Nothing was run, which the core takes as: this process does not hold the execution.
         this.emit(nothingRun(activation.token), activation)
+        continue
+      }
+      if (execution instanceof HostedExecution) {
+        void this.runHosted(execution, activation)
         continue
       }
       const run: Run = { execution, activation, index: 0, outcomes: '' }
@@ -112,7 +117,7 @@ export class Executor {
     return this.live.size
   }
 
-  private create(activation: Activation): Execution | undefined {
+  private create(activation: Activation): Execution | HostedExecution | undefined {
     const start = activation.start
     if (start === undefined) return undefined
     this.live.get(activation.iid)?.drop()
@@ -121,7 +126,11 @@ export class Executor {
       this.live.delete(activation.iid)
       return undefined
     }
-    const execution = new Execution(start, entry, this.surroundings)
+    const { hosted } = entry
+    const execution =
+      hosted === undefined
+        ? new Execution(start, entry, this.surroundings)
+        : new HostedExecution(start, hosted, this.surroundings)
     this.live.set(activation.iid, execution)
     return execution
   }
@@ -167,14 +176,40 @@ export class Executor {
     try {
       work()
     } catch (error) {
-      const { instanceId } = run.execution
-      const message = `Instance '${instanceId}' cannot be run: ${messageOf(error)}`
-      this.surroundings.log.engine('error', message)
-      const failure = failureText(new Internal(message, { instanceId, cause: error }), 65_536)
-      run.execution.drop()
-      this.live.delete(run.activation.iid)
-      const { activation, outcomes } = run
-      this.emit(executionFailed(activation.token, failure, outcomes), activation)
+      this.defect(error, run.execution, run.activation, run.outcomes)
+    }
+  }
+
+  private defect(
+    error: unknown,
+    execution: Execution | HostedExecution,
+    activation: Activation,
+    outcomes: RawJson,
+  ): void {
+    const { instanceId } = execution
+    const message = `Instance '${instanceId}' cannot be run: ${messageOf(error)}`
+    this.surroundings.log.engine('error', message)
+    const failure = failureText(new Internal(message, { instanceId, cause: error }), 65_536)
+    execution.drop()
+    this.live.delete(activation.iid)
+    this.emit(executionFailed(activation.token, failure, outcomes), activation)
+  }
+
+  // ---------------------------------------------------------------- orchestrators of an SDK
+
+  /** Their turns end when they say so, and wait for nobody else's. */
+  private async runHosted(execution: HostedExecution, activation: Activation): Promise<void> {
+    try {
+      const outcomes = await execution.run(activation)
+      if (execution.isDropped) return
+      const { token, iid } = activation
+      if (outcomes === null || execution.hasEnded) this.drop([iid])
+      this.emit(
+        outcomes === null ? nothingRun(token) : `{"token":${token},"turns":[${outcomes}]}`,
+        activation,
+      )
+    } catch (error) {
+      if (!execution.isDropped) this.defect(error, execution, activation, '')
     }
   }
 

@@ -1,22 +1,66 @@
 /**
- * Orchestrators and entities of the original packages.
+ * Functions that an SDK runs: how they are registered, and what their triggers hand to them.
  *
- * Owns: putting them into a registry, so that the engine runs them.
- * Must never: load a function; the host does.
- * Proved by: `__test__/host.spec.mjs`.
+ * Owns: the seam between whoever loads and calls functions (`lib/host/`) and the engine. An
+ * orchestrator made by the original package is called once for each turn, with the whole history of
+ * its execution, and gives a state in return; to the engine it is an orchestrator like any other.
+ * Must never: know how a function is called, or by which package it was made.
+ * Proved by: `__test__/sdk.spec.mjs`.
  */
 
 import type { App } from '../app.js'
 import { InvalidFunction } from '../errors.js'
-import type { Invocable } from '../host/invocation.js'
+import type { HistoryEvent } from './history.js'
+
+/** The value of an `orchestrationTrigger`, as Azure's host hands it to a worker, already parsed. */
+export interface OrchestrationTriggerValue {
+  /**
+   * All events of the execution, those of the turn that runs last. The SDK marks them, and they are
+   * handed to it again in the next turn.
+   */
+  readonly history: HistoryEvent[]
+  /** A value of its own for each call; null if there is none. */
+  readonly input: unknown
+  readonly instanceId: string
+  readonly isReplaying: boolean
+  readonly parentInstanceId: string | null
+  readonly upperSchemaVersion: number
+  readonly upperSchemaVersionNew: number
+  readonly longRunningTimerIntervalDuration: string
+  readonly maximumShortTimerDuration: string
+  readonly defaultHttpAsyncRequestSleepTimeMillseconds: number
+}
+
+/** A function that an SDK runs, ready to be called; an `Invocable` of the host is one. */
+export interface HostedFunction {
+  readonly name: string
+  /** Only 'orchestration' is registered; activities need no SDK. */
+  readonly kind: string
+  /** 'classic': a folder with `function.json`; 'v4': registered through `@azure/functions` 4. */
+  readonly model: 'classic' | 'v4'
+  /** Where it is declared, for errors. */
+  readonly file: string
+  /**
+   * Calls the function once with the value of its trigger. Resolves to what it returned, or passed to
+   * `context.done`, itself and not a copy: an action that is listed twice is one object. Rejects with
+   * what it threw, or passed to `context.done`, itself.
+   */
+  invoke(call: {
+    readonly trigger: { readonly value: unknown }
+    readonly data: Readonly<Record<string, unknown>>
+  }): PromiseLike<{ readonly returnValue: unknown }>
+}
 
 /**
- * Registers an orchestrator or an entity that was made with an original package.
+ * Registers a function that an SDK runs.
  *
- * @throws InvalidFunction, AlreadyRegistered
+ * @throws AlreadyRegistered, InvalidName, InvalidFunction
  */
-export function registerHosted(_app: App, func: Invocable): void {
-  throw new InvalidFunction(
-    `${func.file}: function '${func.name}' is an ${func.kind} of the package 'durable-functions', which this version cannot run yet. Change the import to 'durafn'.`,
-  )
+export function registerHosted(app: App, func: HostedFunction): void {
+  if (func.kind !== 'orchestration') {
+    throw new InvalidFunction(
+      `${func.file}: function '${func.name}' is an ${func.kind} of the package 'durable-functions', which this version cannot run.`,
+    )
+  }
+  app.addHosted(func)
 }

@@ -1,0 +1,96 @@
+/**
+ * The original packages, each with what calls its orchestrators as a function host does: for versions
+ * 1 and 2 a context with bindings and `done`, for version 3 the core module that `@azure/functions`
+ * asks its worker for.
+ */
+
+import { createRequire } from 'node:module'
+import { registerHosted } from '../../dist/sdk/hosted.js'
+
+const require = createRequire(import.meta.url)
+
+/**
+ * A version of the SDK.
+ *
+ * `register(app, name, fn)` registers an orchestrator made of a generator function; `numbers` holds,
+ * for each instance, the SDK's next number after the last call.
+ */
+class Sdk {
+  constructor(version, df, model, makeCall) {
+    this.version = version
+    this.df = df
+    this.model = model
+    this.makeCall = makeCall
+    this.numbers = new Map()
+  }
+
+  register(app, name, fn) {
+    const call = this.makeCall(this.df, name, fn)
+    const invoke = async ({ trigger: { value } }) => {
+      const context = {}
+      try {
+        return { returnValue: await call(value, context) }
+      } finally {
+        const executor = context.df?.taskOrchestratorExecutor
+        if (executor !== undefined) this.numbers.set(value.instanceId, executor.sequenceNumber)
+      }
+    }
+    registerHosted(app, { name, kind: 'orchestration', model: this.model, file: name, invoke })
+  }
+}
+
+/** A call of the classic model. */
+function classic(df, _name, fn) {
+  const handler = df.orchestrator(fn)
+  return (value, context) =>
+    new Promise((resolve, reject) => {
+      const done = (error, result) => (error ? reject(error) : resolve(result))
+      handler(Object.assign(context, { bindings: { context: value }, done }))
+    })
+}
+
+const registered = new Map()
+
+/** What `@azure/functions` 4 finds in its worker. */
+const core = {
+  version: '3.8.0',
+  hostVersion: '4.0.0',
+  registerFunction(metadata, callback) {
+    registered.set(metadata.name, callback)
+    return new core.Disposable(() => {})
+  },
+  registerHook: () => new core.Disposable(() => {}),
+  setProgrammingModel() {},
+  getProgrammingModel: () => undefined,
+  log() {},
+  Disposable: class {
+    static from(...all) {
+      return new core.Disposable(() => all.map((each) => each.dispose()))
+    }
+    constructor(dispose) {
+      this.dispose = dispose
+    }
+  },
+}
+
+// It is looked for when the first function is registered.
+const { prototype } = require('node:module')
+const { require: before } = prototype
+prototype.require = function (id) {
+  return id === '@azure/functions-core' ? core : before.call(this, id)
+}
+
+/** A call of the newer model. */
+function modern(df, name, fn) {
+  df.app.orchestration(name, fn)
+  return registered.get(name)
+}
+
+/** All versions, the oldest first. */
+export const sdks = [
+  new Sdk(1, require('durable-functions-v1'), 'classic', classic),
+  new Sdk(2, require('durable-functions-v2'), 'classic', classic),
+  new Sdk(3, require('durable-functions-v3'), 'v4', modern),
+]
+
+export const sdkOf = (version) => sdks.find((each) => each.version === version)
