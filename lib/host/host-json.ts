@@ -11,34 +11,131 @@ import { join } from 'node:path'
 import { isObject, refused } from './binding.js'
 import { readObject } from './function-json.js'
 
-/** What `host.json` says, as far as it matters here. */
+/** What `host.json` says, as far as it matters here; undefined where it says nothing. */
 export interface HostSettings {
+  /** What the routes of http functions begin with. */
+  readonly routePrefix: string
+  /** How long a call may take; undefined: no bound. */
+  readonly functionTimeoutMs: number | undefined
+  /** The largest body of a request to an http function. */
+  readonly bodyBytesMax: number
+  readonly hubName: string | undefined
+  readonly maxConcurrentActivities: number | undefined
   readonly unmatchedEvents: 'discard' | 'buffer' | undefined
+  /** What is said of durable tasks, for the parts that read more of it. */
+  readonly durableTask: Readonly<Record<string, unknown>>
 }
 
+type Json = Record<string, unknown>
+
+const ROUTE_PREFIX_DEFAULT = 'api'
+const BODY_BYTES_MAX_DEFAULT = 64 * 1024 * 1024
+/** More than this no single Buffer or text holds for sure. */
+const BODY_BYTES_LIMIT = 512 * 1024 * 1024
+const TIME = /^(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})$/
+
 /**
- * Reads `host.json` of an app; without one all settings are absent.
+ * Reads `host.json` of an app; without one all has its default.
  *
  * @throws InvalidFunction
  */
 export function readHostSettings(directory: string): HostSettings {
   const file = join(directory, 'host.json')
-  const durableTask = existsSync(file) ? durableTaskOf(readObject(file)) : {}
-  const { unmatchedEvents } = durableTask
-  if (
-    unmatchedEvents !== undefined &&
-    unmatchedEvents !== 'discard' &&
-    unmatchedEvents !== 'buffer'
-  ) {
-    throw refused(file, 'durableTask.unmatchedEvents', "must be 'discard' or 'buffer'")
+  const host = existsSync(file) ? readObject(file) : {}
+  const extensions = isObject(host['extensions']) ? host['extensions'] : {}
+  const nested = extensions['durableTask'] ?? host['durableTask']
+  const durableTask = isObject(nested) ? nested : {}
+  // Before version 2 both stand at the top.
+  const http = [extensions['http'], host['http']].find(isObject) ?? {}
+  return {
+    routePrefix: text(http, 'routePrefix', 'http', file) ?? ROUTE_PREFIX_DEFAULT,
+    bodyBytesMax:
+      integer(http, 'maxRequestBodyBytes', 'http', file, BODY_BYTES_LIMIT) ??
+      BODY_BYTES_MAX_DEFAULT,
+    functionTimeoutMs: timeoutOf(host['functionTimeout'], file),
+    hubName: hubNameOf(durableTask, file),
+    maxConcurrentActivities: integer(
+      durableTask,
+      'maxConcurrentActivityFunctions',
+      'durableTask',
+      file,
+      1_000_000,
+    ),
+    unmatchedEvents: unmatchedEventsOf(durableTask, file),
+    durableTask,
   }
-  return { unmatchedEvents }
 }
 
-/** `extensions.durableTask`, and before version 2 `durableTask`. */
-function durableTaskOf(host: Record<string, unknown>): Record<string, unknown> {
-  const { extensions } = host
-  const nested = isObject(extensions) ? extensions['durableTask'] : undefined
-  const settings = nested ?? host['durableTask']
-  return isObject(settings) ? settings : {}
+/** `hubName`, and before version 2 `HubName`; `%NAME%` is a setting. */
+function hubNameOf(durableTask: Json, file: string): string | undefined {
+  const key = durableTask['hubName'] === undefined ? 'HubName' : 'hubName'
+  const given = text(durableTask, key, 'durableTask', file)
+  const setting = /^%([^%]+)%$/.exec(given ?? '')?.[1]
+  if (setting === undefined) return given
+  const value = process.env[setting]
+  if (value !== undefined && value !== '') return value
+  throw refused(file, `durableTask.${key}`, `names the setting '${setting}', which is not set`)
+}
+
+function unmatchedEventsOf(durableTask: Json, file: string): HostSettings['unmatchedEvents'] {
+  const { unmatchedEvents } = durableTask
+  if (unmatchedEvents === undefined) return undefined
+  if (unmatchedEvents === 'discard' || unmatchedEvents === 'buffer') return unmatchedEvents
+  throw refused(file, 'durableTask.unmatchedEvents', "must be 'discard' or 'buffer'")
+}
+
+/** `hh:mm:ss` or `d.hh:mm:ss`; '-1' is no bound. */
+function timeoutOf(value: unknown, file: string): number | undefined {
+  if (value === undefined || value === null || value === '-1' || value === -1) return undefined
+  const parts = typeof value === 'string' ? TIME.exec(value) : null
+  if (parts === null) {
+    throw refused(file, 'functionTimeout', "must be a time, such as '00:05:00', or '-1' for none")
+  }
+  const [days = 0, hours = 0, minutes = 0, seconds = 0] = parts.slice(1).map((part) => {
+    return Number(part ?? 0)
+  })
+  return (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000
+}
+
+function text(json: Json, key: string, where: string, file: string): string | undefined {
+  const value = json[key] ?? undefined
+  if (value === undefined || typeof value === 'string') return value
+  throw refused(file, `${where}.${key}`, 'must be a string')
+}
+
+function integer(
+  json: Json,
+  key: string,
+  where: string,
+  file: string,
+  max: number,
+): number | undefined {
+  const value = json[key] ?? undefined
+  if (value === undefined) return undefined
+  if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= max) {
+    return value as number
+  }
+  throw refused(file, `${where}.${key}`, `must be a whole number from 1 to ${max}`)
+}
+
+/**
+ * Puts `Values` of `local.settings.json` into the environment, where it does not have them already.
+ *
+ * @throws InvalidFunction
+ */
+export function applyLocalSettings(directory: string): void {
+  const file = join(directory, 'local.settings.json')
+  if (!existsSync(file)) return
+  const json = readObject(file)
+  if (json['IsEncrypted'] === true) {
+    throw refused(file, 'IsEncrypted', 'is true; decrypt it first (func settings decrypt)')
+  }
+  const values = json['Values'] ?? {}
+  if (!isObject(values)) throw refused(file, 'Values', 'must be an object')
+  for (const [name, value] of Object.entries(values)) {
+    if (!['string', 'number', 'boolean'].includes(typeof value)) {
+      throw refused(file, `Values.${name}`, 'must be a string')
+    }
+    process.env[name] ??= String(value)
+  }
 }

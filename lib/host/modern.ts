@@ -12,6 +12,7 @@ import type { InvocationContext } from '../types.js'
 import {
   type Binding,
   bindingsOf,
+  isObject,
   isOutput,
   isTrigger,
   kindOf,
@@ -27,8 +28,14 @@ import {
   type Registration,
   runAs,
 } from './core-module.js'
-import type { Call, Environment, Invocable, Outcome } from './invocation.js'
-import { fromTypedData, type TypedData, toTypedData, valueToTypedData } from './typed-data.js'
+import type { Call, Environment, Invocable, Outcome, TriggerValue } from './invocation.js'
+import {
+  fromTypedData,
+  liveTypedData,
+  type TypedData,
+  toTypedData,
+  valueToTypedData,
+} from './typed-data.js'
 
 /** A function that an app has registered, ready to be called. */
 export class ModernFunction implements Invocable {
@@ -70,7 +77,7 @@ export class ModernFunction implements Invocable {
       invocationId,
       functionId: this.#registration.metadata.functionId ?? this.name,
       inputData: await this.#inputs(call),
-      triggerMetadata: metadataOf(call, this.trigger.name),
+      triggerMetadata: metadataOf(call, this.trigger.name, !this.isHosted),
       traceContext: null,
       retryContext: null,
     }
@@ -86,11 +93,16 @@ export class ModernFunction implements Invocable {
     return { returnValue: result, outputs }
   }
 
+  #triggerData(trigger: TriggerValue): TypedData {
+    const isLive = this.isHosted && 'value' in trigger && isObject(trigger.value)
+    return isLive ? liveTypedData(trigger.value as object) : toTypedData(trigger)
+  }
+
   async #inputs(call: Call): Promise<{ name: string; data: TypedData }[]> {
     const inputs: { name: string; data: TypedData }[] = []
     for (const binding of this.bindings) {
       const { name } = binding
-      if (isTrigger(binding)) inputs.push({ name, data: toTypedData(call.trigger) })
+      if (isTrigger(binding)) inputs.push({ name, data: this.#triggerData(call.trigger) })
       else if (!isOutput(binding)) {
         const value = await this.#environment.input(binding, this)
         inputs.push({ name, data: valueToTypedData(value) })
@@ -100,12 +112,12 @@ export class ModernFunction implements Invocable {
   }
 }
 
-function metadataOf(call: Call, name: string): Record<string, TypedData> {
+function metadataOf(call: Call, name: string, hasValue: boolean): Record<string, TypedData> {
   const metadata: Record<string, TypedData> = {}
   for (const [key, value] of Object.entries(call.data ?? {})) {
     metadata[key] = valueToTypedData(value)
   }
-  if ('value' in call.trigger) metadata[name] = valueToTypedData(call.trigger.value)
+  if (hasValue && 'value' in call.trigger) metadata[name] = valueToTypedData(call.trigger.value)
   return metadata
 }
 

@@ -40,6 +40,14 @@ export function toTypedData(trigger: TriggerValue): TypedData {
   return valueToTypedData(trigger.value)
 }
 
+/**
+ * An object going in as it is: the package tries to parse any text, and takes what it cannot parse for
+ * the value. So the history of an orchestration crosses without being written and read at each turn.
+ */
+export function liveTypedData(value: object): TypedData {
+  return { string: value as unknown as string }
+}
+
 /** Any JSON value, or bytes, going in. */
 export function valueToTypedData(value: unknown): TypedData {
   if (value instanceof Uint8Array) return { bytes: value }

@@ -1,0 +1,122 @@
+/**
+ * Responses, from what functions of either model give as one.
+ *
+ * Owns: status, headers, cookies and bodies.
+ * Must never: see a request.
+ * Proved by: `__test__/host-http.spec.mjs`.
+ */
+
+import { generateCookie } from 'hono/cookie'
+import { isObject } from './binding.js'
+
+const TEXT = 'text/plain; charset=utf-8'
+const JSON_TYPE = 'application/json; charset=utf-8'
+const BYTES = 'application/octet-stream'
+/** Statuses that have no body. */
+const EMPTY: readonly number[] = [101, 204, 205, 304]
+
+/**
+ * The response of a function. Without any it is 204.
+ *
+ * @param isTyped whether `@azure/functions` 4 has made it, which spells cookies in its own way
+ * @throws TypeError for what is no response
+ */
+export function responseOf(output: unknown, isTyped: boolean): Response {
+  if (output === undefined || output === null) return new Response(null, { status: 204 })
+  if (!isObject(output)) {
+    throw new TypeError(
+      `The HTTP response must be an object with status, headers and body, not ${typeof output}.`,
+    )
+  }
+  const { statusCode, headers: given, cookies } = output
+  const status = statusOf(statusCode ?? (isObjectWithStatus(output) ? output.status : undefined))
+  const headers = headersOf(given)
+  for (const cookie of Array.isArray(cookies) ? cookies : []) {
+    headers.append('set-cookie', cookieText(cookie, isTyped))
+  }
+  const { body, type } = bodyOf(output['body'])
+  if (type !== undefined && !headers.has('content-type')) headers.set('content-type', type)
+  return new Response(EMPTY.includes(status) ? null : body, { status, headers })
+}
+
+/** `status` of the Express-like response is a method. */
+function isObjectWithStatus(output: Record<string, unknown>): output is { status: unknown } {
+  return typeof output['status'] !== 'function'
+}
+
+function statusOf(value: unknown): number {
+  if (value === undefined || value === null || value === '') return 200
+  const status = Number(value)
+  if (Number.isInteger(status) && status >= 200 && status <= 599) return status
+  throw new TypeError(`The status of an HTTP response must be from 200 to 599, not ${value}.`)
+}
+
+function headersOf(given: unknown): Headers {
+  const headers = new Headers()
+  if (!isObject(given)) return headers
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined || value === null) continue
+    for (const each of Array.isArray(value) ? value : [value]) headers.append(name, String(each))
+  }
+  // The length is that of the body as it is written; theirs may be that of another spelling.
+  headers.delete('content-length')
+  return headers
+}
+
+function bodyOf(body: unknown): { body: Uint8Array | string | null; type?: string } {
+  if (body === undefined || body === null) return { body: null }
+  if (typeof body === 'string') return { body, type: TEXT }
+  if (body instanceof Uint8Array) return { body, type: BYTES }
+  if (body instanceof ArrayBuffer) return { body: new Uint8Array(body), type: BYTES }
+  // What `@azure/functions` 4 gives: it has set the type itself, if there is one.
+  if (isObject(body) && body['bytes'] instanceof Uint8Array) {
+    return { body: body['bytes'].length === 0 ? null : body['bytes'] }
+  }
+  return { body: JSON.stringify(body) ?? null, type: JSON_TYPE }
+}
+
+function cookieText(cookie: unknown, isTyped: boolean): string {
+  if (!isObject(cookie) || typeof cookie['name'] !== 'string') {
+    throw new TypeError('A cookie must be an object with name and value.')
+  }
+  const text = (key: string): string | undefined => {
+    const value = unwrapped(cookie[key])
+    return value === undefined || value === null ? undefined : String(value)
+  }
+  const expires = expiresOf(unwrapped(cookie['expires']))
+  const maxAge = text('maxAge')
+  const sameSite = sameSiteOf(text('sameSite'), isTyped)
+  const options = {
+    domain: text('domain'),
+    path: text('path'),
+    expires,
+    maxAge: maxAge === undefined ? undefined : Math.trunc(Number(maxAge)),
+    secure: unwrapped(cookie['secure']) === true,
+    httpOnly: unwrapped(cookie['httpOnly']) === true,
+    sameSite,
+  }
+  const given = Object.entries(options).filter(([, value]) => value !== undefined)
+  return generateCookie(cookie['name'], text('value') ?? '', Object.fromEntries(given))
+}
+
+/** The newer model has values that may be absent as `{ value }`. */
+function unwrapped(value: unknown): unknown {
+  return isObject(value) && 'value' in value ? value['value'] : value
+}
+
+/** A Date, a text or milliseconds; or, of the newer model, seconds and nanoseconds. */
+function expiresOf(value: unknown): Date | undefined {
+  if (value === undefined || value === null) return undefined
+  const seconds = isObject(value) ? value['seconds'] : undefined
+  const date = seconds === undefined ? new Date(value as string) : new Date(Number(seconds) * 1000)
+  return Number.isNaN(date.getTime()) ? undefined : date
+}
+
+function sameSiteOf(
+  value: string | undefined,
+  isTyped: boolean,
+): 'Lax' | 'Strict' | 'None' | undefined {
+  const none = isTyped ? 'explicitnone' : 'none'
+  const known = { lax: 'Lax', strict: 'Strict', [none]: 'None' } as const
+  return known[(value ?? '').toLowerCase() as keyof typeof known]
+}
