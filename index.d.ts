@@ -5,7 +5,7 @@
  *
  * An activity runs at least once: after a crash it may run again, with the same `idempotencyKey`.
  */
-export declare interface ActivityContext extends InvocationContext {
+export declare interface ActivityContext extends InvocationContext, FunctionExtras {
     /** The instance that called the activity. */
     readonly instanceId: string;
     /** The number of this attempt, from 1. */
@@ -25,6 +25,8 @@ export declare interface ActivityContext extends InvocationContext {
  */
 export declare interface ActivityDefinition<TInput = unknown, TResult = unknown> extends Definition<TInput, TResult> {
     (...args: undefined extends TInput ? [input?: TInput] : [input: TInput]): RegisteredActivityTask<TResult>;
+    /** As loose as in durable-functions; `context.df.call` is not. */
+    (input?: unknown): RegisteredActivityTask<TResult>;
     readonly kind: 'activity';
     /** The function itself, for tests of it. */
     readonly handler: ActivityHandler<TInput, TResult>;
@@ -34,7 +36,7 @@ export declare interface ActivityDefinition<TInput = unknown, TResult = unknown>
 export declare type ActivityHandler<TInput = any, TResult = unknown> = (input: TInput, context: ActivityContext) => TResult | PromiseLike<TResult>;
 
 /** What an activity is registered with. */
-export declare interface ActivityOptions<TInput = any, TResult = unknown> {
+export declare interface ActivityOptions<TInput = any, TResult = unknown> extends FunctionOptions {
     handler: ActivityHandler<TInput, TResult>;
     /**
      * Milliseconds after which an attempt fails with a `TimeoutError` and its `context.signal` aborts;
@@ -45,9 +47,20 @@ export declare interface ActivityOptions<TInput = any, TResult = unknown> {
     maxConcurrency?: number | undefined;
 }
 
+/** The trigger of an activity. */
+export declare interface ActivityTrigger extends FunctionTrigger {
+    type: 'activityTrigger';
+}
+
 /** `callHttp` does not call a private, loopback, link-local or reserved address that is not allowed. */
 export declare class AddressRefused extends DurableError {
     static readonly code: string;
+}
+
+/** Several errors as one, for programs that ask for it. `Task.all` fails with the first error instead. */
+export declare class AggregatedError extends Error {
+    readonly errors: Error[];
+    constructor(errors: Error[]);
 }
 
 /** How `Task.all` runs its members. */
@@ -101,6 +114,9 @@ export declare type AnyTask = Task<any, any>;
  */
 export declare class App {
     #private;
+    /** Functions with a client as their second argument, in the function host. */
+    readonly client: ClientFunctions;
+    constructor();
     /**
      * Registers an orchestrator: a generator function that yields tasks, or an async function that
      * awaits them.
@@ -150,6 +166,14 @@ export declare class App {
      * ```
      */
     setTokenProvider(provider: TokenProvider | undefined): void;
+    /**
+     * Registers who gives errors of activities own fields beside theirs, before they cross to the
+     * orchestrator. A provider registered before is replaced; undefined takes it away. What is registered
+     * on `df.app` serves the hubs of other registries too, if they have none.
+     *
+     * @throws InvalidOption
+     */
+    setExceptionPropertiesProvider(provider: ExceptionPropertiesProvider | undefined): void;
 }
 
 /** The registry that hubs use unless another is given. */
@@ -265,10 +289,48 @@ export declare class ClassicResponse {
     json(body: unknown): void;
 }
 
+/**
+ * `df.app.client`. Each method registers a function of the app with the function host, by the app's own
+ * `@azure/functions`; outside of the host nothing is registered, and a warning says so.
+ */
+export declare interface ClientFunctions {
+    /**
+     * @throws InvalidOption, InvalidFunction
+     *
+     * @example
+     * ```ts
+     * df.app.client.http('start', {
+     *   route: 'orchestrators/{name}',
+     *   handler: async (request, client) => {
+     *     const id = await client.startNew(request.params.name, { input: await request.json() })
+     *     return client.createCheckStatusResponse(request, id)
+     *   },
+     * })
+     * ```
+     */
+    http(functionName: string, options: HttpDurableClientOptions): void;
+    timer(functionName: string, options: TimerDurableClientOptions): void;
+    storageBlob(functionName: string, options: StorageBlobDurableClientOptions): void;
+    storageQueue(functionName: string, options: StorageQueueDurableClientOptions): void;
+    serviceBusQueue(functionName: string, options: ServiceBusQueueDurableClientOptions): void;
+    serviceBusTopic(functionName: string, options: ServiceBusTopicDurableClientOptions): void;
+    eventHub(functionName: string, options: EventHubDurableClientOptions): void;
+    eventGrid(functionName: string, options: EventGridDurableClientOptions): void;
+    cosmosDB(functionName: string, options: CosmosDBDurableClientOptions): void;
+    /** Any trigger: `{ trigger: { type, name, … }, handler }`. */
+    generic(functionName: string, options: DurableClientOptions): void;
+}
+
 /** How a hub is closed. */
 export declare interface CloseOptions {
     /** How long running activities may take to end, in milliseconds; then they are aborted. Default 10,000. */
     drainTimeoutMs?: number | undefined;
+}
+
+/** Options of a trigger of the cloud's, which the host refuses by name. */
+export declare interface CloudDurableClientOptions<THandler> extends FunctionOptions {
+    handler: THandler;
+    [setting: string]: unknown;
 }
 
 /**
@@ -287,8 +349,12 @@ export declare interface CloseOptions {
 export declare function connect(options?: ConnectOptions): Promise<ConnectedClient>;
 
 /** A client with a connection of its own, from `df.connect`. */
-export declare class ConnectedClient extends DurableClient implements AsyncDisposable {
+export declare class ConnectedClient extends DurableClient implements HubClient, AsyncDisposable {
     #private;
+    /** The status of an instance; null when there is none, or when it has not begun to run. */
+    getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus | null>;
+    /** The type that durable-functions has for it. */
+    getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus>;
     /** Itself, so that `{ client }` can be taken from a hub and a connection alike. */
     get client(): this;
     /**
@@ -316,10 +382,31 @@ export declare interface ConnectOptions {
     logger?: Logger | false | undefined;
 }
 
+/** A cookie of a response. */
+export declare interface Cookie {
+    name: string;
+    value: string;
+    domain?: string;
+    path?: string;
+    expires?: Date | number;
+    secure?: boolean;
+    httpOnly?: boolean;
+    sameSite?: 'Strict' | 'Lax' | 'None' | undefined;
+    maxAge?: number;
+}
+
 /** What is stored of the instance cannot be read. */
 export declare class CorruptHistory extends DurableError {
     static readonly code: string;
 }
+
+export declare type CosmosDBDurableClientHandler = DurableClientHandler<unknown[], void>;
+
+export declare type CosmosDBDurableClientOptions = CosmosDBv3DurableClientOptions | CosmosDBv4DurableClientOptions;
+
+export declare type CosmosDBv3DurableClientOptions = CloudDurableClientOptions<CosmosDBDurableClientHandler>;
+
+export declare type CosmosDBv4DurableClientOptions = CloudDurableClientOptions<CosmosDBDurableClientHandler>;
 
 /** What an activity and an orchestration have in common: the types of input and result. */
 export declare interface Definition<TInput = unknown, TResult = unknown> {
@@ -328,6 +415,45 @@ export declare interface Definition<TInput = unknown, TResult = unknown> {
     readonly functionName: string;
     /** Only for the types; there is no such property. */
     readonly [types]?: (input: TInput) => TResult;
+}
+
+/** What both have; without a handler its log goes to the console. */
+export declare class DummyContext {
+    readonly functionName: string;
+    readonly invocationId: string;
+    readonly log: LogFunction;
+    readonly trace: (...args: unknown[]) => void;
+    readonly debug: (...args: unknown[]) => void;
+    readonly info: (...args: unknown[]) => void;
+    readonly warn: (...args: unknown[]) => void;
+    readonly error: (...args: unknown[]) => void;
+    readonly extraInputs: InvocationContextExtraInputs;
+    readonly extraOutputs: InvocationContextExtraOutputs;
+    readonly options: EffectiveFunctionOptions;
+    constructor(trigger: string, functionName?: string, invocationId?: string, logHandler?: LogHandler);
+}
+
+/**
+ * The context of no orchestrator: `df` is yours to fill with what the code under test calls. To run an
+ * orchestrator with its engine, open a hub in memory: `df.open({ store: 'sqlite::memory:' })`.
+ *
+ * @example
+ * ```ts
+ * const context = new df.DummyOrchestrationContext()
+ * context.df = { callActivity: (name) => ({ name }) } as never
+ * const steps = handler(context)
+ * console.log(steps.next().value)
+ * ```
+ */
+export declare class DummyOrchestrationContext extends DummyContext implements OrchestrationContext {
+    /** Undefined, until it is assigned. */
+    df: DurableOrchestrationContext;
+    /**
+     * @param functionName default 'dummyContextFunctionName'
+     * @param invocationId default: a random UUID
+     * @param logHandler takes what is logged; default: the console
+     */
+    constructor(functionName?: string, invocationId?: string, logHandler?: LogHandler);
 }
 
 /**
@@ -370,13 +496,16 @@ export declare class DurableClient {
      * The status of an instance; null when there is none, or when it has not begun to run (unless
      * `pending` is set).
      *
+     * Its type here is that of durable-functions, which knows no null, so that programs written for that
+     * compile; as a `HubClient`, which `hub.client` and `df.connect` give, null is in it.
+     *
      * @example
      * ```ts
      * const status = await client.getStatus(id, { showHistory: true })
      * console.log(status?.runtimeStatus, status?.waitingFor)
      * ```
      */
-    getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus | null>;
+    getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus>;
     /** The statuses of all instances. Prefer `list` where there may be many. */
     getStatusAll(): Promise<OrchestrationStatus[]>;
     /** The statuses of all instances that a filter lets pass, as one list. */
@@ -426,7 +555,7 @@ export declare class DurableClient {
      *
      * @throws InstanceNotFound, NotRewindable, UnserializableValue, PayloadTooLarge
      */
-    rewind(instanceId: string, reason?: unknown): Promise<void>;
+    rewind(instanceId: string, reason?: unknown, options?: TaskHubOptions): Promise<void>;
     /**
      * Starts a new instance with the name and input of this one.
      *
@@ -452,7 +581,7 @@ export declare class DurableClient {
      *
      * @throws InvalidName, UnserializableValue, PayloadTooLarge
      */
-    raiseEvent(instanceId: string, eventName: string, eventData?: unknown): Promise<RaiseEventOutcome>;
+    raiseEvent(instanceId: string, eventName: string, eventData?: unknown, options?: TaskHubOptions): Promise<RaiseEventOutcome>;
     /**
      * Waits until an instance has ended, and gives its status. For one that continues as new that is
      * when the last generation ends.
@@ -460,6 +589,20 @@ export declare class DurableClient {
      * @throws InstanceNotFound, TimeoutError
      */
     waitForCompletion(instanceId: string, options?: WaitForCompletionOptions): Promise<OrchestrationStatus>;
+}
+
+/** A function that some trigger starts, with a client as its second argument. */
+export declare type DurableClientHandler<TTrigger = any, TResult = any> = (triggerInput: TTrigger, client: DurableClient, context: FunctionInvocationContext) => FunctionResult<TResult>;
+
+/** The input that is a client of the hub. */
+export declare interface DurableClientInput extends FunctionInput {
+    type: 'durableClient';
+}
+
+/** What a function with a client is registered with. */
+export declare interface DurableClientOptions extends FunctionOptions {
+    trigger: FunctionTrigger;
+    handler: DurableClientHandler;
 }
 
 /**
@@ -488,6 +631,22 @@ export declare class DurableError extends Error {
     constructor(message?: string, details?: ErrorDetails);
 }
 
+/** The input of `BuiltIn::HttpActivity`. */
+export declare class DurableHttpRequest {
+    method: string;
+    uri: string;
+    content?: string;
+    headers?: Record<string, string | readonly string[]>;
+    tokenSource?: TokenSource;
+    /** Whether an answer of 202 is followed; the activity itself makes one request and ignores it. */
+    asynchronousPatternEnabled?: boolean;
+    /** Milliseconds that the request may take. Default: the hub's. */
+    timeoutMs?: number;
+    /** Statuses that are failures of the activity; an empty list: all from 400 on. Absent: none. */
+    failOnStatus?: readonly number[];
+    constructor(method: string, uri: string, content?: string, headers?: Record<string, string | readonly string[]>, tokenSource?: TokenSource, asynchronousPatternEnabled?: boolean);
+}
+
 /** The answer to `context.df.callHttp`. */
 export declare class DurableHttpResponse {
     /** The status of the answer; whichever it is, the call has succeeded. */
@@ -510,6 +669,8 @@ export declare interface DurableOrchestrationContext<TInput = unknown> {
     readonly instanceId: string;
     /** Of a sub-orchestration: the id of the instance that called it. */
     readonly parentInstanceId: string | undefined;
+    /** Always undefined: orchestrators have no versions here. */
+    readonly version: string | undefined;
     /** Whether the code that runs now ran before and only repeats what history holds. */
     readonly isReplaying: boolean;
     /** The time of the turn, the same in every replay; never runs back. */
@@ -550,11 +711,12 @@ export declare interface DurableOrchestrationContext<TInput = unknown> {
      * failed with, with `OrchestrationTerminated`, or with why it could not start.
      *
      * @param instanceId its id; by default one is made from the caller's
+     * @param version refused unless undefined: orchestrators have no versions here
      * @throws InvalidName, InvalidInstanceId, UnserializableValue, PayloadTooLarge, OutsideTurn
      */
-    callSubOrchestrator<TResult = unknown>(name: string, input?: unknown, instanceId?: string): Task<TResult>;
+    callSubOrchestrator<TResult = unknown>(name: string, input?: unknown, instanceId?: string, version?: string): Task<TResult>;
     /** The same with a retry policy. */
-    callSubOrchestratorWithRetry<TResult = unknown>(name: string, retryOptions: RetryPolicy, input?: unknown, instanceId?: string): Task<TResult>;
+    callSubOrchestratorWithRetry<TResult = unknown>(name: string, retryOptions: RetryPolicy, input?: unknown, instanceId?: string, version?: string): Task<TResult>;
     /**
      * Waits for an event, sent by `client.raiseEvent`. Names match without regard to case; of several
      * open waits of one name the newest is served first.
@@ -612,6 +774,19 @@ export declare interface DurableOrchestrationContext<TInput = unknown> {
 /** The name durable-functions has for it. */
 export declare type DurableOrchestrationStatus = OrchestrationStatus;
 
+/** What a function was registered with. */
+export declare interface EffectiveFunctionOptions {
+    trigger: FunctionTrigger;
+    return?: FunctionOutput;
+    extraInputs: FunctionInput[];
+    extraOutputs: FunctionOutput[];
+}
+
+/** The trigger of an entity. */
+export declare interface EntityTrigger extends FunctionTrigger {
+    type: 'entityTrigger';
+}
+
 /** What an error of this package says beside its message. */
 export declare interface ErrorDetails {
     /** Only for a code that has no class of its own. */
@@ -626,6 +801,32 @@ export declare interface ErrorDetails {
     cause?: unknown;
 }
 
+export declare type EventGridDurableClientHandler = DurableClientHandler<EventGridEvent, void>;
+
+export declare type EventGridDurableClientOptions = CloudDurableClientOptions<EventGridDurableClientHandler>;
+
+/** What an event grid function gets. */
+export declare interface EventGridEvent {
+    id: string;
+    topic: string;
+    subject: string;
+    data: Record<string, unknown>;
+    eventType: string;
+    dataVersion: string;
+    eventTime: string;
+    metadataVersion: string;
+}
+
+export declare type EventHubDurableClientHandler = DurableClientHandler<unknown, void>;
+
+export declare type EventHubDurableClientOptions = CloudDurableClientOptions<EventHubDurableClientHandler>;
+
+/** Gives own fields for the errors that activities throw. */
+export declare interface ExceptionPropertiesProvider {
+    /** The fields to add; undefined for none. What it throws is ignored. */
+    getExceptionProperties(error: unknown): Record<string, unknown> | undefined;
+}
+
 /** What Azure's `context.executionContext` has. */
 export declare interface ExecutionContext {
     readonly invocationId: string;
@@ -635,13 +836,28 @@ export declare interface ExecutionContext {
     readonly retryContext: null;
 }
 
-/** An error as it is stored: what it was, with its own fields beside. */
+/**
+ * `df.TaskFailedError`: what an error of a failed task says of its cause, for programs that ask for it so.
+ *
+ * Owns: which errors count as one, and their details.
+ * Must never: change an error: it stays of the class, and has the message and the fields, that it was
+ * thrown with.
+ * Proved by: `__test__/one-import.spec.mjs`.
+ */
+/** What is known of a failure of an activity, an orchestration or an entity. */
 export declare interface FailureDetails {
-    name: string;
-    message: string;
-    stack?: string;
-    cause?: unknown;
-    [field: string]: unknown;
+    /** The error's name. */
+    errorType: string;
+    errorMessage: string;
+    stackTrace?: string;
+    /** Always false: whether to try again is for the retry policy to say. */
+    isNonRetriable: boolean;
+    /** The error's own fields, with what the provider of `setExceptionPropertiesProvider` has added. */
+    properties?: Record<string, unknown>;
+    /** The error's cause, if that is an error. */
+    innerFailure?: FailureDetails;
+    /** Whether this failure, or one behind it, is of this type. */
+    isCausedBy(errorType: string): boolean;
 }
 
 /** What the context of every function in a folder has beside what the engine gives it. */
@@ -687,7 +903,7 @@ export declare class FunctionApp implements AsyncDisposable {
     readonly directory: string;
     readonly hub: TaskHub;
     /** The client of the hub. */
-    readonly client: DurableClient;
+    readonly client: HubClient;
     /** All functions of the folder, by name. */
     readonly functions: readonly FunctionInfo[];
     /** Why functions were left out (`onInvalidFunction: 'skip'`). */
@@ -732,6 +948,25 @@ export declare interface FunctionContext extends FolderContext {
     res?: ClassicResponse | Record<string, unknown>;
 }
 
+/** What the contexts of `@azure/functions` 4 have beside names and logs. */
+export declare interface FunctionExtras {
+    /** Empty where the engine made the context; `df.getClient(context)` gives the client. */
+    readonly extraInputs: InvocationContextExtraInputs;
+    /** Kept for the call, and not delivered: an output is the host's, see docs/migrating.md. */
+    readonly extraOutputs: InvocationContextExtraOutputs;
+    readonly options: EffectiveFunctionOptions;
+    readonly retryContext?: {
+        retryCount: number;
+        maxRetryCount: number;
+    };
+    readonly traceContext?: {
+        traceParent?: string | undefined;
+        traceState?: string | undefined;
+        attributes?: Record<string, string>;
+    };
+    readonly triggerMetadata?: Record<string, unknown>;
+}
+
 /** A function of an app. */
 export declare interface FunctionInfo {
     readonly name: string;
@@ -742,11 +977,81 @@ export declare interface FunctionInfo {
     readonly isDisabled: boolean;
 }
 
+/** What a function reads beside its trigger. */
+export declare interface FunctionInput {
+    type: string;
+    name: string;
+    [setting: string]: unknown;
+}
+
+/** The context of a function that the host calls through `@azure/functions` 4. */
+export declare interface FunctionInvocationContext extends FunctionExtras {
+    readonly invocationId: string;
+    readonly functionName: string;
+    log(...args: any[]): void;
+    trace(...args: any[]): void;
+    debug(...args: any[]): void;
+    info(...args: any[]): void;
+    warn(...args: any[]): void;
+    error(...args: any[]): void;
+}
+
 /** What starts a function. */
 export declare type FunctionKind = 'orchestration' | 'activity' | 'entity' | 'http' | 'timer' | 'manual';
 
+/** What a function's options have beside the trigger and the handler. */
+export declare interface FunctionOptions {
+    return?: FunctionOutput | undefined;
+    extraInputs?: FunctionInput[] | undefined;
+    extraOutputs?: FunctionOutput[] | undefined;
+}
+
+/** What a function writes beside its result. */
+export declare interface FunctionOutput {
+    type: string;
+    name: string;
+    [setting: string]: unknown;
+}
+
+/**
+ * The types of `@azure/functions` 4 that code written against `durable-functions` meets.
+ *
+ * Owns: their shape, so that a program compiles with this package in place of the other, whether or not
+ * `@azure/functions` is installed: what is of a type here fits the type of that name there, and the other
+ * way round.
+ * Must never: hold code, or import that package.
+ * Proved by: `__test__/one-import.spec.mjs`.
+ */
+/** What a function gives: a value, or a promise of one. */
+export declare type FunctionResult<T = unknown> = T | Promise<T>;
+
+/** What starts a function. */
+export declare interface FunctionTrigger {
+    type: string;
+    name: string;
+    [setting: string]: unknown;
+}
+
 /** A generator function that yields tasks: `function* (context) { … }`. */
 export declare type GeneratorHandler<TInput = unknown, TResult = unknown> = (context: OrchestrationContext<TInput>) => Generator<Task<any, any>, TResult, any>;
+
+/**
+ * The client of the hub that the function with this context runs in: an activity, in any process; in the
+ * function host also http, timer and manual functions, classic ones too.
+ *
+ * @throws InvalidOption where there is none: in an orchestrator, in a worker thread, in a context that no
+ * hub made
+ *
+ * @example
+ * ```ts
+ * df.app.activity('escalate', {
+ *   handler: async (id: string, context) => {
+ *     await df.getClient(context).raiseEvent(id, 'Escalated')
+ *   },
+ * })
+ * ```
+ */
+export declare function getClient(context: object): DurableClient;
 
 /** What a status shows. */
 export declare interface GetStatusOptions {
@@ -759,6 +1064,24 @@ export declare interface GetStatusOptions {
     /** Whether to give the input, of the instance and of the events of the history. Default true. */
     showInput?: boolean | undefined;
 }
+
+/** An http function with a client. */
+export declare type HttpDurableClientHandler = DurableClientHandler<HttpRequest, HttpResponseInit | HttpResponse>;
+
+/** What an http function is registered with. */
+export declare interface HttpDurableClientOptions extends FunctionOptions {
+    handler: HttpDurableClientHandler;
+    /** Who may call it: anyone, or who has a key. Default 'anonymous', as in `@azure/functions`. */
+    authLevel?: 'anonymous' | 'function' | 'admin' | undefined;
+    /** Default: GET and POST. */
+    methods?: HttpMethod[] | undefined;
+    /** Below the prefix of the app's routes. Default: the function's name. */
+    route?: string | undefined;
+    trigger?: FunctionTrigger | undefined;
+}
+
+/** Methods of http functions. */
+export declare type HttpMethod = 'GET' | 'POST' | 'DELETE' | 'HEAD' | 'PATCH' | 'PUT' | 'OPTIONS' | 'TRACE' | 'CONNECT';
 
 /** How orchestrators call HTTP services by `context.df.callHttp`. */
 export declare interface HttpOptions {
@@ -781,9 +1104,53 @@ export declare interface HttpOptions {
     timeoutMs?: number | undefined;
 }
 
+/** A request, as an http function of `@azure/functions` 4 gets it. */
+export declare interface HttpRequest {
+    readonly method: string;
+    readonly url: string;
+    readonly headers: Headers;
+    readonly query: URLSearchParams;
+    readonly params: Record<string, string>;
+    readonly user: any;
+    readonly body: any;
+    readonly bodyUsed: boolean;
+    readonly arrayBuffer: () => Promise<ArrayBuffer>;
+    readonly blob: () => Promise<any>;
+    readonly formData: () => Promise<FormData>;
+    readonly json: () => Promise<unknown>;
+    readonly text: () => Promise<string>;
+    readonly clone: () => HttpRequest;
+}
+
 /** An HTTP request was not answered: no address, no connection, or an answer that breaks off. */
 export declare class HttpRequestFailed extends DurableError {
     static readonly code: string;
+}
+
+/** A response, as an http function of `@azure/functions` 4 may give it. */
+export declare interface HttpResponse {
+    readonly status: number;
+    readonly headers: Headers;
+    readonly cookies: Cookie[];
+    readonly enableContentNegotiation: boolean;
+    readonly body: any;
+    readonly bodyUsed: boolean;
+    readonly arrayBuffer: () => Promise<ArrayBuffer>;
+    readonly blob: () => Promise<any>;
+    readonly formData: () => Promise<FormData>;
+    readonly json: () => Promise<unknown>;
+    readonly text: () => Promise<string>;
+    readonly clone: () => HttpResponse;
+}
+
+/** What an http function may give in place of a response. */
+export declare interface HttpResponseInit {
+    body?: any;
+    jsonBody?: any;
+    status?: number;
+    headers?: Headers | Record<string, string> | [string, string][];
+    cookies?: Cookie[];
+    enableContentNegotiation?: boolean;
 }
 
 /** With a retry policy: an HTTP request was answered by a status that is retried, to the last. */
@@ -791,6 +1158,14 @@ export declare class HttpStatusError extends DurableError {
     static readonly code: string;
     /** The status of the answer. */
     readonly statusCode?: number;
+}
+
+/** A client whose `getStatus` says by its type that there may be no status. */
+export declare interface HubClient extends DurableClient {
+    /** The status of an instance; null when there is none, or when it has not begun to run. */
+    getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus | null>;
+    /** The type that durable-functions has for it; a `HubClient` is a `DurableClient` by it. */
+    getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus>;
 }
 
 /** The hub or client was closed. */
@@ -806,6 +1181,15 @@ export declare class HubInUse extends DurableError {
 /** The task hub was written by a newer version of this package. */
 export declare class HubTooNew extends DurableError {
     static readonly code: string;
+}
+
+/** Inputs of functions, for `extraInputs`. */
+export declare const input: Inputs;
+
+/** `df.input`. */
+export declare interface Inputs {
+    /** For `extraInputs`; `df.getClient(context)` then gives the client. */
+    durableClient(): DurableClientInput;
 }
 
 /** The id is in use by an instance that has not ended. */
@@ -876,6 +1260,18 @@ export declare interface InvocationContext {
     error(...args: unknown[]): void;
 }
 
+/** Values of the inputs beside the trigger. */
+export declare interface InvocationContextExtraInputs {
+    get(inputOrName: FunctionInput | string): unknown;
+    set(inputOrName: FunctionInput | string, value: unknown): void;
+}
+
+/** Values for the outputs beside the result. */
+export declare interface InvocationContextExtraOutputs {
+    get(outputOrName: FunctionOutput | string): unknown;
+    set(outputOrName: FunctionOutput | string, value: unknown): void;
+}
+
 /** Bounds of size. */
 export declare interface LimitOptions {
     /** The largest JSON text of one value, in bytes of UTF-8, 1,024 or more. Default 16 MiB. */
@@ -926,6 +1322,17 @@ export declare interface Logger {
     info(message: string): void;
     warn(message: string): void;
     error(message: string): void;
+}
+
+/** Takes a line of the log of a dummy context. */
+export declare type LogHandler = (level: 'trace' | 'debug' | 'information' | 'warning' | 'error' | 'critical' | 'none', ...args: unknown[]) => void;
+
+/** The token of an Azure managed identity; see `App.setTokenProvider` for who gives it here. */
+export declare class ManagedIdentityTokenSource implements TokenSource {
+    readonly resource: string;
+    readonly kind: string;
+    /** @param resource such as `https://management.core.windows.net/` */
+    constructor(resource: string);
 }
 
 /** The code of an orchestrator no longer does what its history says. */
@@ -1042,7 +1449,7 @@ export declare interface OpenOptions extends ConnectOptions {
 }
 
 /** The context of an orchestrator function. */
-export declare interface OrchestrationContext<TInput = unknown> extends InvocationContext {
+export declare interface OrchestrationContext<TInput = unknown> extends InvocationContext, FunctionExtras {
     /** Everything that is durable. */
     readonly df: DurableOrchestrationContext<TInput>;
 }
@@ -1050,6 +1457,8 @@ export declare interface OrchestrationContext<TInput = unknown> extends Invocati
 /** What `app.orchestration` gives: for `context.df.call`, `client.startNew`, and to be called. */
 export declare interface OrchestrationDefinition<TInput = unknown, TResult = unknown> extends Definition<TInput, TResult> {
     (...args: undefined extends TInput ? [input?: TInput, instanceId?: string] : [input: TInput, instanceId?: string]): RegisteredOrchestrationTask<TResult>;
+    /** As loose as in durable-functions; `context.df.call` is not. */
+    (input?: unknown, instanceId?: string): RegisteredOrchestrationTask<TResult>;
     readonly kind: 'orchestration';
     /** The function itself, for tests of it. */
     readonly handler: AnyOrchestrationHandler<TInput, TResult>;
@@ -1077,12 +1486,15 @@ export declare interface OrchestrationFilter {
 export declare type OrchestrationHandler<TInput = unknown, TResult = unknown> = GeneratorHandler<TInput, TResult>;
 
 /** What an orchestration is registered with, if not the handler alone. */
-export declare interface OrchestrationOptions<THandler = AnyOrchestrationHandler> {
+export declare interface OrchestrationOptions<THandler = AnyOrchestrationHandler> extends FunctionOptions {
     handler: THandler;
 }
 
-/** Where an instance stands. `Pending`: scheduled, its orchestrator function has not begun. */
-export declare type OrchestrationRuntimeStatus = 'Pending' | 'Running' | 'Completed' | 'ContinuedAsNew' | 'Failed' | 'Terminated' | 'Suspended';
+/**
+ * Where an instance stands. `Pending`: scheduled, its orchestrator function has not begun. `Canceled` is
+ * never where one stands, as in durable-functions, which has it too.
+ */
+export declare type OrchestrationRuntimeStatus = 'Pending' | 'Running' | 'Completed' | 'ContinuedAsNew' | 'Failed' | 'Terminated' | 'Suspended' | 'Canceled';
 
 /** The statuses by name, for code that was written against the enum of durable-functions. */
 export declare const OrchestrationRuntimeStatus: {
@@ -1109,7 +1521,7 @@ export declare interface OrchestrationStatus {
     /** As last set by the orchestrator, or null. */
     customStatus: unknown;
     /** When failed: the error. */
-    failure?: FailureDetails;
+    failure?: StatusFailure;
     /** Why it does not move, if it is held or its function is not registered. */
     problem?: StatusProblem;
     /** What an open instance waits for; from `getStatus` only. */
@@ -1125,8 +1537,13 @@ export declare class OrchestrationTerminated extends DurableError {
     static readonly code: string;
 }
 
+/** The trigger of an orchestrator. */
+export declare interface OrchestrationTrigger extends FunctionTrigger {
+    type: 'orchestrationTrigger';
+}
+
 /** What `context.bindings` holds for an orchestrator's trigger. */
-export declare interface OrchestrationTrigger {
+export declare interface OrchestrationTriggerInput {
     readonly input: unknown;
     readonly instanceId: string;
     readonly parentInstanceId: string | null;
@@ -1213,7 +1630,7 @@ export declare interface RecursiveOptions {
 export declare function registerBinding(type: string, handler: BindingHandler): void;
 
 /** The name durable-functions has for it. */
-export declare type RegisteredActivity<TInput = unknown, TResult = unknown> = ActivityDefinition<TInput, TResult>;
+export declare type RegisteredActivity<TInput = any, TResult = any> = ActivityDefinition<TInput, TResult>;
 
 /** What a definition called in a generator gives: `hello('x')`, `hello('x').withRetry(options)`. */
 export declare interface RegisteredActivityTask<TResult = unknown> extends Task<TResult> {
@@ -1226,7 +1643,7 @@ export declare interface RegisteredActivityTask<TResult = unknown> extends Task<
 }
 
 /** The name durable-functions has for it. */
-export declare type RegisteredOrchestration<TInput = unknown, TResult = unknown> = OrchestrationDefinition<TInput, TResult>;
+export declare type RegisteredOrchestration<TInput = any, TResult = any> = OrchestrationDefinition<TInput, TResult>;
 
 /** The same for an orchestration's definition. */
 export declare interface RegisteredOrchestrationTask<TResult = unknown> extends RegisteredActivityTask<TResult> {
@@ -1296,6 +1713,14 @@ export declare interface RetryPolicy {
     retryIf?: ((error: Error) => boolean) | undefined;
 }
 
+export declare type ServiceBusQueueDurableClientHandler = DurableClientHandler<unknown, void>;
+
+export declare type ServiceBusQueueDurableClientOptions = CloudDurableClientOptions<ServiceBusQueueDurableClientHandler>;
+
+export declare type ServiceBusTopicDurableClientHandler = DurableClientHandler<unknown, void>;
+
+export declare type ServiceBusTopicDurableClientOptions = CloudDurableClientOptions<ServiceBusTopicDurableClientHandler>;
+
 /** An orchestrator to start: its name or its definition. */
 export declare type Startable<TInput = unknown> = string | OrchestrationDefinition<TInput, any>;
 
@@ -1307,11 +1732,22 @@ export declare interface StartNewOptions<TInput = unknown> {
     input?: TInput | undefined;
     /** Default 'error'. */
     onConflict?: OnConflict | undefined;
+    /** Refused unless undefined: orchestrators have no versions here. */
+    version?: string | undefined;
 }
 
 /** One of several starts. */
 export declare interface StartRequest extends StartNewOptions {
     name: Startable;
+}
+
+/** An error as it is stored: what it was, with its own fields beside. */
+export declare interface StatusFailure {
+    name: string;
+    message: string;
+    stack?: string;
+    cause?: unknown;
+    [field: string]: unknown;
 }
 
 /** One event of an instance's history. */
@@ -1327,7 +1763,7 @@ export declare interface StatusHistoryEvent {
     input?: unknown;
     /** Only with `showHistoryOutput`. */
     result?: unknown;
-    failure?: FailureDetails;
+    failure?: StatusFailure;
     /** Of `terminate`, `suspend`, `resume` or `rewind`. */
     reason?: unknown;
     /** Of a sub-orchestration. */
@@ -1370,6 +1806,14 @@ export declare type StatusWaitingFor = {
     name: string;
     instanceId: string;
 };
+
+export declare type StorageBlobDurableClientHandler = DurableClientHandler<unknown, void>;
+
+export declare type StorageBlobDurableClientOptions = CloudDurableClientOptions<StorageBlobDurableClientHandler>;
+
+export declare type StorageQueueDurableClientHandler = DurableClientHandler<unknown, void>;
+
+export declare type StorageQueueDurableClientOptions = CloudDurableClientOptions<StorageQueueDurableClientHandler>;
 
 /** The disk that holds the store is full. */
 export declare class StoreFull extends DurableError {
@@ -1430,11 +1874,34 @@ export declare interface TaskCombinators {
     any<const T extends readonly AnyTask[]>(tasks: T): Task<AnyResult<AwaitedOf<T[number]>>, T[number]>;
 }
 
+/**
+ * The error of a failed task. Such an error is of the class that it was thrown with (`RangeError`); it
+ * is an instance of this class too, and has `failureDetails`.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   yield context.df.callActivity('charge', order)
+ * } catch (error) {
+ *   if (!(error instanceof df.TaskFailedError)) throw error
+ *   if (error.failureDetails.isCausedBy('CardDeclined')) return 'declined'
+ * }
+ * ```
+ */
+export declare class TaskFailedError extends Error {
+    readonly failureDetails: FailureDetails;
+    /** The name of what failed, if it is known. */
+    readonly taskName?: string;
+    /** The number of the task, if it is known. */
+    readonly taskId?: number;
+    constructor(failureDetails: FailureDetails);
+}
+
 /** An open task hub. */
 export declare class TaskHub implements AsyncDisposable {
     #private;
     /** The client to this hub, in this process. */
-    readonly client: DurableClient;
+    readonly client: HubClient;
     /** The functions that it runs. With `threads` those are in the threads, and nothing registers here. */
     readonly app: App;
     /**
@@ -1459,9 +1926,44 @@ export declare class TaskHub implements AsyncDisposable {
     [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** Which hub a call is for: only the client's own, as a client has one hub. */
+export declare interface TaskHubOptions {
+    /** Refused unless it is the client's `taskHubName`. */
+    taskHubName?: string | undefined;
+    /** Not looked at: there are no connections. */
+    connectionName?: string | undefined;
+}
+
 /** The time given has passed: a `timeoutMs` of `waitForCompletion` or of an activity. */
 export declare class TimeoutError extends DurableError {
     static readonly code: string;
+}
+
+/** What a timer function gets. */
+export declare interface Timer {
+    isPastDue: boolean;
+    schedule: {
+        adjustForDST: boolean;
+    };
+    scheduleStatus: {
+        last: string;
+        next: string;
+        lastUpdated: string;
+    };
+}
+
+/** A timer function with a client. */
+export declare type TimerDurableClientHandler = DurableClientHandler<Timer, void>;
+
+/** What a timer function is registered with. */
+export declare interface TimerDurableClientOptions extends FunctionOptions {
+    handler: TimerDurableClientHandler;
+    /** A cron expression of six fields. */
+    schedule: string;
+    runOnStartup?: boolean | undefined;
+    useMonitor?: boolean | undefined;
+    retry?: unknown;
+    trigger?: FunctionTrigger | undefined;
 }
 
 /** A durable timer. */
@@ -1486,6 +1988,16 @@ export declare interface TokenSource {
 /** More calls wait for their answers than the client may have; await earlier ones. */
 export declare class TooManyCalls extends DurableError {
     static readonly code: string;
+}
+
+/** Triggers of durable functions, for `app.generic` of `@azure/functions`. */
+export declare const trigger: Triggers;
+
+/** `df.trigger`. */
+export declare interface Triggers {
+    activity(): ActivityTrigger;
+    orchestration(): OrchestrationTrigger;
+    entity(): EntityTrigger;
 }
 
 declare const types: unique symbol;

@@ -9,7 +9,7 @@ import * as df from 'durafn'
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 declare function equal<A, B>(same: Same<A, B>): void
-declare const client: df.DurableClient
+declare const client: df.HubClient
 
 const app = new df.App()
 const length = app.activity('length', { handler: (text: string) => text.length })
@@ -99,7 +99,9 @@ export async function uses(): Promise<void> {
   const page = await client.list({ runtimeStatus: ['Running', 'Pending'], top: 10 })
   equal<typeof page.cursor, string | null>(true)
   await using hub = await df.open({ store: 'sqlite::memory:', app, logger: console })
-  equal<typeof hub.client, df.DurableClient>(true)
+  equal<typeof hub.client, df.HubClient>(true)
+  const compatible: df.DurableClient = hub.client
+  equal<Awaited<ReturnType<typeof compatible.getStatus>>, df.OrchestrationStatus>(true)
   await using connected = await df.connect()
   equal<typeof connected.client, df.ConnectedClient>(true)
 }

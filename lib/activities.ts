@@ -7,6 +7,7 @@
  */
 
 import { type ActivityEntry, type App, app as defaultApp } from './app.js'
+import type { ExceptionPropertiesProvider } from './azure/task-failed.js'
 import { HttpActivity } from './call-http/activity.js'
 import { HTTP_ACTIVITY } from './call-http/request.js'
 import { stringify } from './codec.js'
@@ -80,7 +81,7 @@ export class Activities {
       this.failed(start.run, new NotRegistered(message))
       return
     }
-    const context = new ActivityInvocation(entry.name, start, this.surroundings.log)
+    const context = new ActivityInvocation(entry.name, start, this.surroundings)
     let result: unknown
     let isPending: boolean
     try {
@@ -163,7 +164,19 @@ export class Activities {
   }
 
   private failed(run: number, error: unknown): void {
-    this.report(run, 0, failureText(error, this.surroundings.payloadBytes))
+    const provider = this.app.propertiesProvider ?? defaultApp.propertiesProvider
+    const more = provider === undefined ? undefined : propertiesOf(provider, error)
+    this.report(run, 0, failureText(error, this.surroundings.payloadBytes, more))
+  }
+}
+
+/** What a provider says of an error; one that fails says nothing, and hides nothing. */
+function propertiesOf(provider: ExceptionPropertiesProvider, error: unknown): object | undefined {
+  try {
+    const properties: unknown = provider.getExceptionProperties(error)
+    return typeof properties === 'object' && properties !== null ? properties : undefined
+  } catch {
+    return undefined
   }
 }
 

@@ -6,9 +6,13 @@
  * Proved by: `__test__/api.spec.mjs`.
  */
 
+import { isClientInput } from './azure/bindings.js'
+import { type ClientFunctions, clientFunctions } from './azure/client-functions.js'
+import type { FunctionInput, FunctionOutput } from './azure/functions.js'
+import type { ExceptionPropertiesProvider } from './azure/task-failed.js'
 import type { TokenProvider } from './call-http/activity.js'
 import { HTTP_ACTIVITY } from './call-http/request.js'
-import { invalid, optionalInteger, optionalMs, optionsOf } from './check.js'
+import { invalid, type Options, optionalInteger, optionalMs, optionsOf } from './check.js'
 import { checkName } from './codec.js'
 import { callInCurrent } from './context.js'
 import { AlreadyRegistered, Internal, InvalidName } from './errors.js'
@@ -42,6 +46,9 @@ export interface OrchestratorEntry {
   readonly hosted?: HostedFunction
 }
 
+/** Options of `@azure/functions` that a function may have. */
+const AZURE_KEYS = ['trigger', 'return', 'extraInputs', 'extraOutputs']
+
 // biome-ignore lint/suspicious/noExplicitAny: handlers of any input and result
 type AnyHandler = AnyOrchestrationHandler<any, any>
 
@@ -61,6 +68,15 @@ export class App {
   readonly #activities: Map<string, ActivityEntry> = new Map()
   readonly #listeners: Set<(added: Registered) => void> = new Set()
   #tokenProvider: TokenProvider | undefined = undefined
+  #propertiesProvider: ExceptionPropertiesProvider | undefined = undefined
+  /** Functions with a client as their second argument, in the function host. */
+  readonly client: ClientFunctions = clientFunctions
+
+  constructor() {
+    // So that they can be taken off, as from the namespace that durable-functions has in this place.
+    this.orchestration = this.orchestration.bind(this)
+    this.activity = this.activity.bind(this)
+  }
 
   /**
    * Registers an orchestrator: a generator function that yields tasks, or an async function that
@@ -100,7 +116,7 @@ export class App {
     const handler =
       typeof handlerOrOptions === 'function'
         ? handlerOrOptions
-        : optionsOf(handlerOrOptions, 'options', ['handler'])['handler']
+        : functionOptions(handlerOrOptions, ['handler'], `orchestrator '${name}'`)['handler']
     checkFunctionName(name, 'orchestrator name')
     checkHandler(handler, `orchestrator '${name}'`)
     add(this.#orchestrators, { name, handler: handler as AnyHandler }, 'orchestrator')
@@ -135,7 +151,8 @@ export class App {
     if (typeof options === 'function') {
       throw invalid('options', 'must be an object: { handler }', options)
     }
-    const known = optionsOf(options, 'options', ['handler', 'timeoutMs', 'maxConcurrency'])
+    const keys = ['handler', 'timeoutMs', 'maxConcurrency']
+    const known = functionOptions(options, keys, `activity '${name}'`)
     checkHandler(known['handler'], `activity '${name}'`)
     const entry: ActivityEntry = {
       name,
@@ -170,6 +187,25 @@ export class App {
       throw invalid('provider', 'must be a function', provider)
     }
     this.#tokenProvider = provider
+  }
+
+  /**
+   * Registers who gives errors of activities own fields beside theirs, before they cross to the
+   * orchestrator. A provider registered before is replaced; undefined takes it away. What is registered
+   * on `df.app` serves the hubs of other registries too, if they have none.
+   *
+   * @throws InvalidOption
+   */
+  setExceptionPropertiesProvider(provider: ExceptionPropertiesProvider | undefined): void {
+    if (provider !== undefined && typeof provider?.getExceptionProperties !== 'function') {
+      throw invalid('provider', 'must have the method getExceptionProperties', provider)
+    }
+    this.#propertiesProvider = provider
+  }
+
+  /** @internal */
+  get propertiesProvider(): ExceptionPropertiesProvider | undefined {
+    return this.#propertiesProvider
   }
 
   /** @internal */
@@ -279,6 +315,25 @@ function checkFunctionName(name: unknown, field: string): void {
 function refuseBuiltIn(name: string): void {
   if (name.toLowerCase() !== HTTP_ACTIVITY.toLowerCase()) return
   throw new AlreadyRegistered(`The activity '${HTTP_ACTIVITY}' is built in.`, { field: 'name' })
+}
+
+/**
+ * The options of a function. Those of `@azure/functions` are taken where they ask for nothing that is not
+ * there anyway: the trigger of its kind, and a client.
+ */
+function functionOptions(given: unknown, keys: readonly string[], what: string): Options {
+  const options = optionsOf(given, 'options', [...keys, ...AZURE_KEYS])
+  const inputs = [options['extraInputs'] ?? []].flat() as FunctionInput[]
+  const outputs = [
+    options['extraOutputs'] ?? [],
+    options['return'] ?? [],
+  ].flat() as FunctionOutput[]
+  const foreign = [...inputs.filter((each) => !isClientInput(each)), ...outputs][0]
+  if (foreign === undefined) return options
+  throw invalid(
+    'options',
+    `of ${what} must have no inputs but df.input.durableClient() and no outputs, and it has '${foreign.name}' of type '${foreign.type}'. Let the function do what the binding would do, or register it with app.generic of '@azure/functions' and df.trigger, for the function host.`,
+  )
 }
 
 function checkHandler(handler: unknown, what: string): void {

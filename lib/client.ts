@@ -6,7 +6,7 @@
  * Proved by: `__test__/client.spec.mjs`, `__test__/events.spec.mjs`.
  */
 
-import { optionalBoolean, optionalMs, optionsOf, quoteInstanceId } from './check.js'
+import { invalid, optionalBoolean, optionalMs, optionsOf, quoteInstanceId } from './check.js'
 import { stringify } from './codec.js'
 import type { Engine } from './engine.js'
 import { TimeoutError } from './errors.js'
@@ -64,6 +64,14 @@ export interface InstancePage {
 /** What a purge did. */
 export interface PurgeHistoryResult {
   readonly instancesDeleted: number
+}
+
+/** Which hub a call is for: only the client's own, as a client has one hub. */
+export interface TaskHubOptions {
+  /** Refused unless it is the client's `taskHubName`. */
+  taskHubName?: string | undefined
+  /** Not looked at: there are no connections. */
+  connectionName?: string | undefined
 }
 
 const PAGE_OF_ALL = 1_000
@@ -141,17 +149,21 @@ export class DurableClient {
    * The status of an instance; null when there is none, or when it has not begun to run (unless
    * `pending` is set).
    *
+   * Its type here is that of durable-functions, which knows no null, so that programs written for that
+   * compile; as a `HubClient`, which `hub.client` and `df.connect` give, null is in it.
+   *
    * @example
    * ```ts
    * const status = await client.getStatus(id, { showHistory: true })
    * console.log(status?.runtimeStatus, status?.waitingFor)
    * ```
    */
-  getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus | null> {
+  getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus> {
     return this.#attempt(() => {
       const parts = getOptions(options)
       return this.#engine.call(getRequest(instanceId, parts), (row: StatusRow | null) =>
-        row === null || isHidden(row, parts) ? null : statusFromRow(row, parts),
+        // Null, whatever the type says; see above.
+        row === null || isHidden(row, parts) ? (null as never) : statusFromRow(row, parts),
       )
     })
   }
@@ -239,8 +251,11 @@ export class DurableClient {
    *
    * @throws InstanceNotFound, NotRewindable, UnserializableValue, PayloadTooLarge
    */
-  rewind(instanceId: string, reason?: unknown): Promise<void> {
-    return this.#reason('rewind', instanceId, reason, undefined)
+  rewind(instanceId: string, reason?: unknown, options?: TaskHubOptions): Promise<void> {
+    return this.#attempt(() => {
+      this.#requireHub(options)
+      return this.#reason('rewind', instanceId, reason, undefined)
+    })
   }
 
   /**
@@ -297,9 +312,13 @@ export class DurableClient {
     instanceId: string,
     eventName: string,
     eventData?: unknown,
+    options?: TaskHubOptions,
   ): Promise<RaiseEventOutcome> {
     return this.#send(
-      () => raiseRequest(instanceId, eventName, eventData, this.#engine.payloadBytes),
+      () => {
+        this.#requireHub(options)
+        return raiseRequest(instanceId, eventName, eventData, this.#engine.payloadBytes)
+      },
       (outcome: RaiseOutcome) => {
         if (outcome.outcome === 'discarded') this.#warnOfDiscard(instanceId, eventName, outcome)
         return outcome
@@ -378,6 +397,17 @@ export class DurableClient {
     )
   }
 
+  #requireHub(options: TaskHubOptions | undefined): void {
+    const known = optionsOf(options ?? undefined, 'options', ['taskHubName', 'connectionName'])
+    const name = known['taskHubName']
+    if (name === undefined || name === null || name === this.taskHubName) return
+    throw invalid(
+      'options.taskHubName',
+      `must be the client's own hub, '${this.taskHubName}'`,
+      name,
+    )
+  }
+
   /** Sends what `request` makes; what that throws becomes the rejection. */
   #send<T>(request: () => RawJson, convert: ((ok: never) => T) | null = null): Promise<T> {
     return this.#attempt(() => this.#engine.call(request(), convert))
@@ -401,14 +431,33 @@ function statusOf(row: StatusRow): OrchestrationStatus {
   return statusFromRow(row)
 }
 
+/** A client whose `getStatus` says by its type that there may be no status. */
+export interface HubClient extends DurableClient {
+  /** The status of an instance; null when there is none, or when it has not begun to run. */
+  getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus | null>
+  /** The type that durable-functions has for it; a `HubClient` is a `DurableClient` by it. */
+  getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus>
+}
+
 /** A client with a connection of its own, from `df.connect`. */
-export class ConnectedClient extends DurableClient implements AsyncDisposable {
+export class ConnectedClient extends DurableClient implements HubClient, AsyncDisposable {
   readonly #engine: Engine
 
   /** @internal */
   constructor(engine: Engine, taskHubName: string) {
     super(engine, taskHubName)
     this.#engine = engine
+  }
+
+  /** The status of an instance; null when there is none, or when it has not begun to run. */
+  override getStatus(
+    instanceId: string,
+    options?: GetStatusOptions,
+  ): Promise<OrchestrationStatus | null>
+  /** The type that durable-functions has for it. */
+  override getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus>
+  override getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus> {
+    return super.getStatus(instanceId, options)
   }
 
   /** Itself, so that `{ client }` can be taken from a hub and a connection alike. */

@@ -7,6 +7,8 @@
  */
 
 import { randomUUID } from 'node:crypto'
+import { bareOptions, ExtraValues } from './azure/extras.js'
+import type { EffectiveFunctionOptions } from './azure/functions.js'
 import { type CallHttpArguments, HttpTask, httpCall } from './call-http/call.js'
 import { HTTP_ACTIVITY } from './call-http/request.js'
 import { invalid, newInstanceId, optionsOf } from './check.js'
@@ -40,6 +42,8 @@ abstract class LoggingContext implements InvocationContext {
   readonly functionName: string
   private logMade: LogFunction | null = null
   private idMade: string | null = null
+  private inputsMade: ExtraValues | null = null
+  private outputsMade: ExtraValues | null = null
 
   constructor(functionName: string) {
     this.functionName = functionName
@@ -47,6 +51,7 @@ abstract class LoggingContext implements InvocationContext {
 
   protected abstract write(level: LogLevel, args: unknown[]): void
   protected abstract makeId(): string
+  abstract get options(): EffectiveFunctionOptions
 
   get log(): LogFunction {
     this.logMade ??= logFunction((level, args) => this.write(level, args))
@@ -56,6 +61,16 @@ abstract class LoggingContext implements InvocationContext {
   get invocationId(): string {
     this.idMade ??= this.makeId()
     return this.idMade
+  }
+
+  get extraInputs(): ExtraValues {
+    this.inputsMade ??= new ExtraValues()
+    return this.inputsMade
+  }
+
+  get extraOutputs(): ExtraValues {
+    this.outputsMade ??= new ExtraValues()
+    return this.outputsMade
   }
 
   trace(...args: unknown[]): void {
@@ -91,6 +106,10 @@ export class OrchestrationInvocation extends LoggingContext implements Orchestra
     this.df = new DurableContext(execution)
   }
 
+  get options(): EffectiveFunctionOptions {
+    return bareOptions('orchestrationTrigger')
+  }
+
   protected write(level: LogLevel, args: unknown[]): void {
     this.execution.log(level, args)
   }
@@ -109,6 +128,11 @@ class DurableContext implements DurableOrchestrationContext {
 
   get instanceId(): string {
     return this.execution.instanceId
+  }
+
+  /** There are no versions of orchestrators here. */
+  get version(): undefined {
+    return undefined
   }
 
   get parentInstanceId(): string | undefined {
@@ -147,7 +171,8 @@ class DurableContext implements DurableOrchestrationContext {
     return scheduleActivity(this.execution, name, input, retryOptions ?? null) as never
   }
 
-  callSubOrchestrator(name: string, input?: unknown, instanceId?: string): never {
+  callSubOrchestrator(name: string, input?: unknown, instanceId?: string, version?: string): never {
+    refuseVersion(version)
     return scheduleOrchestration(this.execution, name, input, instanceId) as never
   }
 
@@ -156,7 +181,9 @@ class DurableContext implements DurableOrchestrationContext {
     retryOptions: RetryPolicy,
     input?: unknown,
     instanceId?: string,
+    version?: string,
   ): never {
+    refuseVersion(version)
     const retry = retryOptions ?? null
     return scheduleOrchestration(this.execution, name, input, instanceId, retry) as never
   }
@@ -195,6 +222,11 @@ class DurableContext implements DurableOrchestrationContext {
   newGuid(seed?: string): string {
     return this.execution.newGuid(seed === undefined ? '' : String(seed))
   }
+}
+
+function refuseVersion(version: unknown): void {
+  if (version === undefined || version === null) return
+  throw invalid('version', 'must be left out, as orchestrators have no versions here')
 }
 
 /** @param retry undefined: none; null: one was asked for and is missing, which is refused */
@@ -297,17 +329,18 @@ export class ActivityInvocation extends LoggingContext implements ActivityContex
   readonly instanceId: string
   readonly attempt: number
   readonly idempotencyKey: string
-  private readonly logTo: Log
+  /** What the hub is to its activities; it tells whose client is theirs. */
+  readonly hub: { readonly log: Log }
   private controller: AbortController | null = null
   private abortReason: unknown = undefined
   private isAborted = false
 
-  constructor(functionName: string, start: ActivityStart, log: Log) {
+  constructor(functionName: string, start: ActivityStart, hub: { readonly log: Log }) {
     super(functionName)
     this.instanceId = start.instanceId
     this.attempt = start.attempt
     this.idempotencyKey = start.idempotencyKey
-    this.logTo = log
+    this.hub = hub
   }
 
   /** Made on first use: most activities never look at it, and it is not cheap. */
@@ -326,8 +359,12 @@ export class ActivityInvocation extends LoggingContext implements ActivityContex
     this.controller?.abort(reason)
   }
 
+  get options(): EffectiveFunctionOptions {
+    return bareOptions('activityTrigger')
+  }
+
   protected write(level: LogLevel, args: unknown[]): void {
-    this.logTo.user(level, args)
+    this.hub.log.user(level, args)
   }
 
   protected makeId(): string {

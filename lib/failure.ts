@@ -6,6 +6,7 @@
  * Proved by: `__test__/errors.spec.mjs` (round trips) and `__test__/bad-input.spec.mjs` (hostile values).
  */
 
+import { markTaskFailed } from './azure/task-failed.js'
 import { DurableError, errorClass, OrchestrationTerminated } from './errors.js'
 import type { ChildEnd, Failure, RawJson } from './protocol.js'
 
@@ -28,9 +29,13 @@ const reserved: Set<string> = new Set(['name', 'message', 'stack', 'cause', 'err
 
 // ------------------------------------------------------------------ error to failure
 
-/** The JSON text of the `Failure` for whatever was thrown, within `limitBytes` or 64 KiB. */
-export function failureText(thrown: unknown, limitBytes: number): RawJson {
-  const text = encode(thrown, [], false)
+/**
+ * The JSON text of the `Failure` for whatever was thrown, within `limitBytes` or 64 KiB.
+ *
+ * @param more own fields beside those of the error, which win
+ */
+export function failureText(thrown: unknown, limitBytes: number, more?: object): RawJson {
+  const text = withFields(encode(thrown, [], false), thrown, more)
   const limit = Math.max(limitBytes, FAILURE_BYTES_MIN)
   if (text.length * 3 <= limit || Buffer.byteLength(text) <= limit) return text
   return encode(thrown, [], true)
@@ -43,6 +48,17 @@ export function messageOf(thrown: unknown): string {
     if (typeof message === 'string') return message
   }
   return describe(thrown)
+}
+
+function withFields(text: RawJson, thrown: unknown, more: object | undefined): RawJson {
+  if (more === undefined) return text
+  const own = isObject(thrown) ? keysOf(thrown) : []
+  let fields = ''
+  for (const key of keysOf(more).slice(0, FIELDS_MAX)) {
+    const json = reserved.has(key) || own.includes(key) ? undefined : jsonOf(read(more, key))
+    if (json !== undefined) fields += `,${JSON.stringify(key)}:${json}`
+  }
+  return `${text.slice(0, -1)}${fields}}`
 }
 
 function encode(thrown: unknown, chain: unknown[], cut: boolean): RawJson {
@@ -174,8 +190,12 @@ const builtIn: Map<string, new (message: string) => Error> = new Map<
   ['URIError', URIError],
 ])
 
-/** An `Error` that carries all of a `Failure`, of the class its name or code stands for. */
+/** The error of a failed task: carries all of a `Failure`, of the class its name or code stands for. */
 export function errorFromFailure(failure: Failure): Error {
+  return markTaskFailed(reviveError(failure))
+}
+
+function reviveError(failure: Failure): Error {
   const name = typeof failure.name === 'string' ? failure.name : 'Error'
   const message = typeof failure.message === 'string' ? failure.message : ''
   const error = instantiate(name, message, failure['code'])
@@ -194,9 +214,9 @@ export function errorFromFailure(failure: Failure): Error {
 export function errorFromChild(child: ChildEnd): Error {
   if (child.failure !== undefined) return errorFromFailure(child.failure)
   const reason = child.reason === undefined ? '' : `: ${describeReason(child.reason)}`
-  return new OrchestrationTerminated(
-    `Orchestration '${child.instanceId}' (${child.name}) was terminated${reason}`,
-    { instanceId: child.instanceId, cause: child.reason },
+  const message = `Orchestration '${child.instanceId}' (${child.name}) was terminated${reason}`
+  return markTaskFailed(
+    new OrchestrationTerminated(message, { instanceId: child.instanceId, cause: child.reason }),
   )
 }
 
@@ -219,7 +239,7 @@ function revive(cause: unknown): unknown {
   const { name, message, stack } = cause as Partial<Failure>
   const isFailure =
     typeof name === 'string' && typeof message === 'string' && typeof stack === 'string'
-  return isFailure ? errorFromFailure(cause as Failure) : cause
+  return isFailure ? reviveError(cause as Failure) : cause
 }
 
 /** Never by assignment: a field may be named `__proto__`, or be read-only on the class. */

@@ -19,10 +19,11 @@ import {
   optionalString,
   optionsOf,
 } from './check.js'
-import { ConnectedClient, DurableClient } from './client.js'
+import { ConnectedClient, DurableClient, type HubClient } from './client.js'
 import { Engine } from './engine.js'
 import { InvalidOption, StoreFull, StoreReadOnly, StoreUnavailable } from './errors.js'
 import { messageOf } from './failure.js'
+import { rememberClient } from './host/client-of.js'
 import { checkLogger, Log, type Logger } from './log.js'
 import type { EngineOptions } from './protocol.js'
 import { backupRequest } from './requests.js'
@@ -203,7 +204,7 @@ export async function connect(options?: ConnectOptions): Promise<ConnectedClient
 /** An open task hub. */
 export class TaskHub implements AsyncDisposable {
   /** The client to this hub, in this process. */
-  readonly client: DurableClient
+  readonly client: HubClient
   /** The functions that it runs. With `threads` those are in the threads, and nothing registers here. */
   readonly app: App
   readonly #engine: Engine
@@ -216,7 +217,8 @@ export class TaskHub implements AsyncDisposable {
 
   /** @internal */
   constructor(engine: Engine, app: App) {
-    this.client = new DurableClient(engine, engine.hubName)
+    this.client = new DurableClient(engine, engine.hubName) as HubClient
+    rememberClient(engine, this.client)
     this.app = app
     this.synchronous = engine.synchronous
     this.#engine = engine

@@ -27,7 +27,7 @@ export type { LogFunction, Logger } from './log.js'
 // ------------------------------------------------------------------ function folders
 
 export type { BindingDefinition, FunctionKind } from './host/binding.js'
-export type { OrchestrationTrigger } from './host/classic.js'
+export type { OrchestrationTrigger as OrchestrationTriggerInput } from './host/classic.js'
 export type { ClassicRequest, ClassicResponse, Form, FormPart } from './host/classic-http.js'
 export type { ExecutionContext, FolderContext, FunctionContext } from './host/context.js'
 export {
@@ -80,18 +80,92 @@ export type {
 
 export type { TokenProvider } from './call-http/activity.js'
 export type { CallHttpArguments, CallHttpOptions } from './call-http/call.js'
-export { DurableHttpResponse, type TokenSource } from './call-http/request.js'
+export {
+  DurableHttpRequest,
+  DurableHttpResponse,
+  ManagedIdentityTokenSource,
+  type TokenSource,
+} from './call-http/request.js'
 export type { HttpOptions } from './call-http/settings.js'
+
+// ------------------------------------------------------------------ names of durable-functions
+
+export {
+  type ActivityTrigger,
+  type DurableClientInput,
+  type EntityTrigger,
+  type Inputs,
+  input,
+  type OrchestrationTrigger,
+  type Triggers,
+  trigger,
+} from './azure/bindings.js'
+export type {
+  ClientFunctions,
+  CloudDurableClientOptions,
+  CosmosDBDurableClientHandler,
+  CosmosDBDurableClientOptions,
+  CosmosDBv3DurableClientOptions,
+  CosmosDBv4DurableClientOptions,
+  DurableClientHandler,
+  DurableClientOptions,
+  EventGridDurableClientHandler,
+  EventGridDurableClientOptions,
+  EventHubDurableClientHandler,
+  EventHubDurableClientOptions,
+  HttpDurableClientHandler,
+  HttpDurableClientOptions,
+  ServiceBusQueueDurableClientHandler,
+  ServiceBusQueueDurableClientOptions,
+  ServiceBusTopicDurableClientHandler,
+  ServiceBusTopicDurableClientOptions,
+  StorageBlobDurableClientHandler,
+  StorageBlobDurableClientOptions,
+  StorageQueueDurableClientHandler,
+  StorageQueueDurableClientOptions,
+  TimerDurableClientHandler,
+  TimerDurableClientOptions,
+} from './azure/client-functions.js'
+export { type DummyContext, DummyOrchestrationContext } from './azure/dummies.js'
+export type {
+  Cookie,
+  EffectiveFunctionOptions,
+  EventGridEvent,
+  FunctionExtras,
+  FunctionInput,
+  FunctionInvocationContext,
+  FunctionOptions,
+  FunctionOutput,
+  FunctionResult,
+  FunctionTrigger,
+  HttpMethod,
+  HttpRequest,
+  HttpResponse,
+  HttpResponseInit,
+  InvocationContextExtraInputs,
+  InvocationContextExtraOutputs,
+  LogHandler,
+  Timer,
+} from './azure/functions.js'
+export { getClient } from './azure/get-client.js'
+export {
+  AggregatedError,
+  type ExceptionPropertiesProvider,
+  type FailureDetails,
+  TaskFailedError,
+} from './azure/task-failed.js'
 
 // ------------------------------------------------------------------ the client
 
 export {
   ConnectedClient,
   DurableClient,
+  type HubClient,
   type InstancePage,
   type PurgeHistoryResult,
   type RaiseEventOutcome,
   type RestartOptions,
+  type TaskHubOptions,
   type WaitForCompletionOptions,
 } from './client.js'
 export type {
@@ -106,9 +180,9 @@ export type {
 } from './requests.js'
 export {
   type DurableOrchestrationStatus,
-  type FailureDetails,
   OrchestrationRuntimeStatus,
   type OrchestrationStatus,
+  type StatusFailure,
   type StatusHistoryEvent,
   type StatusProblem,
   type StatusWaitingFor,

@@ -46,6 +46,8 @@ export interface StartNewOptions<TInput = unknown> {
   input?: TInput | undefined
   /** Default 'error'. */
   onConflict?: OnConflict | undefined
+  /** Refused unless undefined: orchestrators have no versions here. */
+  version?: string | undefined
 }
 
 /** One of several starts. */
@@ -97,7 +99,7 @@ export interface ListOptions extends OrchestrationFilter {
   cursor?: string | null | undefined
 }
 
-const START_KEYS = ['instanceId', 'input', 'onConflict']
+const START_KEYS = ['instanceId', 'input', 'onConflict', 'version']
 const ON_CONFLICT: readonly OnConflict[] = ['error', 'return', 'terminate']
 const FILTER_KEYS = [
   'name',
@@ -148,7 +150,10 @@ export function startManyRequest(starts: readonly StartRequest[], limitBytes: nu
 }
 
 function startSpec(orchestrator: unknown, options: Options, limitBytes: number): RawJson {
-  const { instanceId, input } = options
+  const { instanceId, input, version } = options
+  if (version !== undefined) {
+    throw invalid('options.version', 'must be left out, as orchestrators have no versions here')
+  }
   let text = `{"name":${orchestratorName(orchestrator)}`
   if (instanceId !== undefined) {
     text += `,"instanceId":${JSON.stringify(newInstanceId(instanceId, 'instanceId'))}`
@@ -265,7 +270,10 @@ export function backupRequest(file: unknown): RawJson {
 function filterOf(options: Options, where: string): RawJson {
   const name = optionalString(options, 'name', where)
   const idPrefix = optionalString(options, 'idPrefix', where)
-  const statuses = optionalListOf(options, 'runtimeStatus', where, runtimeStatuses)
+  const asked = optionalListOf(options, 'runtimeStatus', where, runtimeStatuses)
+  // No instance is ever canceled, so there the core need not look.
+  const statuses = asked?.filter((status) => status !== 'Canceled')
+  const isOfNone = asked !== undefined && asked.length > 0 && statuses?.length === 0
   const from =
     optionalTime(options, 'createdFrom', where) ?? optionalTime(options, 'createdTimeFrom', where)
   const to =
@@ -276,6 +284,6 @@ function filterOf(options: Options, where: string): RawJson {
     runtimeStatus:
       statuses === undefined || statuses.length === 0 ? null : JSON.stringify(statuses),
     createdFrom: from === undefined ? null : String(from),
-    createdTo: to === undefined ? null : String(to),
+    createdTo: isOfNone ? '-1' : to === undefined ? null : String(to),
   })
 }

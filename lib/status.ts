@@ -8,7 +8,10 @@
 
 import type { Failure, HistoryRow, Problem, StatusRow, WaitingFor } from './protocol.js'
 
-/** Where an instance stands. `Pending`: scheduled, its orchestrator function has not begun. */
+/**
+ * Where an instance stands. `Pending`: scheduled, its orchestrator function has not begun. `Canceled` is
+ * never where one stands, as in durable-functions, which has it too.
+ */
 export type OrchestrationRuntimeStatus =
   | 'Pending'
   | 'Running'
@@ -17,6 +20,7 @@ export type OrchestrationRuntimeStatus =
   | 'Failed'
   | 'Terminated'
   | 'Suspended'
+  | 'Canceled'
 
 /** The statuses by name, for code that was written against the enum of durable-functions. */
 export const OrchestrationRuntimeStatus: {
@@ -29,6 +33,7 @@ export const OrchestrationRuntimeStatus: {
   Failed: 'Failed',
   Terminated: 'Terminated',
   Suspended: 'Suspended',
+  Canceled: 'Canceled',
 }
 
 /** All statuses. */
@@ -37,7 +42,7 @@ export const runtimeStatuses: readonly OrchestrationRuntimeStatus[] = Object.val
 )
 
 /** An error as it is stored: what it was, with its own fields beside. */
-export interface FailureDetails {
+export interface StatusFailure {
   name: string
   message: string
   stack?: string
@@ -79,7 +84,7 @@ export interface StatusHistoryEvent {
   input?: unknown
   /** Only with `showHistoryOutput`. */
   result?: unknown
-  failure?: FailureDetails
+  failure?: StatusFailure
   /** Of `terminate`, `suspend`, `resume` or `rewind`. */
   reason?: unknown
   /** Of a sub-orchestration. */
@@ -110,7 +115,7 @@ export interface OrchestrationStatus {
   /** As last set by the orchestrator, or null. */
   customStatus: unknown
   /** When failed: the error. */
-  failure?: FailureDetails
+  failure?: StatusFailure
   /** Why it does not move, if it is held or its function is not registered. */
   problem?: StatusProblem
   /** What an open instance waits for; from `getStatus` only. */
@@ -144,7 +149,7 @@ export function statusFromRow(row: StatusRow, parts: StatusParts = ALL): Orchest
     output: outputOf(row),
     customStatus: row.customStatus ?? null,
   }
-  if (row.failure !== undefined) status.failure = row.failure as Failure & FailureDetails
+  if (row.failure !== undefined) status.failure = row.failure as Failure & StatusFailure
   if (row.problem !== undefined) status.problem = row.problem satisfies Problem
   if (row.waitingFor !== undefined) status.waitingFor = row.waitingFor.map(waitingFor)
   if (row.parentInstanceId !== undefined) status.parentInstanceId = row.parentInstanceId

@@ -6,6 +6,7 @@
  * Proved by: `__test__/types.test-d.ts`.
  */
 
+import type { FunctionExtras, FunctionOptions } from './azure/functions.js'
 import type { CallHttpArguments, CallHttpOptions } from './call-http/call.js'
 import type { DurableHttpResponse } from './call-http/request.js'
 import type { LogFunction } from './log.js'
@@ -36,7 +37,7 @@ export interface InvocationContext {
 }
 
 /** The context of an orchestrator function. */
-export interface OrchestrationContext<TInput = unknown> extends InvocationContext {
+export interface OrchestrationContext<TInput = unknown> extends InvocationContext, FunctionExtras {
   /** Everything that is durable. */
   readonly df: DurableOrchestrationContext<TInput>
 }
@@ -46,7 +47,7 @@ export interface OrchestrationContext<TInput = unknown> extends InvocationContex
  *
  * An activity runs at least once: after a crash it may run again, with the same `idempotencyKey`.
  */
-export interface ActivityContext extends InvocationContext {
+export interface ActivityContext extends InvocationContext, FunctionExtras {
   /** The instance that called the activity. */
   readonly instanceId: string
   /** The number of this attempt, from 1. */
@@ -82,6 +83,8 @@ export interface DurableOrchestrationContext<TInput = unknown> {
   readonly instanceId: string
   /** Of a sub-orchestration: the id of the instance that called it. */
   readonly parentInstanceId: string | undefined
+  /** Always undefined: orchestrators have no versions here. */
+  readonly version: string | undefined
   /** Whether the code that runs now ran before and only repeats what history holds. */
   readonly isReplaying: boolean
   /** The time of the turn, the same in every replay; never runs back. */
@@ -133,12 +136,14 @@ export interface DurableOrchestrationContext<TInput = unknown> {
    * failed with, with `OrchestrationTerminated`, or with why it could not start.
    *
    * @param instanceId its id; by default one is made from the caller's
+   * @param version refused unless undefined: orchestrators have no versions here
    * @throws InvalidName, InvalidInstanceId, UnserializableValue, PayloadTooLarge, OutsideTurn
    */
   callSubOrchestrator<TResult = unknown>(
     name: string,
     input?: unknown,
     instanceId?: string,
+    version?: string,
   ): Task<TResult>
   /** The same with a retry policy. */
   callSubOrchestratorWithRetry<TResult = unknown>(
@@ -146,6 +151,7 @@ export interface DurableOrchestrationContext<TInput = unknown> {
     retryOptions: RetryPolicy,
     input?: unknown,
     instanceId?: string,
+    version?: string,
   ): Task<TResult>
 
   /**
@@ -232,7 +238,7 @@ export type AnyOrchestrationHandler<TInput = unknown, TResult = unknown> =
   | AsyncHandler<TInput, TResult>
 
 /** What an orchestration is registered with, if not the handler alone. */
-export interface OrchestrationOptions<THandler = AnyOrchestrationHandler> {
+export interface OrchestrationOptions<THandler = AnyOrchestrationHandler> extends FunctionOptions {
   handler: THandler
 }
 
@@ -245,7 +251,7 @@ export type ActivityHandler<TInput = any, TResult = unknown> = (
 
 /** What an activity is registered with. */
 // biome-ignore lint/suspicious/noExplicitAny: as an annotation it must fit handlers of any input
-export interface ActivityOptions<TInput = any, TResult = unknown> {
+export interface ActivityOptions<TInput = any, TResult = unknown> extends FunctionOptions {
   handler: ActivityHandler<TInput, TResult>
   /**
    * Milliseconds after which an attempt fails with a `TimeoutError` and its `context.signal` aborts;
@@ -278,6 +284,8 @@ export interface ActivityDefinition<TInput = unknown, TResult = unknown>
   (
     ...args: undefined extends TInput ? [input?: TInput] : [input: TInput]
   ): RegisteredActivityTask<TResult>
+  /** As loose as in durable-functions; `context.df.call` is not. */
+  (input?: unknown): RegisteredActivityTask<TResult>
   readonly kind: 'activity'
   /** The function itself, for tests of it. */
   readonly handler: ActivityHandler<TInput, TResult>
@@ -291,18 +299,19 @@ export interface OrchestrationDefinition<TInput = unknown, TResult = unknown>
       ? [input?: TInput, instanceId?: string]
       : [input: TInput, instanceId?: string]
   ): RegisteredOrchestrationTask<TResult>
+  /** As loose as in durable-functions; `context.df.call` is not. */
+  (input?: unknown, instanceId?: string): RegisteredOrchestrationTask<TResult>
   readonly kind: 'orchestration'
   /** The function itself, for tests of it. */
   readonly handler: AnyOrchestrationHandler<TInput, TResult>
 }
 
 /** The name durable-functions has for it. */
-export type RegisteredActivity<TInput = unknown, TResult = unknown> = ActivityDefinition<
-  TInput,
-  TResult
->
+// biome-ignore lint/suspicious/noExplicitAny: as an annotation it must fit definitions of any input
+export type RegisteredActivity<TInput = any, TResult = any> = ActivityDefinition<TInput, TResult>
 /** The name durable-functions has for it. */
-export type RegisteredOrchestration<TInput = unknown, TResult = unknown> = OrchestrationDefinition<
+// biome-ignore lint/suspicious/noExplicitAny: as an annotation it must fit definitions of any input
+export type RegisteredOrchestration<TInput = any, TResult = any> = OrchestrationDefinition<
   TInput,
   TResult
 >

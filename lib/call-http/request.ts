@@ -20,19 +20,46 @@ export interface TokenSource {
   readonly kind?: string
 }
 
+/** The token of an Azure managed identity; see `App.setTokenProvider` for who gives it here. */
+export class ManagedIdentityTokenSource implements TokenSource {
+  readonly resource: string
+  readonly kind: string = 'AzureManagedIdentity'
+
+  /** @param resource such as `https://management.core.windows.net/` */
+  constructor(resource: string) {
+    this.resource = resource
+  }
+}
+
 /** The input of `BuiltIn::HttpActivity`. */
-export interface DurableHttpRequest {
+export class DurableHttpRequest {
   method: string
   uri: string
-  content?: string
-  headers?: Record<string, string | readonly string[]>
-  tokenSource?: TokenSource
+  declare content?: string
+  declare headers?: Record<string, string | readonly string[]>
+  declare tokenSource?: TokenSource
   /** Whether an answer of 202 is followed; the activity itself makes one request and ignores it. */
-  asynchronousPatternEnabled?: boolean
+  declare asynchronousPatternEnabled?: boolean
   /** Milliseconds that the request may take. Default: the hub's. */
-  timeoutMs?: number
+  declare timeoutMs?: number
   /** Statuses that are failures of the activity; an empty list: all from 400 on. Absent: none. */
-  failOnStatus?: readonly number[]
+  declare failOnStatus?: readonly number[]
+
+  constructor(
+    method: string,
+    uri: string,
+    content?: string,
+    headers?: Record<string, string | readonly string[]>,
+    tokenSource?: TokenSource,
+    asynchronousPatternEnabled = true,
+  ) {
+    this.method = method
+    this.uri = uri
+    this.asynchronousPatternEnabled = asynchronousPatternEnabled
+    if (content !== undefined) this.content = content
+    if (headers !== undefined) this.headers = headers
+    if (tokenSource !== undefined) this.tokenSource = tokenSource
+  }
 }
 
 /** The result of `BuiltIn::HttpActivity`. */

@@ -180,6 +180,11 @@ export function supplyCoreModule(app: CoreApp): void {
   }
 }
 
+/** The module of an app that is loaded right now; null outside of a host. */
+export function loadingModule(): string | null {
+  return (current.getStore() ?? latest)?.loading ?? null
+}
+
 function appOfCaller(): CoreApp {
   const app = current.getStore() ?? latest
   if (app === undefined) throw new InvalidFunction('No function app is loaded.')

@@ -9,7 +9,7 @@
 import { join } from 'node:path'
 import { App } from '../app.js'
 import { invalid, optionalOneOf } from '../check.js'
-import type { DurableClient } from '../client.js'
+import type { DurableClient, HubClient } from '../client.js'
 import { type DurableError, HubClosed, NotRegistered } from '../errors.js'
 import { type CloseOptions, type OpenOptions, open, type TaskHub } from '../hub.js'
 import { checkLogger, Log } from '../log.js'
@@ -128,7 +128,7 @@ export class FunctionApp implements AsyncDisposable {
   readonly directory: string
   readonly hub: TaskHub
   /** The client of the hub. */
-  readonly client: DurableClient
+  readonly client: HubClient
   /** All functions of the folder, by name. */
   readonly functions: readonly FunctionInfo[]
   /** Why functions were left out (`onInvalidFunction: 'skip'`). */

@@ -1,0 +1,28 @@
+/** Unit tests of orchestrators, with contexts that are stubs. */
+
+import * as df from 'durable-functions'
+import {
+  DummyOrchestrationContext,
+  type DurableOrchestrationContext,
+  type OrchestrationHandler,
+} from 'durable-functions'
+
+/** Steps an orchestrator by hand, and gives what it asked for. */
+export function step(handler: OrchestrationHandler, answers: unknown[]): unknown[] {
+  const context = new DummyOrchestrationContext('stepped', 'id-1')
+  const asked: unknown[] = []
+  context.df = {
+    isReplaying: false,
+    callActivity: (name: string, input?: unknown) => {
+      asked.push([name, input])
+      return { isCompleted: false, isFaulted: false } as df.Task
+    },
+  } as DurableOrchestrationContext
+  const steps = handler(context)
+  let next = steps.next()
+  for (const answer of answers) next = steps.next(answer)
+  return [asked, next.done, next.value, context.functionName, context.invocationId]
+}
+
+export const triggers = [df.trigger.activity(), df.trigger.orchestration(), df.trigger.entity()]
+export const input: df.DurableClientInput = df.input.durableClient()
