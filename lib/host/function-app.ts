@@ -117,6 +117,7 @@ export async function openFunctionApp(
     ...rest,
     app,
     store: options?.store ?? defaultStore(path),
+    http: options?.http ?? settings.http,
     unmatchedEvents: options?.unmatchedEvents ?? unmatchedEventsOf(settings, loaded),
   })
   return new FunctionApp(path, await opening, loaded)

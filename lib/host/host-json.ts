@@ -8,7 +8,8 @@
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { isObject, refused } from './binding.js'
+import { type HttpOptions, httpSettings } from '../call-http/settings.js'
+import { firstLine, isObject, refused } from './binding.js'
 import { readObject } from './function-json.js'
 
 /** What `host.json` says, as far as it matters here; undefined where it says nothing. */
@@ -22,6 +23,8 @@ export interface HostSettings {
   readonly hubName: string | undefined
   readonly maxConcurrentActivities: number | undefined
   readonly unmatchedEvents: 'discard' | 'buffer' | undefined
+  /** How orchestrators call services by `callHttp`. */
+  readonly http: HttpOptions | undefined
   /** What is said of durable tasks, for the parts that read more of it. */
   readonly durableTask: Readonly<Record<string, unknown>>
 }
@@ -62,6 +65,7 @@ export function readHostSettings(directory: string): HostSettings {
       1_000_000,
     ),
     unmatchedEvents: unmatchedEventsOf(durableTask, file),
+    http: httpOptionsOf(durableTask, file),
     durableTask,
   }
 }
@@ -82,6 +86,25 @@ function unmatchedEventsOf(durableTask: Json, file: string): HostSettings['unmat
   if (unmatchedEvents === undefined) return undefined
   if (unmatchedEvents === 'discard' || unmatchedEvents === 'buffer') return unmatchedEvents
   throw refused(file, 'durableTask.unmatchedEvents', "must be 'discard' or 'buffer'")
+}
+
+/** `httpSettings`: the original's name for the time between polls, and what `options.http` of a hub has. */
+function httpOptionsOf(durableTask: Json, file: string): HttpOptions | undefined {
+  const given = durableTask['httpSettings'] ?? undefined
+  if (given === undefined) return undefined
+  const where = 'durableTask.httpSettings'
+  if (!isObject(given)) throw refused(file, where, 'must be an object')
+  const { defaultAsyncRequestSleepTimeMilliseconds, allowPrivateAddresses, timeoutMs } = given
+  const options = {
+    allowPrivateAddresses: allowPrivateAddresses ?? undefined,
+    pollingIntervalMs: defaultAsyncRequestSleepTimeMilliseconds ?? undefined,
+    timeoutMs: timeoutMs ?? undefined,
+  }
+  try {
+    return httpSettings(options, where)
+  } catch (error) {
+    throw refused(file, where, `is wrong: ${firstLine(error)}`, error)
+  }
 }
 
 /** `hh:mm:ss` or `d.hh:mm:ss`; '-1' is no bound. */

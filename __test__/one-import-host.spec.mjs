@@ -1,0 +1,122 @@
+/** The programs of `one-import.spec.mjs` in the function host, and what the host's part of the names does. */
+
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import * as df from 'durafn'
+import { link, openApp, writeApp } from './support/app.mjs'
+import { complete, fail, memoryLogger, refuses } from './support/hub.mjs'
+import { compilePrograms } from './support/one-import.mjs'
+
+describe('the programs, as an app', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'durafn-test-'))
+  let app
+
+  before(async () => {
+    assert.equal(compilePrograms(dir, 'durafn'), '')
+    app = await df.openFunctionApp(dir, { store: 'sqlite::memory:', logger: memoryLogger() })
+  })
+  after(async () => {
+    await app?.close({ drainTimeoutMs: 0 })
+    rmSync(dir, { recursive: true, force: true, maxRetries: 5 })
+  })
+
+  test('are all there, those with a client too', () => {
+    const kinds = new Map(app.functions.map(({ name, kind }) => [name, kind]))
+    const expected = {
+      chain: 'orchestration',
+      sayHello: 'activity',
+      manage: 'http',
+      tidy: 'timer',
+      byHand: 'manual',
+    }
+    for (const [name, kind] of Object.entries(expected)) assert.equal(kinds.get(name), kind, name)
+  })
+
+  test('run, started by a function with a client', async () => {
+    assert.equal(await app.invoke('byHand', ['by-hand']), 'by-hand')
+    const { output } = await app.client.waitForCompletion('by-hand')
+    assert.deepEqual(output, ['Hello, Tokyo', 'Hello, Seattle', 'Hello, Cairo'])
+    assert.deepEqual(await complete(app.client, 'escalation'), ['sent', 'escalated'])
+  })
+})
+
+describe('df.app.client', () => {
+  function modernApp(t, text, ...packages) {
+    const files = { 'package.json': { main: 'index.js' }, 'index.js': text }
+    return link(writeApp(t, files), 'durafn', ...packages)
+  }
+
+  test('needs @azure/functions in the app, and says so', async (t) => {
+    const dir = modernApp(t, `require('durafn').app.client.http('web', { handler: () => ({}) })`)
+    const error = await refuses('InvalidFunction', df.openFunctionApp(dir))
+    assert.match(error.message, /index\.js.*'web' needs the package '@azure\/functions'/)
+  })
+
+  test('leaves triggers that the host does not have to it, which refuses them by name', async (t) => {
+    const dir = modernApp(
+      t,
+      `require('durafn').app.client.storageQueue('queue', { queueName: 'q', connection: 'c', handler() {} })`,
+      '@azure/functions@4',
+    )
+    const error = await refuses('InvalidFunction', df.openFunctionApp(dir))
+    assert.match(error.message, /'queue'.*queueTrigger/)
+  })
+
+  test('refuses options without a handler', async (t) => {
+    const dir = modernApp(t, `require('durafn').app.client.http('web', {})`, '@azure/functions@4')
+    const error = await refuses('InvalidFunction', df.openFunctionApp(dir))
+    assert.match(error.message, /handler of function 'web' must be a function/)
+  })
+})
+
+describe('df.getClient', () => {
+  test('gives the client to classic functions and to those of @azure/functions', async (t) => {
+    const classic = {
+      'Work/function.json': { bindings: [{ name: 'input', type: 'manualTrigger' }] },
+      'Work/index.js': `const df = require('durafn')
+        module.exports = async (context) => df.getClient(context).taskHubName`,
+    }
+    const { app } = await openApp(t, classic, { hubName: 'classic' })
+    assert.equal(await app.invoke('Work'), 'classic')
+    const modern = writeApp(t, {
+      'package.json': { main: 'index.js' },
+      'index.js': `const df = require('durafn')
+        require('@azure/functions').app.generic('Work', {
+          trigger: { type: 'manualTrigger', name: 'input' },
+          extraInputs: [df.input.durableClient()],
+          handler: (input, context) => df.getClient(context).taskHubName,
+        })`,
+    })
+    link(modern, 'durafn', '@azure/functions@4')
+    const opened = await openApp(t, modern, { hubName: 'modern' })
+    assert.equal(await opened.app.invoke('Work'), 'modern')
+  })
+})
+
+describe('httpSettings of host.json', () => {
+  function files(httpSettings) {
+    return {
+      'host.json': { version: '2.0', extensions: { durableTask: { httpSettings } } },
+      'Call/function.json': { bindings: [{ name: 'context', type: 'orchestrationTrigger' }] },
+      'Call/index.js': `module.exports = require('durafn').orchestrator(function* (context) {
+        return yield context.df.callHttp({ method: 'GET', url: context.df.getInput() })
+      })`,
+    }
+  }
+
+  test('allow private addresses', async (t) => {
+    const none = await openApp(t, files({ defaultAsyncRequestSleepTimeMilliseconds: 5 }))
+    assert.equal((await fail(none.client, 'Call', 'http://127.0.0.1:1')).code, 'AddressRefused')
+    const some = await openApp(t, files({ allowPrivateAddresses: ['127.0.0.1'] }))
+    assert.equal((await fail(some.client, 'Call', 'http://127.0.0.1:1')).code, 'HttpRequestFailed')
+  })
+
+  test('that are wrong are refused with the file', async (t) => {
+    const dir = writeApp(t, files({ timeoutMs: 'long' }))
+    const error = await refuses('InvalidFunction', df.openFunctionApp(dir))
+    assert.match(error.message, /host\.json: durableTask\.httpSettings is wrong: .*timeoutMs/)
+  })
+})
