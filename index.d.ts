@@ -908,6 +908,21 @@ export declare class FunctionApp implements AsyncDisposable {
     readonly functions: readonly FunctionInfo[];
     /** Why functions were left out (`onInvalidFunction: 'skip'`). */
     readonly problems: readonly DurableError[];
+    /** Where it is served: `http://127.0.0.1:7071`; undefined without the option `port`. */
+    readonly url: string | undefined;
+    /** The key that opens all that is served. Keep it as a password. */
+    get masterKey(): string;
+    /** The key that opens http functions of `authLevel` 'function'. */
+    get functionKey(): string;
+    /**
+     * Answers a request as the server of the app would, for an app that is mounted into another server.
+     *
+     * @example
+     * ```ts
+     * const response = await app.fetch(new Request('http://localhost/api/hello'))
+     * ```
+     */
+    fetch(request: Request): Promise<Response>;
     /**
      * Calls a manual function, and then starts all that it assigned to its starters, in one
      * transaction; if one start is refused, none is made and the call fails.
@@ -917,7 +932,10 @@ export declare class FunctionApp implements AsyncDisposable {
      * `index` of the start
      */
     invoke(name: string, input?: unknown): Promise<unknown>;
-    /** Closes the hub, as `hub.close` does. */
+    /**
+     * Answers the requests that are under way and no others, starts no timer any more, and closes the
+     * hub, as `hub.close` does.
+     */
     close(options?: CloseOptions): Promise<void>;
     [Symbol.asyncDispose](): Promise<void>;
 }
@@ -936,6 +954,13 @@ export declare interface FunctionAppOptions extends Omit<OpenOptions, 'threads'>
      * error in the log, as long as others are left. Default 'refuse'; `durafn start` skips.
      */
     onInvalidFunction?: 'refuse' | 'skip' | undefined;
+    /**
+     * Serves the http functions, and the paths of the host, on this port; 0 is any that is free.
+     * Default: nothing is served. `durafn start` serves on 7071.
+     */
+    port?: number | undefined;
+    /** Where it listens, with `port`. Default '127.0.0.1', which is reached from this machine alone. */
+    host?: string | undefined;
 }
 
 /** The context of a function in a folder, except for an orchestrator. */

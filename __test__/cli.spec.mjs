@@ -66,24 +66,24 @@ describe('durafn start', () => {
   test('a store that is hosted already is refused', async (t) => {
     const store = tempStore(t)
     await startHost(t, [desk, '--store', store])
-    const line = await refuse('HubInUse', ['start', desk, '--store', store])
+    const line = await refuse('HubInUse', ['start', desk, '--store', store, '--port', '0'])
     assert.match(line, /Stop the other process, or use another store/)
   })
 
   test('a folder that cannot be loaded is refused, with the file', async (t) => {
     const dir = writeApp(t, { F: [{ bindings: [{ name: 'req', type: 'queueTrigger' }] }, ''] })
-    const line = await refuse('InvalidFunction', ['start', dir])
+    const line = await refuse('InvalidFunction', ['start', dir, '--port', '0'])
     assert.match(
       line,
       /F.function\.json: bindings\[0\]\.type binding 'req' has type 'queueTrigger'/,
     )
     assert.equal(existsSync(join(dir, '.durafn')), false)
-    await refuse('InvalidFunction', ['start', join(dir, 'gone')])
+    await refuse('InvalidFunction', ['start', join(dir, 'gone'), '--port', '0'])
   })
 
   test('of a script that throws the stack is shown', async (t) => {
     const dir = writeApp(t, { F: [manual(), "throw new Error('at load')"] })
-    const { code, stderr } = await durafn(['start', dir])
+    const { code, stderr } = await durafn(['start', dir, '--port', '0'])
     assert.equal(code, 1)
     assert.match(stderr, /^durafn: InvalidFunction: .*F.index\.js cannot be loaded: at load\./)
     assert.match(stderr, /^ +at .*F.index\.js:1:7/m)

@@ -70,12 +70,18 @@ export async function refuse(code, args, options) {
   return result.stderr
 }
 
-/** `durafn start`, once it runs; killed after the test if it still does. */
+/** `durafn start`, once it runs, on a free port unless one is given; killed after the test. */
 export async function startHost(t, args, options) {
-  const host = start(script, ['start', ...args], options)
+  const port = args.includes('--port') ? [] : ['--port', '0']
+  const host = start(script, ['start', ...args, ...port], options)
   t.after(() => host.child.kill('SIGKILL'))
   await says(host, /Running\. Stop with Ctrl-C\./)
   return host
+}
+
+/** Where a host of `startHost` is served. */
+export function addressOf(host) {
+  return /^Address +(http:\S+)$/m.exec(host.stdout)[1]
 }
 
 /** Waits until a process has printed what matches. */

@@ -6,7 +6,7 @@
  * Proved by: `__test__/cli.spec.mjs`.
  */
 
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { DurableError, HubClosed } from '../errors.js'
 import { ClassicFunction } from '../host/classic.js'
 import { HubEnvironment } from '../host/environment.js'
@@ -19,23 +19,33 @@ import { Log, type Logger } from '../log.js'
 import { jsonOption } from './arguments.js'
 import { note, print, printError, printJson, printTable, stderrLogger } from './output.js'
 import { type StoreOptions, storeOf, withStore } from './store.js'
+import { watch } from './watch.js'
 
 export function addHost(program: Command): void {
   program
     .command('start [dir]')
     .description('host a folder of functions: load it, open its hub and run its workers')
     .option('--store <store>', 'sqlite:PATH; default: DURAFN_STORE, else .durafn/hub.db in DIR')
+    .addOption(
+      new Option('--port <number>', 'serve HTTP on this port; 0: any that is free')
+        .default(PORT_DEFAULT)
+        .argParser(parsePort),
+    )
+    .option('--host <address>', 'where to listen; default: this machine alone', '127.0.0.1')
+    .option('--watch', 'start anew when a file of the folder changes')
     .addHelpText(
       'after',
       `
-A function is a folder with function.json and index.js. On SIGTERM or SIGINT (Ctrl-C) the host lets
-running activities end and exits; instances go on at the next start.
+A function is a folder with function.json and index.js, or is registered with app of @azure/functions
+4 by the main of package.json. On SIGTERM or SIGINT (Ctrl-C) the host answers the requests under way,
+lets running activities end and exits; instances go on at the next start.
 
 Examples:
   $ durafn start
+  $ durafn start functions --port 8080
   $ durafn start functions --store sqlite:/var/lib/orders/hub.db`,
     )
-    .action((dir: string | undefined, options: StoreOptions) =>
+    .action((dir: string | undefined, options: StartOptions) =>
       start({ ...options, dir: dir ?? '.' }),
     )
   withStore(program.command('invoke <name>'))
@@ -55,6 +65,19 @@ Examples:
 
 // ------------------------------------------------------------------ start
 
+const PORT_DEFAULT = 7071
+
+interface StartOptions extends StoreOptions {
+  port: number
+  host: string
+  watch?: boolean
+}
+
+function parsePort(given: string): number {
+  if (/^\d+$/.test(given) && Number(given) <= 65_535) return Number(given)
+  throw new InvalidArgumentError('It must be a whole number from 0 to 65535.')
+}
+
 const hostLogger: Logger = {
   debug: () => {},
   info: print,
@@ -62,12 +85,15 @@ const hostLogger: Logger = {
   error: note,
 }
 
-async function start(options: StoreOptions & { dir: string }): Promise<void> {
+async function start(options: StartOptions & { dir: string }): Promise<void> {
+  if (options.watch) return watch(options.dir)
   // Before anything else, so that no signal finds the process without its handler.
   const stopping = stopSignal()
   const store = storeOf(options)
   const app = await openFunctionApp(options.dir, {
     store,
+    port: options.port,
+    host: options.host,
     logger: hostLogger,
     onInvalidFunction: 'skip',
   })
@@ -96,6 +122,7 @@ function stopSignal(): Promise<NodeJS.Signals> {
 function printLoaded(app: FunctionApp, store: string): void {
   print(`Function app  ${app.directory}`)
   print(`Store         ${store}`)
+  print(`Address       ${app.url}`)
   print()
   printTable(
     ['FUNCTION', 'KIND', 'FILE'],
@@ -125,11 +152,10 @@ async function invoke(name: string, options: StoreOptions & { input?: unknown })
   }
   process.once('beforeExit', isIdle)
   try {
-    const environment = new HubEnvironment(
-      new Log(stderrLogger),
-      async () => client,
-      () => undefined,
-    )
+    const environment = new HubEnvironment({
+      log: new Log(stderrLogger),
+      client: async () => client,
+    })
     const call = { trigger: { value: options.input } }
     const { returnValue } = await new ClassicFunction(func, environment).invoke(call)
     if (returnValue !== undefined) printJson(returnValue)

@@ -11,7 +11,7 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { ConnectedClient } from '../client.js'
 import { StoreUnavailable } from '../errors.js'
-import { defaultStore } from '../host/function-app.js'
+import { defaultStore } from '../host/host.js'
 import { connect } from '../hub.js'
 
 export interface StoreOptions {

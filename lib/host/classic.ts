@@ -11,7 +11,14 @@ import type { InvocationContext, OrchestrationContext } from '../types.js'
 import { type Binding, isObject, isOutput, isTrigger, RETURN } from './binding.js'
 import { ClassicResponse, classicRequest } from './classic-http.js'
 import { extend, type FolderContext, type FunctionContext, plainContext } from './context.js'
-import type { Call, Environment, Invocable, Outcome, TriggerValue } from './invocation.js'
+import {
+  bounded,
+  type Call,
+  type Environment,
+  type Invocable,
+  type Outcome,
+  type TriggerValue,
+} from './invocation.js'
 import type { LoadedFunction } from './script.js'
 
 /** What `context.bindings` holds for an orchestrator's trigger. */
@@ -88,7 +95,9 @@ export class ClassicFunction implements Invocable {
     const context = extend(base, func, bindings, { ...data, [func.trigger.name]: input })
     const before = { ...bindings }
     await this.#environment.enter(context)
-    const result = await run(func, context as FunctionContext, inputs, call.trigger)
+    const result = await bounded(this, this.#environment, () =>
+      run(func, context as FunctionContext, inputs, call.trigger),
+    )
     const outputs = outputsOf(func, context as FunctionContext, result, before)
     await this.#environment.deliver(this, outputs, context)
     return { returnValue: result, outputs }

@@ -18,30 +18,34 @@ import { type Assigned, isAssigned, startAssigned } from './starter.js'
 /** What the original packages make a client of: the URLs of the management API. */
 export type ClientPayload = Readonly<Record<string, unknown>>
 
+/** What an environment is made of. */
+export interface EnvironmentParts {
+  readonly log: Log
+  /** Waited for, as a function may run before the hub has told that it is open. */
+  readonly client: () => Promise<DurableClient>
+  /** What the original packages make a client of; left out where no management API is served. */
+  readonly payload?: () => ClientPayload
+  readonly functionTimeoutMs?: number | undefined
+}
+
 export class HubEnvironment implements Environment {
   readonly log: Log
+  readonly functionTimeoutMs: number | undefined
   readonly #client: () => Promise<DurableClient>
-  readonly #payload: () => ClientPayload | undefined
+  readonly #payload: (() => ClientPayload) | undefined
   #starter: Promise<DurableClient> | undefined
 
-  /**
-   * @param client waited for, as a function may run before the hub has told that it is open
-   * @param payload undefined where no management API is served
-   */
-  constructor(
-    log: Log,
-    client: () => Promise<DurableClient>,
-    payload: () => ClientPayload | undefined,
-  ) {
+  constructor({ log, client, payload, functionTimeoutMs }: EnvironmentParts) {
     this.log = log
+    this.functionTimeoutMs = functionTimeoutMs
     this.#client = client
     this.#payload = payload
   }
 
   async input(binding: Binding, func: Invocable): Promise<unknown> {
     if (!isClient(binding)) return undefined
-    if (func.model === 'v4') return this.#payload() ?? {}
-    this.#starter ??= this.#client().then((client) => starterOf(client, this.#payload() ?? {}))
+    if (func.model === 'v4') return this.#payload?.() ?? {}
+    this.#starter ??= this.#client().then((client) => starterOf(client, this.#payload?.() ?? {}))
     return this.#starter
   }
 

@@ -6,24 +6,15 @@
  * Proved by: `__test__/host.spec.mjs`.
  */
 
-import { join } from 'node:path'
-import { App } from '../app.js'
-import { invalid, optionalOneOf } from '../check.js'
-import type { DurableClient, HubClient } from '../client.js'
+import type { App } from '../app.js'
+import { invalid } from '../check.js'
+import type { HubClient } from '../client.js'
 import { type DurableError, HubClosed, NotRegistered } from '../errors.js'
-import { type CloseOptions, type OpenOptions, open, type TaskHub } from '../hub.js'
-import { checkLogger, Log } from '../log.js'
-import { registerHosted } from '../sdk/hosted.js'
+import type { CloseOptions, OpenOptions, TaskHub } from '../hub.js'
 import type { AsyncHandler, GeneratorHandler } from '../types.js'
-import { refused } from './binding.js'
-import { ClassicFunction, callOrchestrator } from './classic.js'
-import { adopt } from './entry.js'
-import { HubEnvironment } from './environment.js'
-import { appDirectory } from './function-json.js'
-import { type HostSettings, readHostSettings } from './host-json.js'
+import { type Host, openHost } from './host.js'
 import type { Invocable } from './invocation.js'
-import { type FunctionInfo, type LoadedApp, loadFunctions } from './load.js'
-import { hostDirectory } from './package-require.js'
+import type { FunctionInfo } from './load.js'
 import { markOwn } from './script.js'
 
 /** As `OpenOptions`, with defaults of the folder. */
@@ -40,6 +31,13 @@ export interface FunctionAppOptions extends Omit<OpenOptions, 'threads'> {
    * error in the log, as long as others are left. Default 'refuse'; `durafn start` skips.
    */
   onInvalidFunction?: 'refuse' | 'skip' | undefined
+  /**
+   * Serves the http functions, and the paths of the host, on this port; 0 is any that is free.
+   * Default: nothing is served. `durafn start` serves on 7071.
+   */
+  port?: number | undefined
+  /** Where it listens, with `port`. Default '127.0.0.1', which is reached from this machine alone. */
+  host?: string | undefined
 }
 
 /**
@@ -91,36 +89,7 @@ export async function openFunctionApp(
   directory: string,
   options?: FunctionAppOptions,
 ): Promise<FunctionApp> {
-  if (typeof directory !== 'string') throw invalid('directory', 'must be a path', directory ?? null)
-  if ((options as OpenOptions | undefined)?.threads) {
-    throw invalid('options.threads', 'is for apps of a module; a folder runs in the calling thread')
-  }
-  const { onInvalidFunction, ...rest } = options ?? {}
-  const how = optionalOneOf({ onInvalidFunction }, 'onInvalidFunction', 'options', [
-    'refuse',
-    'skip',
-  ])
-  const path = appDirectory(directory)
-  const settings = readHostSettings(path)
-  hostDirectory(path)
-  const app = options?.app ?? new App()
-  if (!(app instanceof App)) throw invalid('options.app', 'must be an App', app)
-  const log = new Log(checkLogger(options?.logger, 'options.logger'))
-  // An activity may run before `open` has told its caller that the hub is open.
-  const client = async (): Promise<DurableClient> => (await opening).client
-  const environment = new HubEnvironment(log, client, () => undefined)
-  const loaded = await loadFunctions(path, environment, how === 'skip')
-  for (const { message } of loaded.problems) log.engine('error', message)
-  if (loaded.entry !== undefined) adopt(app, loaded.entry)
-  for (const func of loaded.invocables) register(app, func)
-  const opening = open({
-    ...rest,
-    app,
-    store: options?.store ?? defaultStore(path),
-    http: options?.http ?? settings.http,
-    unmatchedEvents: options?.unmatchedEvents ?? unmatchedEventsOf(settings, loaded),
-  })
-  return new FunctionApp(path, await opening, loaded)
+  return new FunctionApp(await openHost(directory, options ?? {}))
 }
 
 /** A function app whose hub is open. */
@@ -134,17 +103,46 @@ export class FunctionApp implements AsyncDisposable {
   readonly functions: readonly FunctionInfo[]
   /** Why functions were left out (`onInvalidFunction: 'skip'`). */
   readonly problems: readonly DurableError[]
+  /** Where it is served: `http://127.0.0.1:7071`; undefined without the option `port`. */
+  readonly url: string | undefined
+  readonly #host: Host
   readonly #invocables: readonly Invocable[]
   #isClosed = false
 
   /** @internal */
-  constructor(directory: string, hub: TaskHub, loaded: LoadedApp) {
-    this.directory = directory
-    this.hub = hub
-    this.client = hub.client
+  constructor(host: Host) {
+    const { loaded } = host
+    this.directory = host.directory
+    this.hub = host.hub
+    this.client = host.hub.client
     this.functions = loaded.functions
     this.problems = loaded.problems
+    this.url = host.server?.url
+    this.#host = host
     this.#invocables = loaded.invocables
+  }
+
+  /** The key that opens all that is served. Keep it as a password. */
+  get masterKey(): string {
+    return this.#host.keys.master
+  }
+
+  /** The key that opens http functions of `authLevel` 'function'. */
+  get functionKey(): string {
+    return this.#host.keys.function
+  }
+
+  /**
+   * Answers a request as the server of the app would, for an app that is mounted into another server.
+   *
+   * @example
+   * ```ts
+   * const response = await app.fetch(new Request('http://localhost/api/hello'))
+   * ```
+   */
+  async fetch(request: Request): Promise<Response> {
+    if (this.#isClosed) throw new HubClosed('The function app is closed.')
+    return this.#host.web.fetch(request)
   }
 
   /**
@@ -170,10 +168,13 @@ export class FunctionApp implements AsyncDisposable {
     )
   }
 
-  /** Closes the hub, as `hub.close` does. */
+  /**
+   * Answers the requests that are under way and no others, starts no timer any more, and closes the
+   * hub, as `hub.close` does.
+   */
   close(options?: CloseOptions): Promise<void> {
     this.#isClosed = true
-    return this.hub.close(options)
+    return this.#host.close(options)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -199,39 +200,4 @@ export function requireManual<TFunction extends FunctionInfo>(func: TFunction): 
   throw new NotRegistered(`'${name}' is an ${kind} and has no manualTrigger. ${remedy}.`, {
     field: 'name',
   })
-}
-
-/** The store of a function app that is told of none. */
-export function defaultStore(directory: string): string {
-  return process.env['DURAFN_STORE'] || `sqlite:${join(directory, '.durafn', 'hub.db')}`
-}
-
-function register(app: App, func: Invocable): void {
-  const { name, kind } = func
-  if (func.isHosted) registerHosted(app, func)
-  else if (kind === 'orchestration' && func instanceof ClassicFunction) {
-    const { loaded } = func
-    app.orchestration(name, (context) => callOrchestrator(loaded, context))
-  } else if (kind === 'entity') {
-    throw refused(func.file, 'bindings', 'has an entityTrigger, which this version cannot run yet')
-  } else if (kind === 'activity') {
-    app.activity(name, {
-      handler: async (input, context) => {
-        const data = { instanceId: context.instanceId }
-        return (await func.invoke({ trigger: { value: input }, data, context })).returnValue
-      },
-    })
-  }
-}
-
-/** What the app's generation documents, unless `host.json` says otherwise. */
-function unmatchedEventsOf(
-  { unmatchedEvents }: HostSettings,
-  { invocables, entry }: LoadedApp,
-): 'discard' | 'buffer' {
-  if (unmatchedEvents !== undefined) return unmatchedEvents
-  const isModern = invocables.some(
-    ({ isHosted, bindings }) => isHosted || bindings.some(({ type }) => type === 'durableClient'),
-  )
-  return isModern || entry !== undefined ? 'buffer' : 'discard'
 }

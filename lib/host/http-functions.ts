@@ -36,17 +36,9 @@ const LEVELS: readonly string[] = ['anonymous', 'function', 'admin']
 /** What an app may not take for itself. */
 const RESERVED = /^(admin|runtime)(\/|$)/i
 
-/**
- * The http functions of an app, in the order in which their routes are tried.
- *
- * @param prefix of `host.json`
- * @throws InvalidFunction
- */
-export function httpFunctions(invocables: readonly Invocable[], prefix: string): HttpFunction[] {
-  return invocables
-    .filter(({ kind }) => kind === 'http')
-    .map((func) => httpFunction(func, prefix))
-    .sort((one, other) => compareRoutes(one.route, other.route))
+/** Http functions in the order in which their routes are tried. */
+export function inOrder(functions: readonly HttpFunction[]): HttpFunction[] {
+  return [...functions].sort((one, other) => compareRoutes(one.route, other.route))
 }
 
 /**

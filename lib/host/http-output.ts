@@ -68,9 +68,9 @@ function bodyOf(body: unknown): { body: Uint8Array | string | null; type?: strin
   if (typeof body === 'string') return { body, type: TEXT }
   if (body instanceof Uint8Array) return { body, type: BYTES }
   if (body instanceof ArrayBuffer) return { body: new Uint8Array(body), type: BYTES }
-  // What `@azure/functions` 4 gives: it has set the type itself, if there is one.
+  // What `@azure/functions` 4 gives: of texts and forms it has set the type itself.
   if (isObject(body) && body['bytes'] instanceof Uint8Array) {
-    return { body: body['bytes'].length === 0 ? null : body['bytes'] }
+    return body['bytes'].length === 0 ? { body: null } : { body: body['bytes'], type: BYTES }
   }
   return { body: JSON.stringify(body) ?? null, type: JSON_TYPE }
 }

@@ -2,12 +2,14 @@
  * Functions ready to be called, whichever model they are written in.
  *
  * Owns: what a call takes and gives, for the host and for whoever runs orchestrators and entities of
- * the original packages.
+ * the original packages; and how long it may take.
  * Must never: know a model; `classic.ts` and `modern.ts` do.
  * Proved by: `__test__/host-functions.spec.mjs`, `__test__/host-modern.spec.mjs`.
  */
 
+import { TimeoutError } from '../errors.js'
 import type { Log } from '../log.js'
+import { Timeout } from '../timer.js'
 import type { InvocationContext } from '../types.js'
 import type { Binding, FunctionKind } from './binding.js'
 import type { HttpInput } from './http-input.js'
@@ -61,9 +63,35 @@ export interface Invocable {
   invoke(call: Call): Promise<Outcome>
 }
 
+/**
+ * Runs a call within the bound that an app has for it. What a function does after that is ignored.
+ * Activities have the bound from the engine, and what the engine runs step by step has none.
+ *
+ * @throws TimeoutError
+ */
+export async function bounded<T>(
+  { name, kind }: Invocable,
+  { functionTimeoutMs }: Environment,
+  run: () => Promise<T>,
+): Promise<T> {
+  const isBounded = kind === 'http' || kind === 'timer' || kind === 'manual'
+  if (functionTimeoutMs === undefined || !isBounded) return run()
+  return new Promise((resolve, reject) => {
+    const timeout = new Timeout(functionTimeoutMs, () => {
+      const text = `Function '${name}' did not end within ${functionTimeoutMs} ms (functionTimeout of host.json).`
+      reject(new TimeoutError(text))
+    })
+    run()
+      .then(resolve, reject)
+      .finally(() => timeout.clear())
+  })
+}
+
 /** What surrounds the functions of an app: where inputs come from, and where outputs go. */
 export interface Environment {
   readonly log: Log
+  /** How long a call may take; undefined: no bound. */
+  readonly functionTimeoutMs: number | undefined
   /** The value of an input that is not the trigger; in the newer model it must be plain JSON. */
   input(binding: Binding, func: Invocable): Promise<unknown>
   /** Remembers whose context it is, for `clientOf`. */

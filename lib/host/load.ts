@@ -12,10 +12,12 @@ import { type FunctionKind, refused } from './binding.js'
 import { ClassicFunction } from './classic.js'
 import { type Entry, loadEntry } from './entry.js'
 import { functionFolders, readFunction } from './function-json.js'
+import { type HttpFunction, httpFunction, inOrder } from './http-functions.js'
 import type { Environment, Invocable } from './invocation.js'
 import { ModernFunction } from './modern.js'
 import { requireHandlers } from './outputs.js'
 import { loadFunction } from './script.js'
+import { type TimerFunction, timerFunction } from './timers.js'
 
 /** A function of an app. */
 export interface FunctionInfo {
@@ -31,35 +33,44 @@ export interface FunctionInfo {
 export interface LoadedApp {
   readonly functions: readonly FunctionInfo[]
   readonly invocables: readonly Invocable[]
+  readonly http: readonly HttpFunction[]
+  readonly timers: readonly TimerFunction[]
   /** Of a v4 app: what its modules said. */
   readonly entry: Entry | undefined
   /** Why functions were left out. */
   readonly problems: readonly DurableError[]
 }
 
+/** How an app is loaded. */
+export interface LoadOptions {
+  readonly environment: Environment
+  /** What the routes of http functions begin with. */
+  readonly routePrefix: string
+  /** Leaves out functions that are at fault, as long as others are left. */
+  readonly isLenient: boolean
+  /** Takes each function that is in order; what it throws is a fault of the function. */
+  readonly register: (func: Invocable) => void
+}
+
 /**
  * Loads an app.
  *
- * @param isLenient leaves out functions that are at fault, as long as others are left
  * @throws InvalidFunction, AlreadyRegistered
  */
-export async function loadFunctions(
-  directory: string,
-  environment: Environment,
-  isLenient: boolean,
-): Promise<LoadedApp> {
+export async function loadFunctions(directory: string, options: LoadOptions): Promise<LoadedApp> {
+  const { environment, isLenient } = options
   const entry = await loadEntry(directory, environment.log)
   const isModern = entry !== undefined && hasFunctions(entry)
-  const loaded = isModern
-    ? loadModern(entry, environment)
-    : await loadClassic(directory, environment)
-  const problems = [...(entry?.problems ?? []), ...loaded.problems]
-  const isEmpty = loaded.invocables.length === 0 && !isModern
-  const isBare = loaded.functions.length === 0 && !isModern && problems.length === 0
-  if (isBare) throw refused(directory, '', `holds no function: ${WHAT_IS_ONE}`)
+  const loading = new Loading(options)
+  if (isModern) await loadModern(entry, environment, loading)
+  else await loadClassic(directory, environment, loading)
+  const { functions, problems, invocables } = loading
+  problems.unshift(...(entry?.problems ?? []))
   const [first] = problems
+  const isEmpty = isModern ? functions.length === 0 : invocables.length === 0
   if (first !== undefined && (isEmpty || !isLenient)) throw first
-  return { ...loaded, entry: isModern ? entry : undefined, problems }
+  if (functions.length === 0) throw refused(directory, '', `holds no function: ${WHAT_IS_ONE}`)
+  return { ...loading.result(), entry: isModern ? entry : undefined }
 }
 
 const WHAT_IS_ONE =
@@ -69,57 +80,88 @@ function hasFunctions({ core, registered }: Entry): boolean {
   return core.registrations.length + registered.length > 0
 }
 
-type Loaded = Omit<LoadedApp, 'entry'>
+/** What is loaded so far. */
+class Loading {
+  readonly functions: FunctionInfo[] = []
+  readonly invocables: Invocable[] = []
+  readonly problems: DurableError[] = []
+  readonly #http: HttpFunction[] = []
+  readonly #timers: TimerFunction[] = []
+  readonly #options: LoadOptions
 
-function loadModern({ core, registered }: Entry, environment: Environment): Loaded {
-  const problems: DurableError[] = []
-  const invocables: Invocable[] = []
-  const functions: FunctionInfo[] = []
-  const modules = [...new Set(core.registrations.map(({ file }) => file))].join(', ')
-  for (const { orchestrators, activities } of registered) {
-    for (const name of orchestrators) functions.push(native(name, 'orchestration', modules))
-    for (const { name } of activities) functions.push(native(name, 'activity', modules))
+  constructor(options: LoadOptions) {
+    this.#options = options
   }
-  for (const registration of core.registrations) {
+
+  /** Tries to load something; a fault of the user's is kept. */
+  async attempt(action: () => void | Promise<void>): Promise<void> {
     try {
-      const func = new ModernFunction(registration, core, environment)
-      requireHandlers(func.bindings, func.file)
-      const isDisabled = isDisabledBySetting(func.name)
-      functions.push({ name: func.name, kind: func.kind, file: func.file, isDisabled })
-      if (!isDisabled) invocables.push(func)
+      await action()
     } catch (error) {
-      problems.push(problemOf(error))
+      if (!(error instanceof DurableError)) throw error
+      this.problems.push(error)
     }
   }
-  return { functions, invocables, problems }
+
+  /** Takes a function that is in order, or throws. */
+  add(func: Invocable): void {
+    const { name, kind, file, bindings } = func
+    requireHandlers(bindings, file)
+    const http = kind === 'http' ? [httpFunction(func, this.#options.routePrefix)] : []
+    const timers = kind === 'timer' ? [timerFunction(func)] : []
+    this.#options.register(func)
+    this.#http.push(...http)
+    this.#timers.push(...timers)
+    this.invocables.push(func)
+    this.functions.push({ name, kind, file, isDisabled: false })
+  }
+
+  result(): Omit<LoadedApp, 'entry'> {
+    const { functions, invocables, problems } = this
+    return { functions, invocables, problems, http: inOrder(this.#http), timers: this.#timers }
+  }
+}
+
+async function loadModern(
+  { core, registered }: Entry,
+  environment: Environment,
+  loading: Loading,
+): Promise<void> {
+  const modules = [...new Set(core.registrations.map(({ file }) => file))].join(', ')
+  for (const { orchestrators, activities } of registered) {
+    for (const name of orchestrators) loading.functions.push(native(name, 'orchestration', modules))
+    for (const { name } of activities) loading.functions.push(native(name, 'activity', modules))
+  }
+  for (const registration of core.registrations) {
+    await loading.attempt(() => {
+      const func = new ModernFunction(registration, core, environment)
+      const { name, kind, file } = func
+      if (!isDisabledBySetting(name)) loading.add(func)
+      else loading.functions.push({ name, kind, file, isDisabled: true })
+    })
+  }
 }
 
 function native(name: string, kind: FunctionKind, file: string): FunctionInfo {
   return { name, kind, file, isDisabled: false }
 }
 
-async function loadClassic(directory: string, environment: Environment): Promise<Loaded> {
-  const problems: DurableError[] = []
-  const invocables: Invocable[] = []
-  const functions: FunctionInfo[] = []
+async function loadClassic(
+  directory: string,
+  environment: Environment,
+  loading: Loading,
+): Promise<void> {
   const spelt = new Map<string, string>()
   for (const folder of functionFolders(directory)) {
-    try {
+    await loading.attempt(async () => {
       requireOtherName(directory, folder, spelt)
       const definition = readFunction(directory, folder)
       const { name, kind, file } = definition
-      const isDisabled = definition.isDisabled || isDisabledBySetting(name)
-      if (!isDisabled) {
-        const func = new ClassicFunction(await loadFunction(definition), environment)
-        requireHandlers(func.bindings, file)
-        invocables.push(func)
-      }
-      functions.push({ name, kind, file, isDisabled })
-    } catch (error) {
-      problems.push(problemOf(error))
-    }
+      if (!definition.isDisabled && !isDisabledBySetting(name)) {
+        loading.add(new ClassicFunction(await loadFunction(definition), environment))
+      } else loading.functions.push({ name, kind, file, isDisabled: true })
+    })
   }
-  return { functions, invocables, problems }
 }
 
 function requireOtherName(directory: string, name: string, spelt: Map<string, string>): void {
@@ -139,9 +181,4 @@ function isDisabledBySetting(name: string): boolean {
   const value =
     process.env[`AzureWebJobs.${name}.Disabled`] ?? process.env[`AzureWebJobs_${name}_Disabled`]
   return value === '1' || value?.toLowerCase() === 'true'
-}
-
-function problemOf(error: unknown): DurableError {
-  if (error instanceof DurableError) return error
-  throw error
 }

@@ -28,7 +28,14 @@ import {
   type Registration,
   runAs,
 } from './core-module.js'
-import type { Call, Environment, Invocable, Outcome, TriggerValue } from './invocation.js'
+import {
+  bounded,
+  type Call,
+  type Environment,
+  type Invocable,
+  type Outcome,
+  type TriggerValue,
+} from './invocation.js'
 import {
   fromTypedData,
   liveTypedData,
@@ -83,7 +90,8 @@ export class ModernFunction implements Invocable {
     }
     const enter = (context: object): Promise<void> => this.#environment.enter(context)
     const invocation = new CoreInvocation(this.#app, this.#registration, request, enter)
-    const { response, result, context } = await invocation.run()
+    const run = (): ReturnType<CoreInvocation['run']> => invocation.run()
+    const { response, result, context } = await bounded(this, this.#environment, run)
     const outputs: Record<string, unknown> = {}
     for (const { name, data } of response.outputData ?? []) outputs[name] = fromTypedData(data)
     const hasReturn = this.bindings.some(({ name }) => name === RETURN)
@@ -115,7 +123,9 @@ export class ModernFunction implements Invocable {
 function metadataOf(call: Call, name: string, hasValue: boolean): Record<string, TypedData> {
   const metadata: Record<string, TypedData> = {}
   for (const [key, value] of Object.entries(call.data ?? {})) {
-    metadata[key] = valueToTypedData(value)
+    // Parameters of a route are looked for as texts; those are of http alone.
+    const isParameter = 'http' in call.trigger && typeof value === 'string'
+    metadata[key] = isParameter ? { string: value } : valueToTypedData(value)
   }
   if (hasValue && 'value' in call.trigger) metadata[name] = valueToTypedData(call.trigger.value)
   return metadata

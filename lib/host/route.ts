@@ -166,7 +166,7 @@ function parseSegment(text: string, isLast: boolean, template: string, file: str
   let hasText = false
   for (const piece of text.split(/(\{(?:[^{}]|\{\{|\}\}|\{[^{}]*\})*\})/)) {
     if (piece === '') continue
-    if (!piece.startsWith('{')) {
+    if (!piece.startsWith('{') || !piece.endsWith('}')) {
       if (/[{}?*]/.test(piece))
         throw badRoute(template, `'${text}' has a brace or a mark on its own`, file)
       hasText = true

@@ -11,6 +11,7 @@ import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { InvalidOption } from '../errors.js'
 import { messageOf } from '../failure.js'
+import { Timeout } from '../timer.js'
 
 export type Fetch = (request: Request) => Response | Promise<Response>
 
@@ -72,9 +73,9 @@ export class HostServer {
   #drained(timeoutMs: number): Promise<void> {
     if (this.#underWay === 0) return Promise.resolve()
     return new Promise((resolve) => {
-      const timeout = setTimeout(resolve, Math.min(timeoutMs, 2_147_483_647))
+      const timeout = new Timeout(timeoutMs, resolve)
       this.#idle = () => {
-        clearTimeout(timeout)
+        timeout.clear()
         resolve()
       }
     })

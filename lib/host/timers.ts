@@ -91,11 +91,18 @@ export class Timers {
     for (const timer of this.#timers) this.#begin(timer)
   }
 
-  /** Starts no more runs; resolves when those under way have ended. */
-  async stop(): Promise<void> {
+  /** Starts no more runs; resolves when those under way have ended, or after `timeoutMs`. */
+  async stop(timeoutMs: number): Promise<void> {
     this.#isStopped = true
     for (const wait of this.#waits.values()) wait.clear()
-    await Promise.all(this.#runs)
+    if (this.#runs.size === 0) return
+    await new Promise<void>((resolve) => {
+      const timeout = new Timeout(timeoutMs, resolve)
+      void Promise.all(this.#runs).then(() => {
+        timeout.clear()
+        resolve()
+      })
+    })
   }
 
   #begin(timer: TimerFunction): void {

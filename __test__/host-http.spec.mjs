@@ -1,0 +1,550 @@
+/** The server of a function app: http functions of both models, keys, and the paths of the host. */
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { readFileSync, statSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { describe, test } from 'node:test'
+import * as df from 'durafn'
+import { link, manual, openApp, writeApp } from './support/app.mjs'
+import { addressOf, says, startHost, stop } from './support/cli.mjs'
+import { deferred, refuses, tempStore, until } from './support/hub.mjs'
+
+/** `function.json` of an http function. */
+function http(settings = {}, out = { name: 'res', type: 'http', direction: 'out' }) {
+  const trigger = { name: 'req', type: 'httpTrigger', direction: 'in', authLevel: 'anonymous' }
+  return { bindings: [{ ...trigger, ...settings }, out] }
+}
+
+/** Opens a served app; gives what asks it. */
+async function serve(t, files, options = {}) {
+  const opened = await openApp(t, files, { port: 0, ...options })
+  const ask = (path, init) => fetch(new URL(path, opened.app.url), { redirect: 'manual', ...init })
+  return { ...opened, ask }
+}
+
+/** The same for one classic http function named Work. */
+const serveOne = (t, script, json = http(), rest = {}) =>
+  serve(t, { Work: [json, script], ...rest })
+
+/** An app of `@azure/functions` 4, in text. */
+function serveModern(t, script, rest = {}) {
+  const files = {
+    'package.json': { main: 'index.js' },
+    'index.js': `const { app, HttpResponse } = require('@azure/functions')\n${script}`,
+    ...rest,
+  }
+  return serve(t, link(writeApp(t, files), '@azure/functions@4'))
+}
+
+const post = (body, type = 'application/json') => {
+  return { method: 'POST', body, headers: { 'content-type': type } }
+}
+
+describe('classic http functions', () => {
+  const responses = {
+    'context.res': `context.res = { status: 201, body: 'made' }`,
+    'context.res with statusCode': `context.res = { statusCode: 201, body: 'made' }`,
+    'context.bindings': `context.bindings.res = { status: 201, body: 'made' }`,
+    'an object by the name of its binding': `return { res: { status: 201, body: 'made' } }`,
+    'the fields of context.res': `context.res.status(201); context.res.body = 'made'`,
+    'context.res.send': `context.res.status(201).send('made')`,
+    'context.res.end': `context.res.status('201'); context.res.end('made')`,
+  }
+  for (const [what, code] of Object.entries(responses)) {
+    test(`one answers by ${what}`, async (t) => {
+      const { ask } = await serveOne(t, `module.exports = async (context) => { ${code} }`)
+      const response = await ask('/api/work')
+      assert.deepEqual([response.status, await response.text()], [201, 'made'])
+      assert.equal(response.headers.get('content-type'), 'text/plain; charset=utf-8')
+    })
+  }
+
+  test('one answers by $return, and by context.done with a result', async (t) => {
+    const { ask } = await serve(t, {
+      Returns: [
+        http({}, { name: '$return', type: 'http', direction: 'out' }),
+        `module.exports = async (context, req) => ({ status: 202, body: { a: req.query.a } })`,
+      ],
+      Done: [
+        http({}, { name: '$return', type: 'http', direction: 'out' }),
+        `module.exports = (context) => context.done(null, { body: 'done' })`,
+      ],
+      Sync: [http(), `module.exports = (context) => { context.res.json({ a: 1 }) }`],
+      SendStatus: [http(), `module.exports = (context, req) => { context.res.sendStatus(418) }`],
+    })
+    const returned = await ask('/api/Returns?a=1')
+    assert.equal(returned.headers.get('content-type'), 'application/json; charset=utf-8')
+    assert.deepEqual([returned.status, await returned.json()], [202, { a: '1' }])
+    assert.equal(await (await ask('/api/Done')).text(), 'done')
+    assert.deepEqual(await (await ask('/api/Sync')).json(), { a: 1 })
+    assert.equal((await ask('/api/SendStatus')).status, 418)
+  })
+
+  test('bodies, headers and cookies of a response', async (t) => {
+    const bodies = {
+      text: `'ü'`,
+      json: `{ a: [1] }`,
+      number: '5',
+      bytes: `Buffer.from([0, 255])`,
+      none: 'undefined',
+    }
+    const { ask } = await serveOne(
+      t,
+      `const bodies = { ${Object.entries(bodies).map(([name, body]) => `${name}: ${body}`)} }
+      module.exports = async (context, req) => {
+        context.res = {
+          body: bodies[req.query.body],
+          headers: { 'X-One': 1, 'content-length': 99, 'x-none': undefined },
+          cookies: [
+            { name: 'a', value: '1 2', path: '/', httpOnly: true, sameSite: 'None', secure: true },
+            { name: 'b', value: 'x', maxAge: 60, expires: new Date(0) },
+          ],
+        }
+      }`,
+    )
+    const get = async (body) => {
+      const response = await ask(`/api/work?body=${body}`)
+      assert.equal(response.headers.get('x-one'), '1')
+      return [response.headers.get('content-type'), Buffer.from(await response.arrayBuffer())]
+    }
+    assert.deepEqual(await get('text'), ['text/plain; charset=utf-8', Buffer.from('ü')])
+    assert.deepEqual(await get('json'), [
+      'application/json; charset=utf-8',
+      Buffer.from('{"a":[1]}'),
+    ])
+    assert.deepEqual(await get('number'), ['application/json; charset=utf-8', Buffer.from('5')])
+    assert.deepEqual(await get('bytes'), ['application/octet-stream', Buffer.from([0, 255])])
+    assert.deepEqual(await get('none'), [null, Buffer.alloc(0)])
+    assert.deepEqual((await ask('/api/work')).headers.getSetCookie(), [
+      'a=1%202; Path=/; HttpOnly; Secure; SameSite=None',
+      'b=x; Max-Age=60; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT',
+    ])
+  })
+
+  test('the request is argument, context.req, binding and binding data', async (t) => {
+    const { ask, app } = await serveOne(
+      t,
+      `module.exports = async (context, req) => {
+        const { bindings, bindingData, invocationId } = context
+        context.res = { body: {
+          same: [context.req, bindings.req, bindingData.req].every((each) => each === req),
+          method: req.method, url: req.url, originalUrl: req.originalUrl, query: req.query,
+          params: req.params, header: req.get('X-Given'), lower: req.headers['x-given'],
+          body: req.body, rawBody: req.rawBody, buffer: req.bufferBody.toString(),
+          data: { id: bindingData.id, query: bindingData.query, name: bindingData.sys.methodName,
+            sameId: bindingData.invocationId === invocationId },
+        } }
+      }`,
+      http({ route: 'orders/{id:int}/{part?}' }),
+    )
+    const init = { method: 'PUT', body: '{"a": 1}', headers: { 'X-Given': 'yes' } }
+    const seen = await (await ask('/API/Orders/7?a=1&id=9', init)).json()
+    const url = `${app.url}/API/Orders/7?a=1&id=9`
+    assert.deepEqual(seen, {
+      same: true,
+      method: 'PUT',
+      url,
+      originalUrl: url,
+      query: { a: '1', id: '9' },
+      params: { a: '1', id: '7' },
+      header: 'yes',
+      lower: 'yes',
+      body: { a: 1 },
+      rawBody: '{"a": 1}',
+      buffer: '{"a": 1}',
+      data: { id: '7', query: { a: '1', id: '9' }, name: 'Work', sameId: true },
+    })
+    assert.equal((await ask('/api/orders/x')).status, 404)
+  })
+
+  test('any content type comes in: JSON by its looks, bytes as they are, forms in parts', async (t) => {
+    const { ask } = await serveOne(
+      t,
+      `module.exports = async (context, req) => {
+        const form = req.query.form && [...req.parseFormBody()].map(([name, part]) =>
+          [name, part.value.toString(), part.fileName, part.contentType])
+        context.res = { body: { body: req.body, isBuffer: Buffer.isBuffer(req.body), form,
+          hasBody: 'body' in req } }
+      }`,
+    )
+    const send = async (body, type, query = '') =>
+      await (await ask(`/api/work${query}`, post(body, type))).json()
+    const { body, isBuffer } = await send('{"a":', 'application/json')
+    assert.deepEqual([body, isBuffer], ['{"a":', false])
+    assert.deepEqual((await send('[1]', 'text/plain')).body, [1])
+    assert.equal((await send(new Uint8Array([1]), 'application/octet-stream')).isBuffer, true)
+    const urlEncoded = 'application/x-www-form-urlencoded'
+    assert.deepEqual((await send('a=1&b=%C3%BC&a=2', urlEncoded, '?form=1')).form, [
+      ['a', '1', null, null],
+      ['b', 'ü', null, null],
+      ['a', '2', null, null],
+    ])
+    const form = new FormData()
+    form.append('text', 'x')
+    form.append('file', new Blob(['data'], { type: 'text/css' }), 'a.css')
+    const seen = await (await ask('/api/work?form=1', { method: 'POST', body: form })).json()
+    assert.deepEqual(seen.form, [
+      ['text', 'x', null, null],
+      ['file', 'data', 'a.css', 'text/css'],
+    ])
+    assert.equal((await (await ask('/api/work')).json()).hasBody, false)
+  })
+
+  test('one that fails gives 500, and the log says why', async (t) => {
+    const { ask, logger } = await serve(t, {
+      Throws: [http(), `module.exports = async () => { throw new Error('out of order') }`],
+      Wrong: [http(), `module.exports = async (context) => { context.res = 'text' }`],
+      Ok: [http(), `module.exports = async (context) => { context.res = { body: 'ok' } }`],
+    })
+    const response = await ask('/api/throws')
+    assert.deepEqual([response.status, await response.text()], [500, ''])
+    assert.equal(logger.find('error', /'Throws' failed: Error: out of order/).length, 1)
+    assert.equal((await ask('/api/wrong')).status, 500)
+    assert.equal(await (await ask('/api/ok')).text(), 'ok')
+  })
+
+  test('without an output for it the answer is 204', async (t) => {
+    const { ask } = await serve(t, {
+      Work: [{ bindings: http().bindings.slice(0, 1) }, 'module.exports = async () => 1'],
+    })
+    assert.equal((await ask('/api/work')).status, 204)
+  })
+
+  test('methods, the prefix of host.json, and an empty one', async (t) => {
+    const ok = `module.exports = async (context, req) => { context.res = { body: req.method } }`
+    const { ask } = await serveOne(t, ok, http({ methods: ['get', 'Delete'], route: '/x/' }), {
+      'host.json': { version: '2.0', extensions: { http: { routePrefix: 'v1/my' } } },
+    })
+    assert.equal(await (await ask('/v1/my/x/')).text(), 'GET')
+    assert.equal(await (await ask('/v1/my/x', { method: 'DELETE' })).text(), 'DELETE')
+    assert.equal((await ask('/v1/my/x', { method: 'POST' })).status, 404)
+    assert.equal((await ask('/api/x')).status, 404)
+    const bare = await serveOne(t, ok, http({ route: '{*rest}' }), {
+      'host.json': { version: '2.0', extensions: { http: { routePrefix: '' } } },
+    })
+    assert.equal(await (await bare.ask('/a/b/c')).text(), 'GET')
+    assert.deepEqual(await (await bare.ask('/admin/host/status')).json(), { state: 'Running' })
+  })
+})
+
+describe('http functions of @azure/functions 4', () => {
+  test('request and response are those of the package', async (t) => {
+    const { ask } = await serveModern(
+      t,
+      `app.http('Work', { authLevel: 'anonymous', route: 'orders/{id}/{part?}', methods: ['PATCH'],
+        handler: async (request, context) => ({
+          status: 201, headers: { 'x-one': '1' }, cookies: [
+            { name: 'a', value: '1', path: '/', sameSite: 'Strict', httpOnly: true },
+            { name: 'b', value: '2', maxAge: 60, expires: new Date(1000) },
+            { name: 'c', value: '3', sameSite: 'None', secure: true },
+          ],
+          jsonBody: { method: request.method, url: request.url, params: request.params,
+            query: Object.fromEntries(request.query), given: request.headers.get('x-given'),
+            body: await request.json(), name: context.functionName },
+        }) })`,
+    )
+    const init = { method: 'PATCH', body: '{"a":1}', headers: { 'x-given': 'yes' } }
+    const response = await ask('/api/orders/a%2Fb?q=1', init)
+    const seen = await response.json()
+    assert.deepEqual(
+      [response.status, response.headers.get('x-one'), response.headers.get('content-type')],
+      [201, '1', 'application/json'],
+    )
+    assert.deepEqual(
+      { ...seen, url: new URL(seen.url).pathname },
+      {
+        method: 'PATCH',
+        url: '/api/orders/a%2Fb',
+        params: { q: '1', id: 'a/b' },
+        query: { q: '1' },
+        given: 'yes',
+        body: { a: 1 },
+        name: 'Work',
+      },
+    )
+    assert.deepEqual(response.headers.getSetCookie(), [
+      'a=1; Path=/; HttpOnly; SameSite=Strict',
+      'b=2; Max-Age=60; Path=/; Expires=Thu, 01 Jan 1970 00:00:01 GMT',
+      'c=3; Path=/; Secure; SameSite=None',
+    ])
+  })
+
+  test('bodies of all kinds go out', async (t) => {
+    const { ask } = await serveModern(
+      t,
+      `const bodies = {
+        text: 'ü', bytes: new Uint8Array([0, 255]), form: new URLSearchParams({ a: '1' }),
+        stream: new Blob(['a', 'b']).stream(),
+      }
+      app.get('Work', async (request) => ({ body: bodies[request.query.get('body')] }))
+      app.get('Own', async () => new HttpResponse({ status: 404, body: 'none' }))
+      app.get('Nothing', async () => {})
+      app.get('Empty', async () => ({ status: 204, body: 'x' }))
+      app.get('Text', async () => 'text')`,
+    )
+    const get = async (body) => {
+      const response = await ask(`/api/work?body=${body}`)
+      return [response.headers.get('content-type'), Buffer.from(await response.arrayBuffer())]
+    }
+    assert.deepEqual(await get('text'), ['text/plain;charset=UTF-8', Buffer.from('ü')])
+    assert.deepEqual(await get('bytes'), ['application/octet-stream', Buffer.from([0, 255])])
+    assert.deepEqual((await get('form'))[1], Buffer.from('a=1'))
+    assert.deepEqual((await get('stream'))[1], Buffer.from('ab'))
+    const own = await ask('/api/own')
+    assert.deepEqual([own.status, await own.text()], [404, 'none'])
+    assert.equal((await ask('/api/nothing')).status, 204)
+    assert.equal((await ask('/api/empty')).status, 204)
+    assert.equal((await ask('/api/text')).status, 500)
+  })
+
+  test('what is not JSON is the function to judge', async (t) => {
+    const { ask } = await serveModern(
+      t,
+      `app.post('Work', async (request) => {
+        try { await request.json() } catch { return { status: 400, body: 'not JSON' } }
+      })`,
+    )
+    const response = await ask('/api/work', post('{"a":'))
+    assert.deepEqual([response.status, await response.text()], [400, 'not JSON'])
+  })
+
+  test('with streaming, both bodies go through in pieces', async (t) => {
+    // In a process of its own: the package takes this setting once.
+    const files = {
+      'package.json': { main: 'index.js' },
+      'index.js': `const { app } = require('@azure/functions')
+        app.setup({ enableHttpStream: true })
+        app.http('Work', { authLevel: 'anonymous', route: 'echo/{id}', handler: async (request) => ({
+          status: 202, headers: { 'x-id': request.params.id, 'x-q': request.query.get('q') },
+          cookies: [{ name: 'a', value: '1' }], body: request.body,
+        }) })
+        app.post('Throws', async () => { throw new RangeError('no stream today') })
+        app.get('Plain', async () => ({ jsonBody: { a: 1 } }))`,
+    }
+    const dir = link(writeApp(t, files), '@azure/functions@4')
+    const host = await startHost(t, [dir, '--store', tempStore(t)])
+    const address = addressOf(host)
+    const ask = (path, init) => fetch(new URL(path, address), init)
+    const { readable, writable } = new TransformStream()
+    const writer = writable.getWriter()
+    const asking = ask('/api/echo/7?q=1', { method: 'POST', body: readable, duplex: 'half' })
+    await writer.write(new TextEncoder().encode('one '))
+    const response = await asking
+    // It has begun to answer while the request is not at its end.
+    const { headers } = response
+    assert.deepEqual(
+      [response.status, headers.get('x-id'), headers.get('x-q'), headers.getSetCookie()],
+      [202, '7', '1', ['a=1']],
+    )
+    await writer.write(new TextEncoder().encode('two'))
+    await writer.close()
+    assert.equal(await response.text(), 'one two')
+    assert.deepEqual(await (await ask('/api/plain')).json(), { a: 1 })
+    assert.equal((await ask('/api/throws', post('x'))).status, 500)
+    await says(host, /'Throws' failed: RangeError: no stream today/)
+    assert.equal(await stop(host), 0)
+  })
+})
+
+describe('keys', () => {
+  const ok = `module.exports = async (context) => { context.res = { body: 'ok' } }`
+  const levels = {
+    Open: [http(), ok],
+    Function: [http({ authLevel: 'function' }), ok],
+    Default: [http({ authLevel: undefined }), ok],
+    Admin: [http({ authLevel: 'ADMIN' }), ok],
+  }
+
+  test('each function is as open as its authLevel says', async (t) => {
+    const { ask, app } = await serve(t, levels)
+    const { functionKey, masterKey } = app
+    const statuses = async (path) => {
+      const header = (key) => ({ headers: { 'x-functions-key': key } })
+      const asked = await Promise.all([
+        ask(path),
+        ask(`${path}?code=wrong`),
+        ask(path, header(functionKey)),
+        ask(`${path}?CODE=${functionKey}`),
+        ask(path, header(masterKey)),
+        ask(`${path}?code=${masterKey}`),
+      ])
+      return asked.map(({ status }) => status)
+    }
+    assert.deepEqual(await statuses('/api/open'), [200, 200, 200, 200, 200, 200])
+    assert.deepEqual(await statuses('/api/function'), [401, 401, 200, 200, 200, 200])
+    assert.deepEqual(await statuses('/api/default'), [401, 401, 200, 200, 200, 200])
+    assert.deepEqual(await statuses('/api/admin'), [401, 401, 401, 401, 200, 200])
+    assert.deepEqual(await statuses('/admin/functions'), [401, 401, 401, 401, 200, 200])
+    assert.deepEqual(await statuses('/admin/host/status'), [200, 200, 200, 200, 200, 200])
+  })
+
+  test('they stay those of the hub, in a file that is its owner alone to read', async (t) => {
+    const store = tempStore(t)
+    const first = await serve(t, levels, { store })
+    const { masterKey } = first.app
+    await first.app.close()
+    const file = `${store.slice('sqlite:'.length)}-keys.json`
+    assert.equal(JSON.parse(readFileSync(file, 'utf8')).master, masterKey)
+    if (process.platform !== 'win32') assert.equal(statSync(file).mode & 0o777, 0o600)
+    const { app } = await serve(t, levels, { store })
+    assert.equal(app.masterKey, masterKey)
+  })
+})
+
+describe('functions by name', () => {
+  const files = {
+    Work: [
+      manual('starter'),
+      `module.exports = async (context, input) => {
+        if (input === 'fail') throw new Error('no')
+        context.log('got', JSON.stringify(input))
+      }`,
+    ],
+    Web: [http(), `module.exports = async () => {}`],
+  }
+  const run = ({ ask, app }, name, body) =>
+    ask(`/admin/functions/${name}?code=${app.masterKey}`, post(body))
+
+  test('a manual function is run with an input, and the caller is not kept waiting', async (t) => {
+    const served = await serve(t, files)
+    const inputs = {
+      '{"input":"{\\"a\\":1}"}': '{"a":1}',
+      '{"input":"plain"}': '"plain"',
+      '{"input":{"a":[2]}}': '{"a":[2]}',
+      '{"input":""}': '""',
+    }
+    for (const [body, seen] of Object.entries(inputs)) {
+      assert.equal((await run(served, 'work', body)).status, 202)
+      await until(`it got ${seen}`, () => served.logger.lines.at(-1)?.message === `got ${seen}`)
+    }
+    assert.equal((await run(served, 'Work', '{"input":"fail"}')).status, 202)
+    await until('it failed', () => served.logger.find('error', /'Work' failed: Error: no/).length)
+  })
+
+  test('bad requests say what is wrong', async (t) => {
+    const served = await serve(t, files)
+    const refusals = [
+      ['Work', '{"input":', 400, /must be JSON/],
+      ['Work', '[]', 400, /must be an object/],
+      ['Nobody', '{}', 404, /no function named 'Nobody'/],
+      ['Web', '{}', 400, /Send a request to its route/],
+    ]
+    for (const [name, body, status, message] of refusals) {
+      const response = await run(served, name, body)
+      assert.equal(response.status, status)
+      assert.match((await response.json()).Message, message)
+    }
+  })
+
+  test('they are listed with their bindings', async (t) => {
+    const { ask, app } = await serve(t, files)
+    const list = await (await ask(`/admin/functions?code=${app.masterKey}`)).json()
+    assert.deepEqual(
+      list.map(({ name, kind }) => [name, kind]),
+      [
+        ['Web', 'http'],
+        ['Work', 'manual'],
+      ],
+    )
+    const one = await (await ask(`/admin/functions/web?code=${app.masterKey}`)).json()
+    assert.equal(one.config.bindings[0].authLevel, 'anonymous')
+  })
+})
+
+describe('the server', () => {
+  const ok = `module.exports = async (context, req) => { context.res = { body: String(req.bufferBody?.length) } }`
+
+  test('a body that is too long is refused, and the host goes on', async (t) => {
+    const { ask } = await serveOne(t, ok)
+    const body = Buffer.alloc(100 * 1024 * 1024)
+    const response = await ask('/api/work', { method: 'POST', body })
+    assert.equal(response.status, 413)
+    assert.match((await response.json()).Message, /longer than 67108864 bytes.*maxRequestBodyBytes/)
+    assert.equal(await (await ask('/api/work', post('12345'))).text(), '5')
+  })
+
+  test('so is one whose length nobody said, and the bound is that of host.json', async (t) => {
+    const { ask } = await serveOne(t, ok, http(), {
+      'host.json': { extensions: { http: { maxRequestBodyBytes: 10 } } },
+    })
+    const stream = (text) => ({ method: 'POST', body: new Blob([text]).stream(), duplex: 'half' })
+    assert.equal((await ask('/api/work', stream('12345678901'))).status, 413)
+    assert.equal(await (await ask('/api/work', stream('1234567890'))).text(), '10')
+  })
+
+  test('a port in use is refused, by its number', async (t) => {
+    const other = createServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    t.after(() => other.close())
+    const { port } = other.address()
+    const dir = writeApp(t, { Work: [http(), ok] })
+    const opening = df.openFunctionApp(dir, { store: 'sqlite::memory:', port })
+    const message = new RegExp(`Port ${port} is in use on 127\\.0\\.0\\.1`)
+    await refuses('InvalidOption', opening, { field: 'options.port', message })
+  })
+
+  test('until all is loaded it says that it is starting', async (t) => {
+    const held = deferred()
+    globalThis.durafnHeld = held.promise
+    t.after(() => delete globalThis.durafnHeld)
+    const probe = createServer().listen(0, '127.0.0.1')
+    await once(probe, 'listening')
+    const { port } = probe.address()
+    probe.close()
+    await once(probe, 'close')
+    const dir = writeApp(t, {
+      'Work/function.json': http(),
+      'Work/index.mjs': 'await globalThis.durafnHeld; export default async () => {}',
+    })
+    const opening = openApp(t, dir, { port })
+    const url = `http://127.0.0.1:${port}/admin/host/status`
+    const status = await until('it listens', () => fetch(url).catch(() => null))
+    assert.equal(status.status, 503)
+    held.resolve()
+    await opening
+    assert.deepEqual(await (await fetch(url)).json(), { state: 'Running' })
+  })
+
+  test('closing lets a request end that is under way', async (t) => {
+    const begun = deferred()
+    const held = deferred()
+    globalThis.durafnGate = { begin: begun.resolve, held: held.promise }
+    t.after(() => delete globalThis.durafnGate)
+    const { ask, app } = await serveOne(
+      t,
+      `module.exports = async (context) => {
+        globalThis.durafnGate.begin()
+        await globalThis.durafnGate.held
+        context.res = { body: 'late' }
+      }`,
+    )
+    const asking = ask('/api/work')
+    await begun.promise
+    const closing = app.close()
+    held.resolve()
+    assert.equal(await (await asking).text(), 'late')
+    await closing
+    await assert.rejects(ask('/api/work'))
+  })
+
+  test('what takes longer than functionTimeout is given up', async (t) => {
+    const { ask, logger } = await serveOne(
+      t,
+      `module.exports = () => new Promise(() => {})`,
+      http(),
+      {
+        'host.json': { functionTimeout: '00:00:01' },
+      },
+    )
+    assert.equal((await ask('/api/work')).status, 500)
+    assert.equal(logger.find('error', /'Work' did not end within 1000 ms/).length, 1)
+  })
+
+  test('an app without a port is asked by fetch', async (t) => {
+    const { app } = await openApp(t, { Work: [http(), ok] })
+    assert.equal(app.url, undefined)
+    const response = await app.fetch(new Request('http://localhost/api/work', post('123')))
+    assert.equal(await response.text(), '3')
+  })
+})

@@ -1,0 +1,232 @@
+/**
+ * The host of a function app: what runs from its opening to its close.
+ *
+ * Owns: the order in which port, functions, hub and timers begin, and end.
+ * Must never: handle a signal of the process, or end it; the command line does.
+ * Proved by: `__test__/host.spec.mjs`, `__test__/host-http.spec.mjs`.
+ */
+
+import { join, resolve } from 'node:path'
+import type { Hono } from 'hono'
+import { App } from '../app.js'
+import {
+  invalid,
+  type Options,
+  optionalInteger,
+  optionalMs,
+  optionalOneOf,
+  optionalString,
+  optionsOf,
+} from '../check.js'
+import type { DurableClient } from '../client.js'
+import { Keys } from '../http/keys.js'
+import { type CloseOptions, type OpenOptions, open, type TaskHub } from '../hub.js'
+import { checkLogger, Log } from '../log.js'
+import { registerHosted } from '../sdk/hosted.js'
+import { refused } from './binding.js'
+import { ClassicFunction, callOrchestrator } from './classic.js'
+import { modelOf } from './core-module.js'
+import { adopt } from './entry.js'
+import { HubEnvironment } from './environment.js'
+import type { FunctionAppOptions } from './function-app.js'
+import { appDirectory } from './function-json.js'
+import { applyLocalSettings, type HostSettings, readHostSettings } from './host-json.js'
+import type { Invocable } from './invocation.js'
+import { type LoadedApp, loadFunctions } from './load.js'
+import { hostDirectory } from './package-require.js'
+import { HostServer } from './server.js'
+import { Timers } from './timers.js'
+import { makeWeb } from './web.js'
+
+/** A host that runs. */
+export interface Host {
+  readonly directory: string
+  readonly hub: TaskHub
+  readonly loaded: LoadedApp
+  readonly keys: Keys
+  readonly web: Hono
+  readonly server: HostServer | undefined
+  close(options?: CloseOptions): Promise<void>
+}
+
+const HOST_DEFAULT = '127.0.0.1'
+const PORT_MAX = 65_535
+const DRAIN_TIMEOUT_MS_DEFAULT = 10_000
+
+/** The store of a function app that is told of none. */
+export function defaultStore(directory: string): string {
+  return process.env['DURAFN_STORE'] || `sqlite:${join(directory, '.durafn', 'hub.db')}`
+}
+
+/** Opens a host: see `openFunctionApp`. */
+export async function openHost(directory: string, options: FunctionAppOptions): Promise<Host> {
+  if (typeof directory !== 'string') throw invalid('directory', 'must be a path', directory ?? null)
+  const own = ownOptions(options)
+  const path = appDirectory(directory)
+  applyLocalSettings(path)
+  const settings = readHostSettings(path)
+  // Before all else: a port that is in use must not cost a start, and clients need its number.
+  const server = own.port === undefined ? undefined : await HostServer.listen(own.port, own.host)
+  try {
+    return await openOn(path, settings, own, server)
+  } catch (error) {
+    await server?.close(0)
+    throw error
+  }
+}
+
+interface OwnOptions {
+  readonly isLenient: boolean
+  readonly port: number | undefined
+  readonly host: string
+  readonly log: Log
+  readonly app: App
+  /** Those of `open`. */
+  readonly rest: Omit<OpenOptions, 'app'>
+}
+
+function ownOptions(options: FunctionAppOptions): OwnOptions {
+  if ((options as OpenOptions).threads) {
+    throw invalid('options.threads', 'is for apps of a module; a folder runs in the calling thread')
+  }
+  const { onInvalidFunction, port, host, app, ...rest } = options
+  const own: Options = { onInvalidFunction, port, host }
+  const chosen = app ?? new App()
+  if (!(chosen instanceof App)) throw invalid('options.app', 'must be an App', chosen)
+  const how = optionalOneOf(own, 'onInvalidFunction', 'options', ['refuse', 'skip'])
+  return {
+    isLenient: how === 'skip',
+    port: optionalInteger(own, 'port', 'options', 0, PORT_MAX),
+    host: optionalString(own, 'host', 'options') ?? HOST_DEFAULT,
+    log: new Log(checkLogger(options.logger, 'options.logger')),
+    app: chosen,
+    rest,
+  }
+}
+
+async function openOn(
+  directory: string,
+  settings: HostSettings,
+  own: OwnOptions,
+  server: HostServer | undefined,
+): Promise<Host> {
+  const { log, app, rest } = own
+  hostDirectory(directory)
+  if (server !== undefined) process.env['WEBSITE_HOSTNAME'] ??= `localhost:${server.port}`
+  const store = rest.store ?? defaultStore(directory)
+  const { functionTimeoutMs } = settings
+  // An activity may run before `open` has told its caller that the hub is open.
+  const client = async (): Promise<DurableClient> => (await opening).client
+  const environment = new HubEnvironment({ log, client, functionTimeoutMs })
+  const loaded = await loadFunctions(directory, {
+    environment,
+    routePrefix: settings.routePrefix,
+    isLenient: own.isLenient,
+    register: (func) => register(app, func, functionTimeoutMs),
+  })
+  for (const { message } of loaded.problems) log.engine('error', message)
+  if (loaded.entry !== undefined) adopt(app, loaded.entry)
+  const streamTo = await startApp(directory, loaded)
+  const opening = open({
+    ...rest,
+    app,
+    store,
+    hubName: rest.hubName ?? settings.hubName,
+    maxConcurrentActivities: rest.maxConcurrentActivities ?? settings.maxConcurrentActivities,
+    http: rest.http ?? settings.http,
+    unmatchedEvents: rest.unmatchedEvents ?? unmatchedEventsOf(settings, loaded),
+  })
+  const hub = await opening
+  try {
+    const keyFile = beside(store, 'keys')
+    const keys = keyFile === undefined ? Keys.generate() : Keys.load(keyFile)
+    const { bodyBytesMax } = settings
+    const web = makeWeb({ ...loaded, keys, bodyBytesMax, streamTo, log })
+    const timers = new Timers(loaded.timers, beside(store, 'timers'), log)
+    server?.answerBy((request) => web.fetch(request))
+    timers.start()
+    const close = closing({ hub, server, timers, loaded })
+    return { directory, hub, loaded, keys, web, server, close }
+  } catch (error) {
+    await hub.close({ drainTimeoutMs: 0 })
+    throw error
+  }
+}
+
+/** A file beside that of the store; undefined for a hub in memory. */
+function beside(store: string, what: string): string | undefined {
+  const path = store.slice('sqlite:'.length)
+  return path === ':memory:' ? undefined : `${resolve(path)}-${what}.json`
+}
+
+/** Runs what an app wants to run when all of it is loaded; gives where it wants requests streamed to. */
+async function startApp(directory: string, { entry }: LoadedApp): Promise<string | undefined> {
+  if (entry === undefined) return undefined
+  const { core } = entry
+  const capabilities = (await modelOf(core)?.getCapabilities?.({})) as
+    | Record<string, string>
+    | undefined
+  await core.runHooks('appStart', {
+    hookData: core.hookData,
+    appHookData: core.hookData,
+    functionAppDirectory: directory,
+  })
+  return capabilities?.['HttpUri']
+}
+
+function closing(parts: {
+  hub: TaskHub
+  server: HostServer | undefined
+  timers: Timers
+  loaded: LoadedApp
+}): Host['close'] {
+  const { hub, server, timers, loaded } = parts
+  let closed: Promise<void> | undefined
+  const end = async (options?: CloseOptions): Promise<void> => {
+    const known = optionsOf(options, 'options', ['drainTimeoutMs'])
+    const isEndless = known['drainTimeoutMs'] === Number.POSITIVE_INFINITY
+    const given = optionalMs(known, 'drainTimeoutMs', 'options')
+    const ms = given ?? (isEndless ? Number.POSITIVE_INFINITY : DRAIN_TIMEOUT_MS_DEFAULT)
+    await Promise.all([server?.close(ms), timers.stop(ms)])
+    const core = loaded.entry?.core
+    await core?.runHooks('appTerminate', { hookData: core.hookData, appHookData: core.hookData })
+    await hub.close(options)
+  }
+  return (options) => {
+    closed ??= end(options)
+    return closed
+  }
+}
+
+// ------------------------------------------------------------------ functions
+
+function register(app: App, func: Invocable, timeoutMs: number | undefined): void {
+  const { name, kind } = func
+  if (func.isHosted) registerHosted(app, func)
+  else if (kind === 'orchestration' && func instanceof ClassicFunction) {
+    const { loaded } = func
+    app.orchestration(name, (context) => callOrchestrator(loaded, context))
+  } else if (kind === 'entity') {
+    throw refused(func.file, 'bindings', 'has an entityTrigger, which this version cannot run yet')
+  } else if (kind === 'activity') {
+    app.activity(name, {
+      timeoutMs,
+      handler: async (input, context) => {
+        const data = { instanceId: context.instanceId }
+        return (await func.invoke({ trigger: { value: input }, data, context })).returnValue
+      },
+    })
+  }
+}
+
+/** What the app's generation documents, unless `host.json` says otherwise. */
+function unmatchedEventsOf(
+  { unmatchedEvents }: HostSettings,
+  { invocables, entry }: LoadedApp,
+): 'discard' | 'buffer' {
+  if (unmatchedEvents !== undefined) return unmatchedEvents
+  const isModern = invocables.some(
+    ({ isHosted, bindings }) => isHosted || bindings.some(({ type }) => type === 'durableClient'),
+  )
+  return isModern || entry !== undefined ? 'buffer' : 'discard'
+}
