@@ -7,41 +7,91 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import * as df from 'durafn'
 import { link, openApp, writeApp } from './support/app.mjs'
-import { complete, fail, memoryLogger, refuses } from './support/hub.mjs'
+import {
+  complete,
+  fail,
+  memoryLogger,
+  PATIENCE_MS,
+  refuses,
+  run,
+  startWaiting,
+} from './support/hub.mjs'
 import { compilePrograms } from './support/one-import.mjs'
+import { reply, serve } from './support/server.mjs'
 
-describe('the programs, as an app', () => {
-  const dir = mkdtempSync(join(tmpdir(), 'durafn-test-'))
-  let app
+/** The programs as an app, with the package that they import. */
+for (const name of ['durable-functions', 'durafn']) {
+  describe(`the programs, as an app, with ${name}`, () => {
+    const dir = mkdtempSync(join(tmpdir(), 'durafn-test-'))
+    let app
+    let client
 
-  before(async () => {
-    assert.equal(compilePrograms(dir, 'durafn'), '')
-    app = await df.openFunctionApp(dir, { store: 'sqlite::memory:', logger: memoryLogger() })
-  })
-  after(async () => {
-    await app?.close({ drainTimeoutMs: 0 })
-    rmSync(dir, { recursive: true, force: true, maxRetries: 5 })
-  })
+    before(async () => {
+      assert.equal(compilePrograms(dir, name), '')
+      link(dir, 'durable-functions@3')
+      const http = { allowPrivateAddresses: true, pollingIntervalMs: 5 }
+      const logger = memoryLogger()
+      app = await df.openFunctionApp(dir, { store: 'sqlite::memory:', logger, http })
+      client = app.client
+    })
+    after(async () => {
+      await app?.close({ drainTimeoutMs: 0 })
+      rmSync(dir, { recursive: true, force: true, maxRetries: 5 })
+    })
 
-  test('are all there, those with a client too', () => {
-    const kinds = new Map(app.functions.map(({ name, kind }) => [name, kind]))
-    const expected = {
-      chain: 'orchestration',
-      sayHello: 'activity',
-      manage: 'http',
-      tidy: 'timer',
-      byHand: 'manual',
-    }
-    for (const [name, kind] of Object.entries(expected)) assert.equal(kinds.get(name), kind, name)
-  })
+    test('are all there, those with a client too', () => {
+      const kinds = new Map(app.functions.map(({ name, kind }) => [name, kind]))
+      const expected = {
+        chain: 'orchestration',
+        sayHello: 'activity',
+        manage: 'http',
+        tidy: 'timer',
+        byHand: 'manual',
+      }
+      for (const [each, kind] of Object.entries(expected)) assert.equal(kinds.get(each), kind, each)
+    })
 
-  test('run, started by a function with a client', async () => {
-    assert.equal(await app.invoke('byHand', ['by-hand']), 'by-hand')
-    const { output } = await app.client.waitForCompletion('by-hand')
-    assert.deepEqual(output, ['Hello, Tokyo', 'Hello, Seattle', 'Hello, Cairo'])
-    assert.deepEqual(await complete(app.client, 'escalation'), ['sent', 'escalated'])
+    test('give the same outputs and statuses', async () => {
+      const cities = ['Hello, Tokyo', 'Hello, Seattle', 'Hello, Cairo']
+      assert.deepEqual(await complete(client, 'chain'), cities)
+      assert.deepEqual(await complete(client, 'fanOut', 5), { items: 5, total: 100 })
+      const monitor = await run(client, 'monitor', { job: 'a', left: 2, seen: [] })
+      assert.deepEqual(monitor.output, ['busy', 'busy', 'done'])
+      assert.deepEqual(monitor.customStatus, { state: 'done', looks: 3 })
+      const id = await startWaiting(client, 'approval', { input: '12345' })
+      for (const answer of [1, 5]) await client.raiseEvent(id, 'Answer', answer)
+      const { output } = await client.waitForCompletion(id, { timeoutMs: PATIENCE_MS })
+      assert.deepEqual(output, { approved: true, cancelled: true, faulted: false })
+      assert.deepEqual(await complete(client, 'saga'), {
+        undone: ['undone: charged 10'],
+        type: 'CardDeclined',
+        properties: { limit: 100, shop: 'corner' },
+        isIt: true,
+      })
+      assert.match((await run(client, 'fails')).output, /^Orchestrator function 'fails' failed: /)
+    })
+
+    if (name !== 'durafn') return
+
+    test('call services, and have clients', async (t) => {
+      const server = await slowServer(t)
+      assert.deepEqual(await complete(client, 'web', server.url), [200, 'done', 202])
+      assert.equal(await app.invoke('byHand', ['by-hand']), 'by-hand')
+      const { output } = await client.waitForCompletion('by-hand', { timeoutMs: PATIENCE_MS })
+      assert.deepEqual(output, ['Hello, Tokyo', 'Hello, Seattle', 'Hello, Cairo'])
+      assert.deepEqual(await complete(client, 'escalation'), ['sent', 'escalated'])
+    })
   })
-})
+}
+
+/** Its work takes two polls. */
+async function slowServer(t) {
+  let polls = 0
+  return await serve(t, (request, response) => {
+    const isBusy = request.method === 'POST' || polls++ < 2
+    reply(response, isBusy ? 202 : 200, isBusy ? { location: '/jobs/1' } : {}, 'done')
+  })
+}
 
 describe('df.app.client', () => {
   function modernApp(t, text, ...packages) {

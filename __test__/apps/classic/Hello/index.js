@@ -1,0 +1,1 @@
+module.exports = async (context) => `Hello ${context.bindings.name}!`
