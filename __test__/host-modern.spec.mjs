@@ -4,7 +4,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as df from 'durafn'
 import { link, openApp, writeApp } from './support/app.mjs'
-import { complete, fail, refuses } from './support/hub.mjs'
+import { addressOf, refuse, startHost, stop, succeed } from './support/cli.mjs'
+import { complete, fail, refuses, tempStore } from './support/hub.mjs'
 
 /** An app with `@azure/functions` 4 and this package. */
 function modernApp(t, files, main = 'index.js', type = 'commonjs') {
@@ -104,6 +105,27 @@ describe('the entry', () => {
     await first.app.close()
     const { app } = await openApp(t, dir)
     assert.equal(await app.invoke('Work'), 1)
+  })
+})
+
+describe('the command line', () => {
+  const files = {
+    'index.js': `${manual('Work', '(input) => ({ input, cwd: process.cwd() === __dirname })')}
+      require('@azure/functions').app.get('Where', () => ({ jsonBody: process.cwd() === __dirname }))`,
+  }
+
+  test('durafn invoke runs a function of a module', async (t) => {
+    const options = ['--dir', modernApp(t, files), '--store', tempStore(t)]
+    const printed = await succeed(['invoke', 'work', '--input', '[1]', ...options])
+    assert.deepEqual(JSON.parse(printed).input, [1])
+    assert.match(await refuse('InvalidFunction', ['invoke', 'Nobody', ...options]), /Work, Where/)
+    assert.match(await refuse('NotRegistered', ['invoke', 'Where', ...options]), /manualTrigger/)
+  })
+
+  test('durafn start runs in the folder of the app', async (t) => {
+    const host = await startHost(t, [modernApp(t, files), '--store', tempStore(t)])
+    assert.equal(await (await fetch(`${addressOf(host)}/api/where`)).json(), true)
+    assert.equal(await stop(host), 0)
   })
 })
 

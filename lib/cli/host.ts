@@ -8,12 +8,11 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { DurableError, HubClosed } from '../errors.js'
-import { ClassicFunction } from '../host/classic.js'
 import { HubEnvironment } from '../host/environment.js'
 import { type FunctionApp, openFunctionApp, requireManual } from '../host/function-app.js'
-import { appDirectory, findFunction } from '../host/function-json.js'
+import { appDirectory } from '../host/function-json.js'
+import { loadOne } from '../host/load.js'
 import { hostDirectory } from '../host/package-require.js'
-import { loadFunction } from '../host/script.js'
 import { connect } from '../hub.js'
 import { Log, type Logger } from '../log.js'
 import { jsonOption } from './arguments.js'
@@ -90,7 +89,8 @@ async function start(options: StartOptions & { dir: string }): Promise<void> {
   // Before anything else, so that no signal finds the process without its handler.
   const stopping = stopSignal()
   const store = storeOf(options)
-  const app = await openFunctionApp(options.dir, {
+  enter(appDirectory(options.dir))
+  const app = await openFunctionApp('.', {
     store,
     port: options.port,
     host: options.host,
@@ -109,6 +109,12 @@ async function start(options: StartOptions & { dir: string }): Promise<void> {
   await app.close()
   print('Stopped.')
   exit(0) // whatever timers or sockets the functions left open
+}
+
+/** As the original does, so that files beside the functions are found, and the code knows where it is. */
+function enter(directory: string): void {
+  process.chdir(directory)
+  process.env['AZURE_FUNCTIONS_ENVIRONMENT'] ??= 'Development'
 }
 
 /** The second signal of a kind ends the process at once, as if there were no handler. */
@@ -139,8 +145,11 @@ function printLoaded(app: FunctionApp, store: string): void {
 async function invoke(name: string, options: StoreOptions & { input?: unknown }): Promise<void> {
   const directory = appDirectory(options.dir ?? '.')
   hostDirectory(directory)
-  const func = await loadFunction(requireManual(findFunction(directory, name)))
-  const client = await connect({ store: storeOf({ ...options, dir: directory }), logger: false })
+  const environment = new HubEnvironment({ log: new Log(stderrLogger), client: () => connecting })
+  const func = await loadOne(directory, name, environment)
+  requireManual(func)
+  const connecting = connect({ store: storeOf({ ...options, dir: directory }), logger: false })
+  const client = await connecting
   const isIdle = (): void => {
     printError(
       new DurableError(
@@ -152,12 +161,7 @@ async function invoke(name: string, options: StoreOptions & { input?: unknown })
   }
   process.once('beforeExit', isIdle)
   try {
-    const environment = new HubEnvironment({
-      log: new Log(stderrLogger),
-      client: async () => client,
-    })
-    const call = { trigger: { value: options.input } }
-    const { returnValue } = await new ClassicFunction(func, environment).invoke(call)
+    const { returnValue } = await func.invoke({ trigger: { value: options.input } })
     if (returnValue !== undefined) printJson(returnValue)
   } finally {
     process.off('beforeExit', isIdle)

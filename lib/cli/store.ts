@@ -26,8 +26,11 @@ export function withStore(command: Command): Command {
     .option('--dir <dir>', "the app's folder", '.')
 }
 
+/** As an absolute one, wherever the process goes later. */
 export function storeOf({ store, dir }: StoreOptions): string {
-  return store ?? defaultStore(resolve(dir ?? '.'))
+  const given = store ?? defaultStore(resolve(dir ?? '.'))
+  const path = /^sqlite:(?!:memory:$)(.+)$/s.exec(given)?.[1]
+  return path === undefined ? given : `sqlite:${resolve(path)}`
 }
 
 /** Connects, and closes whatever `use` does; the process may then end by itself. */

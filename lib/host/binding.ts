@@ -38,6 +38,16 @@ const clients: readonly string[] = ['orchestrationClient', 'durableClient']
 const known: readonly string[] = [...triggers, ...clients, 'http']
 const directions: readonly unknown[] = ['in', 'out', 'inout']
 
+/** How a function is made to run that is not to be invoked by its name. */
+export const howToRun: Record<FunctionKind, string> = {
+  orchestration: 'Start it with client.startNew, or on the command line: durafn instances start',
+  activity: 'Only orchestrators call it',
+  entity: 'Signal it with client.signalEntity',
+  http: 'Send a request to its route',
+  timer: 'POST /admin/functions/NAME runs it',
+  manual: 'Invoke it',
+}
+
 /** The name of the binding that takes what the function returns. */
 export const RETURN = '$return'
 

@@ -12,6 +12,7 @@ import type { HubClient } from '../client.js'
 import { type DurableError, HubClosed, NotRegistered } from '../errors.js'
 import type { CloseOptions, OpenOptions, TaskHub } from '../hub.js'
 import type { AsyncHandler, GeneratorHandler } from '../types.js'
+import { howToRun } from './binding.js'
 import { type Host, openHost } from './host.js'
 import type { Invocable } from './invocation.js'
 import type { FunctionInfo } from './load.js'
@@ -187,17 +188,18 @@ export class FunctionApp implements AsyncDisposable {
  *
  * @throws NotRegistered
  */
-export function requireManual<TFunction extends FunctionInfo>(func: TFunction): TFunction {
+export function requireManual(
+  func: Omit<FunctionInfo, 'isDisabled'> & { isDisabled?: boolean },
+): void {
   const { name, kind, isDisabled } = func
   if (isDisabled) {
     throw new NotRegistered(`Function '${name}' is disabled by ${func.file}.`, { field: 'name' })
   }
-  if (kind === 'manual') return func
-  const remedy =
-    kind === 'orchestration'
-      ? 'Start it with client.startNew, or on the command line: durafn instances start'
-      : 'Only orchestrators call it'
-  throw new NotRegistered(`'${name}' is an ${kind} and has no manualTrigger. ${remedy}.`, {
-    field: 'name',
-  })
+  if (kind === 'manual') return
+  throw new NotRegistered(
+    `'${name}' is of kind ${kind} and has no manualTrigger. ${howToRun[kind]}.`,
+    {
+      field: 'name',
+    },
+  )
 }

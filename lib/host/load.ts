@@ -7,11 +7,11 @@
  */
 
 import { join } from 'node:path'
-import { AlreadyRegistered, DurableError } from '../errors.js'
+import { AlreadyRegistered, DurableError, NotRegistered } from '../errors.js'
 import { type FunctionKind, refused } from './binding.js'
 import { ClassicFunction } from './classic.js'
 import { type Entry, loadEntry } from './entry.js'
-import { functionFolders, readFunction } from './function-json.js'
+import { findFunction, functionFolders, readFunction } from './function-json.js'
 import { type HttpFunction, httpFunction, inOrder } from './http-functions.js'
 import type { Environment, Invocable } from './invocation.js'
 import { ModernFunction } from './modern.js'
@@ -71,6 +71,43 @@ export async function loadFunctions(directory: string, options: LoadOptions): Pr
   if (first !== undefined && (isEmpty || !isLenient)) throw first
   if (functions.length === 0) throw refused(directory, '', `holds no function: ${WHAT_IS_ONE}`)
   return { ...loading.result(), entry: isModern ? entry : undefined }
+}
+
+/**
+ * Loads one function of an app; of folders only that one.
+ *
+ * @throws InvalidFunction; NotRegistered if it is disabled
+ */
+export async function loadOne(
+  directory: string,
+  name: string,
+  environment: Environment,
+): Promise<Invocable> {
+  const entry = await loadEntry(directory, environment.log)
+  if (entry === undefined || !hasFunctions(entry)) {
+    const definition = findFunction(directory, name)
+    requireEnabled(definition.name, definition.isDisabled, definition.file)
+    return new ClassicFunction(await loadFunction(definition), environment)
+  }
+  const { registrations } = entry.core
+  const found = registrations.find((each) => isSameName(each.metadata.name, name))
+  if (found !== undefined) {
+    requireEnabled(found.metadata.name, false, found.file)
+    return new ModernFunction(found, entry.core, environment)
+  }
+  const names = registrations.map(({ metadata }) => metadata.name).join(', ') || 'none'
+  throw refused(directory, '', `registers no function named '${name}'. There are: ${names}`)
+}
+
+function requireEnabled(name: string, isDisabled: boolean, file: string): void {
+  if (!isDisabled && !isDisabledBySetting(name)) return
+  throw new NotRegistered(`Function '${name}' is disabled by a setting, or by ${file}.`, {
+    field: 'name',
+  })
+}
+
+function isSameName(one: string, other: string): boolean {
+  return one.toLowerCase() === other.toLowerCase()
 }
 
 const WHAT_IS_ONE =

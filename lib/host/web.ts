@@ -10,6 +10,7 @@ import { Hono } from 'hono'
 import { messageOf } from '../failure.js'
 import type { Keys } from '../http/keys.js'
 import type { Log } from '../log.js'
+import { howToRun } from './binding.js'
 import { problem, readBody, tooLong } from './body.js'
 import {
   callHttpFunction,
@@ -89,7 +90,7 @@ async function runByName(parts: WebParts, name: string, request: Request): Promi
   const func = findByName(parts, name)
   if (func === undefined) return problem(404, noSuch(name))
   if (func.kind !== 'manual' && func.kind !== 'timer') {
-    return problem(400, `Function '${func.name}' is of kind ${func.kind}. ${REMEDY[func.kind]}`)
+    return problem(400, `Function '${func.name}' is of kind ${func.kind}. ${howToRun[func.kind]}.`)
   }
   const body = await readBody(request, parts.bodyBytesMax)
   if (body === null) return tooLong(parts.bodyBytesMax)
@@ -99,13 +100,6 @@ async function runByName(parts: WebParts, name: string, request: Request): Promi
   // As in the original, the caller does not wait for it.
   func.invoke({ trigger: { value } }).catch((error) => logFailure(func.name, error, parts.log))
   return new Response(null, { status: 202 })
-}
-
-const REMEDY: Record<string, string> = {
-  http: 'Send a request to its route.',
-  orchestration: 'Start it by the management API.',
-  activity: 'Only orchestrators call it.',
-  entity: 'Signal it by the management API.',
 }
 
 /** `{ "input": … }`, whose text is JSON if it can be read as such. */
