@@ -5,25 +5,413 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { complete, openHub } from './support/hub.mjs'
+import { registerHosted } from '../dist/sdk/hosted.js'
+import {
+  complete,
+  fail,
+  openHub,
+  PATIENCE_MS,
+  run,
+  startWaiting,
+  tempStore,
+  until,
+  waiting,
+} from './support/hub.mjs'
 import { sdks } from './support/sdk.mjs'
+import { patterns, registerActivities, registerPatterns } from './support/sdk-orchestrators.mjs'
+
+const waitsForGo = ({ waitingFor }) => waitingFor?.some(({ name }) => name === 'go')
+
+/** Raises 'go' whenever the instance waits for it, until it has ended; gives its status. */
+async function go(client, id) {
+  const isOpen = ({ runtimeStatus }) => ['Running', 'ContinuedAsNew'].includes(runtimeStatus)
+  for (;;) {
+    const status = await until(`instance ${id} waits or ends`, async () => {
+      const now = await client.getStatus(id)
+      return now !== null && (waitsForGo(now) || !isOpen(now)) && now
+    })
+    if (!waitsForGo(status)) return status
+    await client.raiseEvent(id, 'go', 'went')
+  }
+}
+
+function check(status, expected) {
+  assert.equal(status.runtimeStatus, 'Completed', JSON.stringify(status, null, 1))
+  if (typeof expected === 'function')
+    assert.ok(expected(status.output), JSON.stringify(status.output))
+  else assert.deepEqual(status.output, expected)
+}
 
 for (const sdk of sdks) {
-  const open = (t, register) => openHub(t, register)
+  const open = (t, register, options) => {
+    return openHub(
+      t,
+      (app) => {
+        registerActivities(app)
+        register(app, (name, fn) => sdk.register(app, name, fn))
+      },
+      options,
+    )
+  }
+  const openPatterns = (t, options) => openHub(t, (app) => registerPatterns(app, sdk), options)
 
   describe(`durable-functions ${sdk.version}`, () => {
-    test('calls activities one after the other, and many at once', async (t) => {
-      const { client } = await open(t, (app) => {
-        app.activity('hello', { handler: (name) => `Hello ${name}` })
-        sdk.register(app, 'chain', function* (context) {
-          const first = yield context.df.callActivity('hello', context.df.getInput())
-          const names = ['a', 'b', 'c']
-          const tasks = names.map((name) => context.df.callActivity('hello', name))
-          return [first, ...(yield context.df.Task.all(tasks))]
+    for (const [name, { input, expected }] of Object.entries(patterns(sdk))) {
+      test(`the pattern ${name}`, async (t) => {
+        const { client } = await openPatterns(t)
+        const id = await client.startNew(name, { input })
+        check(await go(client, id), expected)
+        assert.deepEqual(sdk.misnumbered, [])
+      })
+
+      test(`the pattern ${name}, over a restart in its middle`, async (t) => {
+        const store = tempStore(t)
+        const first = await openPatterns(t, { store })
+        const id = await first.client.startNew(name, { input })
+        await until('it waits or ends', async () => {
+          const status = await first.client.getStatus(id)
+          return status?.runtimeStatus === 'Completed' || (status !== null && waitsForGo(status))
+        })
+        await first.close()
+        const { client } = await openPatterns(t, { store })
+        check(await go(client, id), expected)
+        assert.deepEqual(sdk.misnumbered, [])
+      })
+    }
+
+    test('inputs come as they were given, and no input is null', async (t) => {
+      const { client } = await open(t, (_app, register) => {
+        register('input', function* (context) {
+          const input = context.df.getInput()
+          return yield context.df.callActivity('echo', { input, isNull: input === null })
         })
       })
-      const output = await complete(client, 'chain', 'x')
-      assert.deepEqual(output, ['Hello x', 'Hello a', 'Hello b', 'Hello c'])
+      for (const input of [
+        null,
+        'text',
+        '"quoted"',
+        '',
+        0,
+        7.5,
+        false,
+        [1],
+        { Timestamp: 'then' },
+      ]) {
+        const { output } = await run(client, 'input', input)
+        const seen = sdk.version > 1 && input?.Timestamp ? { Timestamp: null } : input
+        assert.deepEqual(output, { input: seen, isNull: input === null })
+      }
+      assert.deepEqual(await complete(client, 'input'), { input: null, isNull: true })
+    })
+
+    test('what code does to its input is not there in the next call', async (t) => {
+      const { client } = await open(t, (_app, register) => {
+        register('mutate', function* (context) {
+          const input = context.df.getInput()
+          input.calls += 1
+          yield context.df.callActivity('echo', 1)
+          yield context.df.callActivity('echo', 2)
+          return input
+        })
+      })
+      assert.deepEqual(await complete(client, 'mutate', { calls: 0 }), { calls: 1 })
+    })
+
+    test('two quick events of one name meet two waits, whatever the case of the name', async (t) => {
+      const { client } = await open(t, (_app, register) => {
+        register('two', function* (context) {
+          const waits = [1, 2].map(() => context.df.waitForExternalEvent('Approved'))
+          return (yield context.df.Task.all(waits)).sort()
+        })
+      })
+      const id = await startWaiting(client, 'two')
+      await Promise.all([
+        client.raiseEvent(id, 'approved', 'a'),
+        client.raiseEvent(id, 'APPROVED', 'b'),
+      ])
+      const { output } = await client.waitForCompletion(id, { timeoutMs: PATIENCE_MS })
+      assert.deepEqual(output, ['a', 'b'])
+    })
+
+    test('events that are kept come one by one to waits that follow', async (t) => {
+      const { client } = await open(
+        t,
+        (_app, register) => {
+          register('kept', function* (context) {
+            const seen = [yield context.df.waitForExternalEvent('begin')]
+            for (let n = 0; n < 3; n += 1) seen.push(yield context.df.waitForExternalEvent('next'))
+            return seen
+          })
+        },
+        { unmatchedEvents: 'buffer' },
+      )
+      const id = await startWaiting(client, 'kept')
+      for (const value of [1, 2, undefined]) await client.raiseEvent(id, 'next', value)
+      await client.raiseEvent(id, 'begin', { deep: [null] })
+      const { output } = await client.waitForCompletion(id, { timeoutMs: PATIENCE_MS })
+      assert.deepEqual(output, [{ deep: [null] }, 1, 2, null])
+    })
+
+    test('the custom status is the one last set, and stays', async (t) => {
+      const { client } = await open(t, (_app, register) => {
+        register('status', function* (context) {
+          context.df.setCustomStatus('first')
+          yield context.df.waitForExternalEvent('go')
+          context.df.setCustomStatus({ second: 2 })
+          yield context.df.callActivity('echo', 1)
+          return 'done'
+        })
+      })
+      const id = await startWaiting(client, 'status')
+      assert.equal((await client.getStatus(id)).customStatus, 'first')
+      assert.deepEqual((await go(client, id)).customStatus, { second: 2 })
+    })
+
+    test('an error that nothing catches fails the instance, in the words of the original', async (t) => {
+      const { client } = await open(t, (_app, register) => {
+        register('throws', function* (context) {
+          context.df.setCustomStatus('about to throw')
+          yield context.df.callActivity('echo', 1)
+          throw new TypeError('my own')
+        })
+        register('task', function* (context) {
+          yield context.df.callActivity('fail', 'of the activity')
+        })
+        register('parent', function* (context) {
+          yield context.df.callSubOrchestrator('task')
+        })
+      })
+      const own = await run(client, 'throws')
+      assert.equal(own.runtimeStatus, 'Failed')
+      assert.equal(own.output, "Orchestrator function 'throws' failed: my own")
+      assert.equal(own.customStatus, 'about to throw')
+      if (sdk.version === 1) assert.match(own.failure.stack, /sdk\.spec\.mjs/)
+      const task = await run(client, 'task')
+      const said =
+        "Orchestrator function 'task' failed: Activity function 'fail' failed: of the activity"
+      assert.ok(task.output.startsWith(said), task.output)
+      const parent = await run(client, 'parent')
+      assert.ok(parent.output.startsWith(`Orchestrator function 'parent' failed: ${said}`))
+    })
+
+    test('code sees that it is replayed, also after a restart', async (t) => {
+      const store = tempStore(t)
+      const seen = []
+      const register = (_app, add) => {
+        add('replayed', function* (context) {
+          if (!context.df.isReplaying) seen.push('begun')
+          yield context.df.callActivity('echo', 1)
+          if (!context.df.isReplaying) seen.push('echoed')
+          yield context.df.waitForExternalEvent('go')
+          if (!context.df.isReplaying) seen.push('went')
+          return yield context.df.callActivity('echo', 2)
+        })
+      }
+      const first = await open(t, register, { store })
+      const id = await first.client.startNew('replayed')
+      await waiting(first.client, id, (waits) => waits.some(({ name }) => name === 'go'))
+      await first.close()
+      const { client } = await open(t, register, { store })
+      check(await go(client, id), 2)
+      assert.deepEqual(seen, ['begun', 'echoed', 'went'])
+    })
+
+    test('code that was changed is held when it asks for something else than before', async (t) => {
+      const store = tempStore(t)
+      const register = (activity) => (_app, add) => {
+        add('changed', function* (context) {
+          yield context.df.callActivity('echo', 1)
+          yield context.df.callActivity(activity, 2)
+          yield context.df.waitForExternalEvent('go')
+          return 'done'
+        })
+      }
+      const first = await open(t, register('hello'), { store })
+      const id = await first.client.startNew('changed')
+      await waiting(first.client, id, (waits) => waits.some(({ name }) => name === 'go'))
+      await first.close()
+      const second = await open(t, register('count'), { store })
+      await second.client.raiseEvent(id, 'go')
+      const { problem } = await until('it is held', async () => {
+        const status = await second.client.getStatus(id)
+        return status.runtimeStatus === 'Suspended' && status
+      })
+      assert.equal(problem.code, 'Nondeterminism')
+      assert.equal(problem.expected, "callActivity('hello')")
+      assert.equal(problem.actual, "callActivity('count')")
+      await second.close()
+      const third = await open(t, register('hello'), { store })
+      check(await third.client.waitForCompletion(id, { timeoutMs: PATIENCE_MS }), 'done')
+    })
+
+    test('code that differs from call to call is found out', async (t) => {
+      let calls = 0
+      const { client } = await open(t, (_app, register) => {
+        register('random', function* (context) {
+          calls += 1
+          yield context.df.callActivity(calls % 2 === 0 ? 'echo' : 'hello', 1)
+          yield context.df.callActivity('echo', 2)
+          yield context.df.callActivity('echo', 3)
+          return 'done'
+        })
+      })
+      const id = await client.startNew('random')
+      const status = await until('it is held or fails', async () => {
+        const now = await client.getStatus(id)
+        return now !== null && ['Suspended', 'Failed'].includes(now.runtimeStatus) && now
+      })
+      assert.equal(status.problem?.code ?? status.failure.code, 'Nondeterminism')
+    })
+
+    test('code that waits for nothing that can come fails', async (t) => {
+      const { client } = await open(t, (_app, register) => {
+        register('stuck', function* (context) {
+          const timer = context.df.createTimer(
+            new Date(context.df.currentUtcDateTime.getTime() + 1e6),
+          )
+          const race = [timer, context.df.callActivity('echo', 1)]
+          yield context.df.Task.any(race)
+          timer.cancel()
+          yield timer
+        })
+      })
+      assert.equal((await fail(client, 'stuck')).code, 'NonDurableAwait')
+    })
+
+    test('what cannot be asked for fails the instance and names it', async (t) => {
+      const { client } = await open(t, (_app, register) => {
+        register('badId', function* (context) {
+          yield context.df.callSubOrchestrator('badId', null, 'a/b')
+        })
+        register('bigint', function* (context) {
+          yield context.df.callActivity('echo', { big: 1n })
+        })
+        register('unknown', function* (context) {
+          yield context.df.callActivity('nobody', 1)
+        })
+        register('bigResult', function* (context) {
+          yield context.df.callActivity('echo', 1)
+          return { big: 1n }
+        })
+      })
+      assert.equal((await fail(client, 'badId')).code, 'InvalidInstanceId')
+      assert.equal((await fail(client, 'bigint')).code, 'UnserializableValue')
+      assert.match((await fail(client, 'unknown')).message, /No activity named 'nobody'/)
+      assert.equal((await fail(client, 'bigResult')).code, 'UnserializableValue')
+    })
+
+    test('what yields no task is told so', async (t) => {
+      const { client } = await open(t, (_app, register) => {
+        register('yields', function* () {
+          const got = yield 7
+          return got
+        })
+      })
+      const status = await run(client, 'yields')
+      // Version 1 hands back what is no task.
+      if (sdk.version === 1) assert.equal(status.output, 7)
+      else assert.match(status.output, /Orchestration yielded data of type number/)
+    })
+
+    test('an instance is terminated, suspended, resumed, rewound and restarted as any', async (t) => {
+      let mayPass = false
+      const { client } = await open(t, (app, register) => {
+        app.activity('gate', {
+          handler: () => {
+            if (!mayPass) throw new Error('not yet')
+            return 'passed'
+          },
+        })
+        register('gated', function* (context) {
+          yield context.df.waitForExternalEvent('go')
+          return yield context.df.callActivity('gate')
+        })
+      })
+      const id = await startWaiting(client, 'gated')
+      await client.suspend(id, 'a while')
+      await client.raiseEvent(id, 'go')
+      assert.equal((await client.getStatus(id)).runtimeStatus, 'Suspended')
+      await client.resume(id, 'on')
+      assert.equal((await client.waitForCompletion(id)).runtimeStatus, 'Failed')
+      mayPass = true
+      await client.rewind(id, 'again')
+      check(await client.waitForCompletion(id, { timeoutMs: PATIENCE_MS }), 'passed')
+      const other = await startWaiting(client, 'gated')
+      await client.terminate(other, 'enough')
+      assert.equal((await client.getStatus(other)).output, 'enough')
     })
   })
 }
+
+describe('a call of an SDK', () => {
+  /** A hub whose orchestrator `name` is called by `invoke`. */
+  const openHosted = (t, invoke, options) => {
+    const func = { name: 'hosted', kind: 'orchestration', model: 'v4', file: 'here', invoke }
+    return openHub(t, (app) => registerHosted(app, func), options)
+  }
+
+  test('that gives no state fails the instance', async (t) => {
+    const { client } = await openHosted(t, async () => ({ returnValue: { no: 'state' } }))
+    assert.match(
+      (await fail(client, 'hosted')).message,
+      /did not give the state of an orchestration/,
+    )
+  })
+
+  test('that throws something else fails the instance with it', async (t) => {
+    const { client } = await openHosted(t, async () => {
+      throw Object.assign(new Error('cannot be called'), { why: 42 })
+    })
+    const failure = await fail(client, 'hosted')
+    assert.equal(failure.message, 'cannot be called')
+    assert.equal(failure.why, 42)
+  })
+
+  test('that never ends holds up nobody else', async (t) => {
+    const { hub, client } = await openHosted(t, ({ trigger: { value } }) =>
+      value.input === 'never'
+        ? new Promise(() => {})
+        : { returnValue: { isDone: true, actions: [[]], output: value.input, schemaVersion: 3 } },
+    )
+    await client.startNew('hosted', { instanceId: 'never', input: 'never' })
+    assert.equal(await complete(client, 'hosted', 'now'), 'now')
+    await hub.close({ drainTimeoutMs: 0 })
+  })
+
+  test('may give its state as JSON', async (t) => {
+    const state = { isDone: true, actions: [[]], output: [1], schemaVersion: 3 }
+    const { client } = await openHosted(t, async () => ({ returnValue: JSON.stringify(state) }))
+    assert.deepEqual(await complete(client, 'hosted'), [1])
+  })
+
+  test('is handed what the protocol says', async (t) => {
+    let value
+    const { client } = await openHosted(t, async ({ trigger }) => {
+      value = structuredClone(trigger.value)
+      return { returnValue: { isDone: true, actions: [[]], schemaVersion: 3 } }
+    })
+    const { instanceId } = await run(client, 'hosted', { a: 1 })
+    const { history, ...rest } = value
+    assert.deepEqual(rest, {
+      input: { a: 1 },
+      instanceId,
+      isReplaying: false,
+      parentInstanceId: null,
+      upperSchemaVersion: 1,
+      upperSchemaVersionNew: 3,
+      longRunningTimerIntervalDuration: '200000000.00:00:00',
+      maximumShortTimerDuration: '200000000.00:00:00',
+      defaultHttpAsyncRequestSleepTimeMillseconds: 30_000,
+    })
+    assert.deepEqual(
+      history.map(({ EventType, EventId, IsPlayed }) => [EventType, EventId, IsPlayed]),
+      [
+        [12, -1, false],
+        [0, -1, false],
+      ],
+    )
+    assert.equal(history[1].Name, 'hosted')
+    assert.equal(history[1].Input, '{"a":1}')
+    assert.ok(!Number.isNaN(Date.parse(history[0].Timestamp)))
+  })
+})

@@ -47,6 +47,11 @@ interface AnyResolution {
 /** Takes the text of the `ActivationOutcome` of an activation. */
 export type Emit = (outcome: RawJson, of: Activation) => void
 
+/** The outcome of an activation, of the outcomes of its turns. */
+function turnsText(token: number, outcomes: RawJson): RawJson {
+  return `{"token":${token},"turns":[${outcomes}]}`
+}
+
 /** The outcome of an activation of which nothing was run: the core makes its execution again. */
 export function nothingRun(token: number): RawJson {
   return `{"token":${token},"turns":[]}`
@@ -168,7 +173,7 @@ export class Executor {
     const { execution, activation } = run
     if (execution.isDropped) return
     if (execution.hasEnded) this.live.delete(activation.iid)
-    this.emit(`{"token":${activation.token},"turns":[${run.outcomes}]}`, activation)
+    this.emit(turnsText(activation.token, run.outcomes), activation)
   }
 
   /** A defect of this layer costs one instance, not the hub. */
@@ -199,18 +204,29 @@ export class Executor {
 
   /** Their turns end when they say so, and wait for nobody else's. */
   private async runHosted(execution: HostedExecution, activation: Activation): Promise<void> {
+    const { token, iid } = activation
+    const ahead = iid < 0 ? setImmediate(() => this.runLater(execution, activation)) : undefined
     try {
       const outcomes = await execution.run(activation)
       if (execution.isDropped) return
-      const { token, iid } = activation
       if (outcomes === null || execution.hasEnded) this.drop([iid])
-      this.emit(
-        outcomes === null ? nothingRun(token) : `{"token":${token},"turns":[${outcomes}]}`,
-        activation,
-      )
+      const text = outcomes === null ? nothingRun(token) : turnsText(token, outcomes)
+      this.emit(text, activation)
     } catch (error) {
       if (!execution.isDropped) this.defect(error, execution, activation, '')
+    } finally {
+      clearImmediate(ahead)
     }
+  }
+
+  /**
+   * Of an instance whose start is not stored yet: that must not wait for code that does input or
+   * output. It is stored now, and the code is called again.
+   */
+  private runLater(execution: HostedExecution, activation: Activation): void {
+    if (execution.isDropped) return
+    this.drop([activation.iid])
+    this.emit(nothingRun(activation.token), activation)
   }
 
   // ---------------------------------------------------------------- async functions

@@ -12,10 +12,13 @@ const require = createRequire(import.meta.url)
 /**
  * A version of the SDK.
  *
- * `register(app, name, fn)` registers an orchestrator made of a generator function; `numbers` holds,
- * for each instance, the SDK's next number after the last call.
+ * `register(app, name, fn)` registers an orchestrator made of a generator function. Each call checks
+ * what was numbered since the last: versions 2 and 3 know their tasks by these numbers alone, and
+ * `misnumbered` holds where the history that they were handed has others than they have given.
  */
 class Sdk {
+  misnumbered = []
+
   constructor(version, df, model, makeCall) {
     this.version = version
     this.df = df
@@ -28,14 +31,27 @@ class Sdk {
     const call = this.makeCall(this.df, name, fn)
     const invoke = async ({ trigger: { value } }) => {
       const context = {}
+      const key = JSON.stringify(value.history.find(({ EventType }) => EventType === 0))
+      this.compare(name, key, value)
       try {
         return { returnValue: await call(value, context) }
       } finally {
-        const executor = context.df?.taskOrchestratorExecutor
-        if (executor !== undefined) this.numbers.set(value.instanceId, executor.sequenceNumber)
+        const { sequenceNumber } = context.df?.taskOrchestratorExecutor ?? {}
+        if (sequenceNumber !== undefined) this.numbers.set(key, sequenceNumber)
       }
     }
     registerHosted(app, { name, kind: 'orchestration', model: this.model, file: name, invoke })
+  }
+
+  compare(name, key, { history }) {
+    const given = this.numbers.get(key)
+    // In a replay the last event is the mark of a turn that is to come.
+    const turn = history.slice(0, -1).findLastIndex(({ EventType }) => EventType === 12)
+    if (turn === 0) return // the first call for an execution, or for one made again
+    const ids = history.slice(0, turn).map(({ EventId }) => EventId)
+    const numbered = Math.max(-1, ...ids) + 1
+    if (given === undefined || given === numbered) return
+    this.misnumbered.push(`${name}: ${given} were given, and history has ${numbered}`)
   }
 }
 

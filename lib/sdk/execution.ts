@@ -14,7 +14,6 @@ import { NonDurableAwait, Nondeterminism } from '../errors.js'
 import type { Surroundings } from '../execution.js'
 import { failureText } from '../failure.js'
 import type { Activation, ActivationTurn, ExecutionStart, RawJson } from '../protocol.js'
-import { Timeout } from '../timer.js'
 import { executionStarted, type HistoryEvent, orchestratorStarted } from './history.js'
 import type { HostedFunction, OrchestrationTriggerValue } from './hosted.js'
 import { Schedule } from './schedule.js'
@@ -55,7 +54,11 @@ export class HostedExecution {
     this.surroundings = surroundings
     this.start = start
     this.inputText = start.input === undefined ? null : JSON.stringify(start.input)
-    this.schedule = new Schedule(func.name, func.model === 'classic')
+    this.schedule = new Schedule(
+      func.name,
+      func.model === 'classic',
+      surroundings.http.pollingIntervalMs,
+    )
   }
 
   /** Forgets the execution: whatever its code still gives has no effect. */
@@ -82,7 +85,7 @@ export class HostedExecution {
   private async turn(turn: ActivationTurn, isReplaying: boolean): Promise<RawJson | null> {
     if (this.hasEnded) return '{}'
     if (this.deviation !== null) return this.deviated('nothing', isReplaying)
-    this.begin(turn, isReplaying)
+    if (!this.begin(turn, isReplaying)) return this.outcome(null)
     let answer: Answer
     try {
       answer = answerOf(await this.call(isReplaying))
@@ -105,33 +108,39 @@ export class HostedExecution {
 
   // ---------------------------------------------------------------- before the call
 
-  private begin({ time, resolutions }: ActivationTurn, isReplaying: boolean): void {
+  /** Adds what the turn brings to the history; false if the code is not to be called for it. */
+  private begin({ time, resolutions }: ActivationTurn, isReplaying: boolean): boolean {
     const { history, schedule } = this
-    for (let n = this.fresh; n < history.length; n += 1) {
-      ;(history[n] as HistoryEvent).IsPlayed = true
-    }
+    this.markPlayed()
     this.fresh = history.length
     const at = new Date(time).toISOString()
     // What history holds already is not measured again.
     const limit = isReplaying ? Number.POSITIVE_INFINITY : this.surroundings.payloadBytes
-    schedule.begin(at, limit)
-    history.push(orchestratorStarted(at))
-    if (this.fresh === 0) {
-      const { name, instanceId, exec } = this.start
-      history.push(executionStarted(at, name, instanceId, exec, this.inputText))
-    }
+    schedule.begin(time, at, limit)
+    const first: HistoryEvent[] = []
     const last: HistoryEvent[] = []
     for (const resolution of resolutions) {
       const settled = schedule.settle(resolution)
       if (settled === null) continue
-      history.push(...settled.first)
+      first.push(...settled.first)
       last.push(settled.last)
     }
-    history.push(...last)
-    if (isReplaying) {
-      for (let n = this.fresh; n < history.length; n += 1) {
-        ;(history[n] as HistoryEvent).IsPlayed = true
-      }
+    const begins = history.length === 0
+    if (!begins && last.length === 0) return false
+    history.push(orchestratorStarted(at))
+    if (begins) {
+      const { name, instanceId, exec } = this.start
+      history.push(executionStarted(at, name, instanceId, exec, this.inputText))
+    }
+    history.push(...first, ...last)
+    if (isReplaying) this.markPlayed()
+    return true
+  }
+
+  private markPlayed(): void {
+    const { history } = this
+    for (let n = this.fresh; n < history.length; n += 1) {
+      ;(history[n] as HistoryEvent).IsPlayed = true
     }
   }
 
@@ -142,24 +151,25 @@ export class HostedExecution {
     // Version 3 replays what stands before the last turn's beginning.
     if (isReplaying)
       history.push(orchestratorStarted((history[this.fresh] as HistoryEvent).Timestamp as string))
-    const value = this.trigger(isReplaying)
-    const slow = new Timeout(SLOW_MS, () => this.warn())
+    const value = this.trigger()
+    const slow = setTimeout(() => this.warn(), SLOW_MS).unref()
     try {
       const data = { instanceId: this.instanceId }
       return (await func.invoke({ trigger: { value }, data })).returnValue
     } finally {
-      slow.clear()
+      clearTimeout(slow)
       if (isReplaying) history.pop()
     }
   }
 
-  private trigger(isReplaying: boolean): OrchestrationTriggerValue {
+  private trigger(): OrchestrationTriggerValue {
     return {
       history: this.history,
       // Of each call its own, as code may change what it gets.
       input: this.inputText === null ? null : JSON.parse(this.inputText),
       instanceId: this.instanceId,
-      isReplaying,
+      // Whether the beginning is: version 1 finds out the rest by itself.
+      isReplaying: this.history[0]?.IsPlayed === true,
       parentInstanceId: this.start.parentInstanceId ?? null,
       upperSchemaVersion: 1,
       upperSchemaVersionNew: 3,
@@ -170,6 +180,7 @@ export class HostedExecution {
   }
 
   private warn(): void {
+    if (this.isDropped) return
     this.surroundings.log.engine(
       'warn',
       `Orchestrator '${this.func.name}' (instance '${this.instanceId}') has not given its state for ${SLOW_MS / 1_000} s. Its turn waits for it. Orchestrators must do input and output in activities.`,

@@ -9,10 +9,19 @@
  * Proved by: `__test__/sdk.spec.mjs`, `__test__/sdk-numbers.spec.mjs`.
  */
 
+import { headersOf, httpMethod, httpUrl, tokenSourceOf } from '../call-http/fields.js'
+import {
+  type DurableHttpRequest,
+  HTTP_ACTIVITY,
+  type HttpResult,
+  pollOf,
+  pollTime,
+} from '../call-http/request.js'
 import { newInstanceId } from '../check.js'
 import { quoteName, stringify } from '../codec.js'
 import { InvalidOption } from '../errors.js'
-import type { RawJson, Resolution } from '../protocol.js'
+import { failureText } from '../failure.js'
+import type { Failure, RawJson, Resolution } from '../protocol.js'
 import { type RetryPolicy, retryText } from '../retry.js'
 import { type AnyResolution, activityFault, childFault } from './faults.js'
 import {
@@ -40,7 +49,8 @@ const NO_TIME = '0001-01-01T00:00:00.000Z'
 
 /** A task of the engine that has not settled. */
 interface Open {
-  readonly kind: 'activity' | 'child' | 'timer' | 'event'
+  /** 'poll' is the pause before the next request of a call over HTTP, of which the SDK is not told. */
+  readonly kind: 'activity' | 'child' | 'timer' | 'event' | 'http' | 'poll'
   /** The SDK's number; events have none. */
   readonly id: number
   readonly name: string
@@ -50,6 +60,8 @@ interface Open {
   readonly attempts: number
   /** Of a timer, ISO 8601. */
   readonly fireAt: string
+  /** Of a call over HTTP: the request that is under way, or that follows. */
+  readonly request?: DurableHttpRequest
 }
 
 /** An action that was taken over: enough to tell whether the code asks for it again. */
@@ -83,13 +95,19 @@ export class Schedule {
   private readonly open: Map<number, Open> = new Map()
   private readonly orchestrator: string
   private readonly encodesChildInput: boolean
+  private readonly pollingIntervalMs: number
+  private now = 0
   private time = ''
   private limit = 0
 
-  /** @param encodesChildInput the SDK gives a string for a sub-orchestration as its JSON text */
-  constructor(orchestrator: string, encodesChildInput: boolean) {
+  /**
+   * @param encodesChildInput the SDK gives a string for a sub-orchestration as its JSON text
+   * @param pollingIntervalMs the pause of a call over HTTP, if the answer names none
+   */
+  constructor(orchestrator: string, encodesChildInput: boolean, pollingIntervalMs: number) {
     this.orchestrator = orchestrator
     this.encodesChildInput = encodesChildInput
+    this.pollingIntervalMs = pollingIntervalMs
   }
 
   get openCount(): number {
@@ -103,10 +121,11 @@ export class Schedule {
   /**
    * A turn begins.
    *
-   * @param time ISO 8601
+   * @param time of the turn, in milliseconds, and in ISO 8601
    * @param limit the largest value that may be written, in bytes
    */
-  begin(time: string, limit: number): void {
+  begin(now: number, time: string, limit: number): void {
+    this.now = now
     this.time = time
     this.limit = limit
     this.texts = []
@@ -115,13 +134,16 @@ export class Schedule {
 
   // ---------------------------------------------------------------- what the engine says
 
-  /** The events of a task that has settled; null if nothing waits for it any more. */
+  /** The events of a task that has settled; null if the SDK is not to be told of it. */
   settle(resolution: Resolution): Settled | null {
     const any = resolution as AnyResolution
     const { task } = any.ok ?? any.fail ?? any.child ?? any.ask ?? { task: -1 }
     const open = this.open.get(task)
     if (open === undefined) return null
     this.open.delete(task)
+    if (open.request !== undefined && any.ok !== undefined) {
+      return this.answered(open, open.request, any.ok.value)
+    }
     if (any.ok !== undefined) return { first: [], last: this.succeeded(open, any.ok.value) }
     const fault =
       any.child === undefined
@@ -146,6 +168,29 @@ export class Schedule {
         )
       default:
         return completed(this.time, EventType.TaskCompleted, open.id, text ?? 'null')
+    }
+  }
+
+  /**
+   * A request was answered, or the pause before the next is over. The engine polls, whatever the
+   * version of the SDK would do, and the SDK is told of the last answer as if it were the first.
+   */
+  private answered(open: Open, request: DurableHttpRequest, value: unknown): Settled | null {
+    try {
+      if (open.kind === 'poll') {
+        this.send(open.id, request)
+        return null
+      }
+      const result = value as HttpResult
+      const poll = pollOf(request, result)
+      if (poll === null) return { first: [], last: this.succeeded(open, value) }
+      const fireAt = pollTime(result, this.now, this.pollingIntervalMs)
+      this.texts.push(`{"createTimer":{"fireAt":${fireAt}}}`)
+      this.open.set(this.nextTask++, { ...open, kind: 'poll', request: poll })
+      return null
+    } catch (error) {
+      const failure = JSON.parse(failureText(error, this.limit)) as Failure
+      return this.gaveUp(open, activityFault(HTTP_ACTIVITY, { fail: { task: -1, failure } }))
     }
   }
 
@@ -239,6 +284,9 @@ export class Schedule {
       case ActionType.WaitForExternalEvent:
         this.waitForEvent(action)
         break
+      case ActionType.CallHttp:
+        this.callHttp(action)
+        break
       default:
         throw new InvalidOption(
           `Orchestrator '${this.orchestrator}' asks for an action of type ${action.actionType}, which this version does not know.`,
@@ -289,6 +337,26 @@ export class Schedule {
       instanceId: null,
       attempts: 0,
       fireAt: '',
+    })
+  }
+
+  private callHttp(action: Action): void {
+    const id = this.nextId++
+    this.send(id, requestOf(action.httpRequest))
+    this.created.push(taskScheduled(this.time, id, HTTP_ACTIVITY))
+  }
+
+  private send(id: number, request: DurableHttpRequest): void {
+    const input = stringify(request, 'request of callHttp', this.limit)
+    this.texts.push(`{"callActivity":{"name":"${HTTP_ACTIVITY}","input":${input}}}`)
+    this.open.set(this.nextTask++, {
+      kind: 'http',
+      id,
+      name: HTTP_ACTIVITY,
+      instanceId: null,
+      attempts: 0,
+      fireAt: '',
+      request,
     })
   }
 
@@ -343,6 +411,21 @@ function decoded(text: string): unknown {
 /** What an action calls or waits for; of some there is nothing to tell them apart by. */
 function nameOf(action: Action): unknown {
   return action.functionName ?? action.externalEventName ?? action.operation
+}
+
+function requestOf(given: unknown): DurableHttpRequest {
+  const { method, uri, content, headers, tokenSource, asynchronousPatternEnabled } = (given ??
+    {}) as DurableHttpRequest
+  const request: DurableHttpRequest = {
+    method: httpMethod(method, 'method of callHttp'),
+    uri: httpUrl(uri, 'url of callHttp').href,
+  }
+  // As in call-http: an empty body is none.
+  if (content) request.content = content
+  if (headers) request.headers = headersOf(headers)
+  if (tokenSource) request.tokenSource = tokenSourceOf(tokenSource)
+  if (asynchronousPatternEnabled === false) request.asynchronousPatternEnabled = false
+  return request
 }
 
 function policyOf(options: unknown): RetryPolicy {
