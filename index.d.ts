@@ -1613,6 +1613,11 @@ export declare class Poison extends DurableError {
     static readonly code: string;
 }
 
+/** A port is in use, or may not be listened to. */
+export declare class PortUnavailable extends DurableError {
+    static readonly code: string;
+}
+
 /** What a purge did. */
 export declare interface PurgeHistoryResult {
     readonly instancesDeleted: number;
@@ -2041,6 +2046,8 @@ export declare class UnsupportedPlatform extends DurableError {
 export declare interface WaitForCompletionOptions {
     /** Milliseconds to wait, of any length. Default: no end. */
     timeoutMs?: number | undefined;
+    /** Ends the wait when it aborts; the promise rejects with its reason. */
+    signal?: AbortSignal | undefined;
 }
 
 /** What `yield*` gives of a task. */

@@ -93,12 +93,13 @@ test('the tarball holds what runs and nothing else', () => {
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(installed.length + 1))
     .map((file) => file.replaceAll('\\', '/'))
   const allowed =
-    /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|index\.d\.m?ts|native\/(index\.js|durafn\.[\w-]+\.node)|dist\/.+\.(js|mjs|js\.map))$/
+    /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|(index|http)\.d\.m?ts|native\/(index\.js|durafn\.[\w-]+\.node)|dist\/.+\.(js|mjs|js\.map))$/
   assert.deepEqual(
     files.filter((file) => !allowed.test(file)),
     [],
   )
-  for (const file of ['README.md', 'LICENSE', 'CHANGELOG.md', 'index.d.ts', 'index.d.mts']) {
+  const types = ['index.d.ts', 'index.d.mts', 'http.d.ts', 'http.d.mts']
+  for (const file of ['README.md', 'LICENSE', 'CHANGELOG.md', ...types]) {
     assert.ok(files.includes(file), `${file} is missing`)
   }
 })
@@ -116,6 +117,23 @@ test('installing runs no script and asks for no unpublished package', () => {
 
 test('it runs from ESM', () => {
   assert.equal(node('esm.mjs', `import * as df from 'durafn'\n${program(false)}`), printed)
+})
+
+test('the HTTP API takes a hub of the package, from both module systems', () => {
+  const serving = `
+const main = async () => {
+  const hub = await df.open({ store: 'sqlite::memory:' })
+  const server = await http.serve(hub, { port: 0 })
+  const answer = await fetch(server.url + '/runtime/webhooks/durabletask/instances')
+  console.log(answer.status)
+  await server.close()
+  await hub.close()
+}
+main()`
+  const esm = `import * as df from 'durafn'\nimport * as http from 'durafn/http'\n${serving}`
+  const cjs = `const df = require('durafn')\nconst http = require('durafn/http')\n${serving}`
+  assert.equal(node('http.mjs', esm), '401')
+  assert.equal(node('http.cjs', cjs), '401')
 })
 
 test('it runs from CommonJS', () => {

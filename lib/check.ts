@@ -104,6 +104,19 @@ export function optionalOneOf<T extends string>(
   return value as T
 }
 
+export function optionalSignal(
+  options: Options,
+  key: string,
+  where: string,
+): AbortSignal | undefined {
+  const value = options[key]
+  if (value === undefined) return undefined
+  // By what it does, as one may come from another realm.
+  const { addEventListener } = (value ?? {}) as Partial<AbortSignal>
+  if (typeof addEventListener === 'function') return value as AbortSignal
+  throw invalid(`${where}.${key}`, 'must be an AbortSignal', value)
+}
+
 /** A Date, as milliseconds since the epoch. */
 export function optionalTime(options: Options, key: string, where: string): number | undefined {
   const value = options[key]

@@ -6,10 +6,18 @@
  * Proved by: `__test__/client.spec.mjs`, `__test__/events.spec.mjs`.
  */
 
-import { invalid, optionalBoolean, optionalMs, optionsOf, quoteInstanceId } from './check.js'
+import {
+  invalid,
+  optionalBoolean,
+  optionalMs,
+  optionalSignal,
+  optionsOf,
+  quoteInstanceId,
+} from './check.js'
 import { stringify } from './codec.js'
-import type { Engine } from './engine.js'
+import type { Call, Engine } from './engine.js'
 import { TimeoutError } from './errors.js'
+import type { Log } from './log.js'
 import type { RaiseOutcome, RawJson, StatusRow } from './protocol.js'
 import {
   backupRequest,
@@ -45,6 +53,8 @@ export type RaiseEventOutcome =
 export interface WaitForCompletionOptions {
   /** Milliseconds to wait, of any length. Default: no end. */
   timeoutMs?: number | undefined
+  /** Ends the wait when it aborts; the promise rejects with its reason. */
+  signal?: AbortSignal | undefined
 }
 
 /** How an instance is restarted; a boolean in its place is its `withNewInstanceId`. */
@@ -99,6 +109,16 @@ export class DurableClient {
   constructor(engine: Engine, taskHubName: string) {
     this.#engine = engine
     this.taskHubName = taskHubName
+  }
+
+  /** @internal The file of the hub; null: it is in memory. */
+  get storePath(): string | null {
+    return this.#engine.storePath
+  }
+
+  /** @internal */
+  get log(): Log {
+    return this.#engine.log
   }
 
   /**
@@ -338,26 +358,14 @@ export class DurableClient {
   ): Promise<OrchestrationStatus> {
     return this.#attempt(() => {
       const request = `{"wait":{"instanceId":${quoteInstanceId(instanceId)}}}`
-      const known = optionsOf(options, 'options', ['timeoutMs'])
+      const known = optionsOf(options, 'options', ['timeoutMs', 'signal'])
       const timeoutMs = optionalMs(known, 'timeoutMs', 'options')
-      if (timeoutMs === undefined) return this.#engine.callUntil(request, statusOf).promise
-      return this.#waitUntil(request, instanceId, timeoutMs)
+      const signal = optionalSignal(known, 'signal', 'options')
+      const call = this.#engine.callUntil(request, statusOf)
+      if (timeoutMs !== undefined) giveUpAfter(call, instanceId, timeoutMs)
+      if (signal !== undefined) giveUpBy(call, signal)
+      return call.promise
     })
-  }
-
-  #waitUntil(
-    request: RawJson,
-    instanceId: string,
-    timeoutMs: number,
-  ): Promise<OrchestrationStatus> {
-    const call = this.#engine.callUntil(request, statusOf)
-    const timeout = new Timeout(timeoutMs, () => {
-      const message = `Instance '${instanceId}' has not ended within ${timeoutMs} ms; it goes on.`
-      call.abandon(new TimeoutError(message, { instanceId }))
-    })
-    const clear = (): void => timeout.clear()
-    call.promise.then(clear, clear)
-    return call.promise
   }
 
   #reason(
@@ -425,6 +433,23 @@ export class DurableClient {
 /** Only the listing shows pending instances by itself. */
 function isHidden(row: StatusRow, parts: { [K in keyof GetStatusOptions]-?: boolean }): boolean {
   return row.status === 'Pending' && !parts.pending
+}
+
+function giveUpAfter(call: Call<OrchestrationStatus>, instanceId: string, timeoutMs: number): void {
+  const timeout = new Timeout(timeoutMs, () => {
+    const message = `Instance '${instanceId}' has not ended within ${timeoutMs} ms; it goes on.`
+    call.abandon(new TimeoutError(message, { instanceId }))
+  })
+  const clear = (): void => timeout.clear()
+  call.promise.then(clear, clear)
+}
+
+function giveUpBy(call: Call<OrchestrationStatus>, signal: AbortSignal): void {
+  const giveUp = (): void => call.abandon(signal.reason as Error)
+  const clear = (): void => signal.removeEventListener('abort', giveUp)
+  if (signal.aborted) giveUp()
+  else signal.addEventListener('abort', giveUp, { once: true })
+  call.promise.then(clear, clear)
 }
 
 function statusOf(row: StatusRow): OrchestrationStatus {

@@ -48,6 +48,8 @@ export class Engine implements Outlet {
   readonly log: Log
   readonly http: HttpSettings
   payloadBytes: number
+  /** The file of the hub; null: it is in memory. */
+  readonly storePath: string | null
   /** What the store says of its own durability. */
   synchronous = ''
   /** Unique to the hub; part of idempotency keys. */
@@ -89,6 +91,7 @@ export class Engine implements Outlet {
     this.http = http
     this.calls = new Calls(pendingCalls)
     this.payloadBytes = options.payloadBytes ?? PAYLOAD_BYTES_DEFAULT
+    this.storePath = options.path
     this.isWorker = options.role === 'worker'
     this.runner = functions.runner(this)
     this.hold = setInterval(() => {}, HOLD_MS)

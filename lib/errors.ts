@@ -154,6 +154,10 @@ export class AddressRefused extends DurableError {
 export class InvalidFunction extends DurableError {
   static override readonly code: string = 'InvalidFunction'
 }
+/** A port is in use, or may not be listened to. */
+export class PortUnavailable extends DurableError {
+  static override readonly code: string = 'PortUnavailable'
+}
 /** More calls wait for their answers than the client may have; await earlier ones. */
 export class TooManyCalls extends DurableError {
   static override readonly code: string = 'TooManyCalls'
@@ -223,6 +227,7 @@ const classes: ErrorClass[] = [
   HttpStatusError,
   AddressRefused,
   InvalidFunction,
+  PortUnavailable,
   TooManyCalls,
   HubClosed,
   HubInUse,

@@ -220,6 +220,7 @@ export {
   OutsideTurn,
   PayloadTooLarge,
   Poison,
+  PortUnavailable,
   StoreFull,
   StoreReadOnly,
   StoreUnavailable,

@@ -171,7 +171,9 @@ function buildTypeScript({ force }) {
     build() {
       runPackage('tsc', 'typescript', 'tsc', [])
       // One module registry for `import` and `require`: two copies of `df.app` would be two apps.
-      writeFileSync(join(root, 'dist/index.mjs'), "export * from './index.js'\n")
+      for (const folder of ['dist', 'dist/http']) {
+        writeFileSync(join(root, folder, 'index.mjs'), "export * from './index.js'\n")
+      }
     },
   })
 }

@@ -3,37 +3,73 @@
  *
  * Owns: making them, the file that keeps them, and whether a request has one that will do.
  * Must never: write a key to a log, or compare one in a time that tells where it differs.
- * Proved by: `__test__/host-http.spec.mjs`.
+ * Proved by: `__test__/http-keys.spec.mjs`.
  */
 
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { invalid, optionsOf } from '../check.js'
 import { StoreUnavailable } from '../errors.js'
 import { messageOf } from '../failure.js'
+import { Query } from './query.js'
 
-/** What a key opens: the functions, or also the management API and `/admin`. */
-export type KeyLevel = 'function' | 'admin'
+/**
+ * What a key opens: http functions; the management API; all, `/admin` included. The master key opens
+ * every level.
+ */
+export type KeyLevel = 'function' | 'system' | 'admin'
 
+/** Keys of one's own; one that is left out is made. */
+export interface KeyTexts {
+  /** Opens all. */
+  master?: string | undefined
+  /** Opens http functions of `authLevel` 'function'. */
+  function?: string | undefined
+  /** Opens the management API; check-status URLs carry it. */
+  system?: string | undefined
+}
+
+const kinds = ['master', 'function', 'system'] as const
 const KEY_BYTES = 32
-/** Keys that a user puts into the file may be shorter than those made here, but not guessable. */
+/** Keys of a user's own may be shorter than those made here, but not guessable. */
 const KEY_CHARS_MIN = 16
 
 /** The keys of one hub. */
 export class Keys {
-  /** Opens all. */
   readonly master: string
-  /** Opens http functions of `authLevel` 'function'. */
   readonly function: string
+  readonly system: string
+  readonly #digests: Record<KeyLevel, readonly Buffer[]>
 
-  constructor(master: string, forFunctions: string) {
-    this.master = master
-    this.function = forFunctions
+  private constructor(texts: Required<KeyTexts>) {
+    this.master = texts.master as string
+    this.function = texts.function as string
+    this.system = texts.system as string
+    const master = digest(this.master)
+    this.#digests = {
+      function: [digest(this.function), master],
+      system: [digest(this.system), master],
+      admin: [master],
+    }
   }
 
-  /** New ones, for a hub that ends with the process. */
-  static generate(): Keys {
-    return new Keys(newKey(), newKey())
+  /**
+   * Those given; the others are made, for as long as this process lives.
+   *
+   * @throws InvalidOption
+   */
+  static generate(given: KeyTexts = {}, where = 'keys'): Keys {
+    const known = optionsOf(given, where, kinds)
+    const all: Record<string, string> = {}
+    for (const kind of kinds) {
+      const key = known[kind] ?? newKey()
+      if (!isKey(key)) {
+        throw invalid(`${where}.${kind}`, `must be a string of ${KEY_CHARS_MIN} characters or more`)
+      }
+      all[kind] = key
+    }
+    return new Keys(all as Required<KeyTexts>)
   }
 
   /**
@@ -45,11 +81,10 @@ export class Keys {
     const found = read(file)
     if (found !== undefined) return found
     const keys = Keys.generate()
-    const text = JSON.stringify({ master: keys.master, function: keys.function }, null, 2)
     try {
       mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
       // Another process may have made it meanwhile: then its keys count.
-      writeFileSync(file, text, { mode: 0o600, flag: 'wx', flush: true })
+      writeFileSync(file, textOf(keys), { mode: 0o600, flag: 'wx', flush: true })
       return keys
     } catch (error) {
       const others = (error as NodeJS.ErrnoException).code === 'EEXIST' ? read(file) : undefined
@@ -61,21 +96,27 @@ export class Keys {
   }
 
   /** Whether a request may do what needs this level: by `code=` or the header `x-functions-key`. */
-  allows(request: Request, level: KeyLevel): boolean {
+  allows(
+    request: { readonly url: string; readonly headers: Headers },
+    level: KeyLevel,
+    query: Query = new Query(request.url),
+  ): boolean {
     const header = request.headers.get('x-functions-key')
-    const query = new URL(request.url).searchParams
-    // Names in a query match without regard to case.
-    const codes = [...query]
-      .filter(([name]) => name.toLowerCase() === 'code')
-      .map(([, code]) => code)
-    return [...codes, ...(header === null ? [] : [header])].some((key) => this.opens(key, level))
+    if (header !== null && this.opens(header, level)) return true
+    return query.all('code').some((key) => this.opens(key, level))
   }
 
   /** Whether a key opens this level. */
   opens(key: string, level: KeyLevel): boolean {
-    const isMaster = isSame(key, this.master)
-    return level === 'admin' ? isMaster : isSame(key, this.function) || isMaster
+    const given = digest(key)
+    // Of the digests, so that lengths need not match and time tells nothing; and of all of them.
+    return this.#digests[level].filter((each) => timingSafeEqual(given, each)).length > 0
   }
+}
+
+function textOf(keys: Keys): string {
+  const texts = Object.fromEntries(kinds.map((kind) => [kind, keys[kind]]))
+  return `${JSON.stringify(texts, null, 2)}\n`
 }
 
 function read(file: string): Keys | undefined {
@@ -84,38 +125,44 @@ function read(file: string): Keys | undefined {
     text = readFileSync(file, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw unreadable(file, messageOf(error), error)
+    throw unusable(file, messageOf(error), error)
   }
-  let keys: { master?: unknown; function?: unknown }
+  let found: Record<string, unknown> | null
   try {
-    keys = JSON.parse(text) as typeof keys
+    found = JSON.parse(text) as Record<string, unknown> | null
   } catch (error) {
-    throw unreadable(file, 'it is no JSON; delete it to get new keys', error)
+    throw unusable(file, 'it is no JSON; delete it to get new keys', error)
   }
-  const { master, function: forFunctions } = keys ?? {}
-  if (!isKey(master) || !isKey(forFunctions)) {
-    const why = `'master' and 'function' must be texts of ${KEY_CHARS_MIN} characters or more`
-    throw unreadable(file, why)
+  const texts: KeyTexts = {}
+  for (const kind of kinds) {
+    const key = found?.[kind]
+    if (!isKey(key)) {
+      throw unusable(file, `'${kind}' must be a text of ${KEY_CHARS_MIN} characters or more`)
+    }
+    texts[kind] = key
   }
-  chmodSync(file, 0o600)
-  return new Keys(master, forFunctions)
+  onlyForOwner(file)
+  return Keys.generate(texts)
+}
+
+function onlyForOwner(file: string): void {
+  try {
+    chmodSync(file, 0o600)
+  } catch (error) {
+    throw unusable(file, `its rights cannot be set to 0600: ${messageOf(error)}`, error)
+  }
 }
 
 function isKey(value: unknown): value is string {
   return typeof value === 'string' && value.length >= KEY_CHARS_MIN
 }
 
-function unreadable(file: string, why: string, cause?: unknown): StoreUnavailable {
+function unusable(file: string, why: string, cause?: unknown): StoreUnavailable {
   return new StoreUnavailable(`The key file '${file}' cannot be used: ${why}.`, { cause })
 }
 
 function newKey(): string {
   return randomBytes(KEY_BYTES).toString('base64url')
-}
-
-/** Of the digests, so that lengths need not match and time tells nothing. */
-function isSame(one: string, other: string): boolean {
-  return timingSafeEqual(digest(one), digest(other))
 }
 
 function digest(text: string): Buffer {

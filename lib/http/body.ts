@@ -1,0 +1,72 @@
+/**
+ * Bodies of requests, up to a bound.
+ *
+ * Owns: reading one to its end, and stopping to keep it once it is too long.
+ * Must never: break the connection of a body that is too long: its sender could not read why.
+ * Proved by: `__test__/http-errors.spec.mjs`.
+ */
+
+import type { IncomingMessage } from 'node:http'
+
+/** The body is longer than is taken. */
+export class BodyTooLarge extends Error {
+  constructor(bytesMax: number) {
+    super(
+      `The body is longer than the ${bytesMax} bytes that are taken. Store the data elsewhere and send a reference, or raise bodyBytesMax.`,
+    )
+  }
+}
+
+/**
+ * The whole body as text.
+ *
+ * @param incoming the same request as Node has it, if it comes from there
+ * @throws BodyTooLarge
+ */
+export function readText(
+  request: Request,
+  incoming: IncomingMessage | undefined,
+  bytesMax: number,
+): Promise<string> {
+  const isUntouched = incoming !== undefined && !incoming.readableDidRead
+  return isUntouched ? readIncoming(incoming, bytesMax) : readStream(request, bytesMax)
+}
+
+function readIncoming(incoming: IncomingMessage, bytesMax: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let chunks: Buffer[] = []
+    let bytes = 0
+    incoming.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      if (bytes <= bytesMax) {
+        chunks.push(chunk)
+        return
+      }
+      chunks = [] // what still comes is read and forgotten, so that its sender gets to the answer
+      reject(new BodyTooLarge(bytesMax))
+    })
+    incoming.on('end', () => resolve(textOf(chunks)))
+    incoming.on('error', reject)
+    incoming.on('close', () => reject(new Error('The request was broken off.')))
+  })
+}
+
+async function readStream(request: Request, bytesMax: number): Promise<string> {
+  if (request.body === null) return ''
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of request.body as unknown as AsyncIterable<Uint8Array>) {
+    bytes += chunk.length
+    if (bytes > bytesMax) throw new BodyTooLarge(bytesMax)
+    chunks.push(chunk)
+  }
+  return textOf(chunks)
+}
+
+function textOf(chunks: readonly Uint8Array[]): string {
+  const [first] = chunks
+  const all =
+    chunks.length === 1 && first !== undefined ? Buffer.from(first) : Buffer.concat(chunks)
+  const text = all.toString('utf8')
+  return text.startsWith('\uFEFF') ? text.slice(1) : text
+}

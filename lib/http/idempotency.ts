@@ -1,0 +1,75 @@
+/**
+ * Starts that may be sent again: `Idempotency-Key`.
+ *
+ * Owns: the id that a key stands for. The instance itself is the record of the key: it lasts as long as
+ * the instance does, and no second store can disagree.
+ * Must never: start a second instance for a key of one that has ended.
+ * Proved by: `__test__/http-beyond.spec.mjs`.
+ */
+
+import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import type { DurableClient } from '../client.js'
+import { type Answer, problem } from './answers.js'
+import type { ApiParts } from './parts.js'
+import type { RouteContext } from './router.js'
+import { waitOrCheck } from './waiting.js'
+
+const KEY_CHARS_MAX = 255
+/** Starts under way, by client and id: the second looks only when the first is stored. */
+const underWay: WeakMap<DurableClient, Map<string, Promise<unknown>>> = new WeakMap()
+
+/** Starts the instance that a key stands for, unless it is there. */
+export async function startOnce(
+  parts: ApiParts,
+  context: RouteContext,
+  key: string,
+  input: unknown,
+): Promise<Answer> {
+  const { functionName = '', instanceId = '' } = context.params
+  if (key.trim() === '' || key.length > KEY_CHARS_MAX) {
+    return problem(400, `Idempotency-Key must have 1 to ${KEY_CHARS_MAX} characters.`)
+  }
+  if (instanceId !== '') {
+    return problem(400, 'Idempotency-Key gives the instance its id: leave out that of the URL.')
+  }
+  const id = idOf(functionName, key)
+  const before = await inTurn(parts.client, id, () => start(parts.client, functionName, id, input))
+  if (before !== null && !isDeepStrictEqual(before.input, input ?? null)) {
+    return problem(422, 'This Idempotency-Key was sent before, with another input.')
+  }
+  const headers = before === null ? undefined : { 'Idempotent-Replayed': 'true' }
+  return await waitOrCheck(parts, context, id, headers)
+}
+
+function idOf(functionName: string, key: string): string {
+  const text = JSON.stringify(['durafn-key', functionName.toLowerCase(), key])
+  return createHash('sha256').update(text).digest('hex').slice(0, 32)
+}
+
+/** The instance that there was before; null if it is new. */
+async function start(
+  client: DurableClient,
+  name: string,
+  instanceId: string,
+  input: unknown,
+): Promise<{ input: unknown } | null> {
+  const status = await client.getStatus(instanceId, { pending: true })
+  if (status !== null) return status
+  // Between the look and the start another process may have started it: then that one is given.
+  await client.startNew(name, { instanceId, input, onConflict: 'return' })
+  return null
+}
+
+async function inTurn<T>(client: DurableClient, id: string, action: () => Promise<T>): Promise<T> {
+  const ids = underWay.get(client) ?? new Map<string, Promise<unknown>>()
+  underWay.set(client, ids)
+  const before = ids.get(id) ?? Promise.resolve()
+  const own = before.then(action, action)
+  ids.set(id, own)
+  try {
+    return await own
+  } finally {
+    if (ids.get(id) === own) ids.delete(id)
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * What the routes of the management API share.
+ *
+ * Owns: the client they use, where URLs lead, and how long and how often a caller may wait.
+ * Must never: hold anything of a single request.
+ * Proved by: `__test__/http.spec.mjs`.
+ */
+
+import type { DurableClient } from '../client.js'
+import { TimeoutError, TooManyCalls } from '../errors.js'
+import type { OrchestrationStatus } from '../status.js'
+import { type Answer, json } from './answers.js'
+import { checkStatusBody, type HttpManagementPayload, managementPayload } from './binding.js'
+import type { LinkSigner } from './links.js'
+import type { RouteContext } from './router.js'
+
+const WAITS_MAX = 10_000
+/** Longer waits are cut to this: an hour. */
+const WAIT_MS_MAX = 3_600_000
+const CHECK_AFTER_S = '10'
+
+/** The parts of one API. */
+export class ApiParts {
+  readonly client: DurableClient
+  /** The system key; null if none is asked for. */
+  readonly code: string | null
+  readonly links: LinkSigner | null
+  readonly #publicUrl: string | undefined
+  #waits = 0
+
+  constructor(
+    client: DurableClient,
+    code: string | null,
+    links: LinkSigner | null,
+    publicUrl: string | undefined,
+  ) {
+    this.client = client
+    this.code = code
+    this.links = links
+    this.#publicUrl = publicUrl
+  }
+
+  /** The origin that URLs in answers have. */
+  originOf({ origin }: RouteContext): string {
+    return this.#publicUrl ?? origin
+  }
+
+  /** The URLs of an instance. */
+  payloadOf(context: RouteContext, instanceId: string): HttpManagementPayload {
+    const { taskHubName } = this.client
+    const parts = { origin: this.originOf(context), taskHubName, code: this.code }
+    return managementPayload(parts, instanceId)
+  }
+
+  /** 202, and where to look. */
+  checkStatus(
+    context: RouteContext,
+    instanceId: string,
+    headers?: Readonly<Record<string, string>>,
+  ): Answer {
+    const payload = this.payloadOf(context, instanceId)
+    return json(202, checkStatusBody(payload), {
+      Location: payload.statusQueryGetUri,
+      'Retry-After': CHECK_AFTER_S,
+      ...headers,
+    })
+  }
+
+  /**
+   * The status of an instance once it has ended; undefined if it has not within that time, or the
+   * caller has gone.
+   *
+   * @throws TooManyCalls, InstanceNotFound
+   */
+  async ended(
+    { request }: RouteContext,
+    instanceId: string,
+    timeoutMs: number,
+  ): Promise<OrchestrationStatus | undefined> {
+    if (this.#waits >= WAITS_MAX) {
+      throw new TooManyCalls(`${WAITS_MAX} requests wait for instances already.`)
+    }
+    this.#waits += 1
+    try {
+      return await this.client.waitForCompletion(instanceId, {
+        timeoutMs: Math.min(Math.max(timeoutMs, 0), WAIT_MS_MAX),
+        signal: request.signal,
+      })
+    } catch (error) {
+      if (error instanceof TimeoutError || request.signal.aborted) return undefined
+      throw error
+    } finally {
+      this.#waits -= 1
+    }
+  }
+}
