@@ -380,6 +380,19 @@ describe('purge', () => {
 })
 
 describe('waitForCompletion', () => {
+  test('ends with the reason of its signal, and the instance goes on', async (t) => {
+    const { client } = await openHub(t, register)
+    const id = await startWaiting(client, 'wait')
+    const controller = new AbortController()
+    const waits = client.waitForCompletion(id, { signal: controller.signal })
+    const reason = new Error('no longer wanted')
+    controller.abort(reason)
+    await assert.rejects(waits, reason)
+    await assert.rejects(client.waitForCompletion(id, { signal: controller.signal }), reason)
+    await refuses('InvalidOption', client.waitForCompletion(id, { signal: true }))
+    assert.equal((await client.getStatus(id)).runtimeStatus, 'Running')
+  })
+
   test('resolves to the status of the ended instance, before and after it ended', async (t) => {
     const { client } = await openHub(t, register)
     const id = await startWaiting(client, 'wait')

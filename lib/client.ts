@@ -6,17 +6,9 @@
  * Proved by: `__test__/client.spec.mjs`, `__test__/events.spec.mjs`.
  */
 
-import {
-  invalid,
-  optionalBoolean,
-  optionalMs,
-  optionalSignal,
-  optionsOf,
-  quoteInstanceId,
-} from './check.js'
+import { invalid, optionalBoolean, optionsOf, quoteInstanceId } from './check.js'
 import { stringify } from './codec.js'
-import type { Call, Engine } from './engine.js'
-import { TimeoutError } from './errors.js'
+import type { Engine } from './engine.js'
 import type { Log } from './log.js'
 import type { RaiseOutcome, RawJson, StatusRow } from './protocol.js'
 import {
@@ -38,7 +30,7 @@ import {
   startRequest,
 } from './requests.js'
 import { type OrchestrationStatus, statusFromRow } from './status.js'
-import { Timeout } from './timer.js'
+import { giveUp, type WaitForCompletionOptions, waitOptions } from './wait.js'
 
 /** What became of an event. */
 export type RaiseEventOutcome =
@@ -48,14 +40,6 @@ export type RaiseEventOutcome =
   | { outcome: 'buffered' }
   /** Lost; a warning in the log says so. */
   | { outcome: 'discarded'; reason: 'NotFound' | 'Ended' | 'NotWaiting' }
-
-/** How long to wait. */
-export interface WaitForCompletionOptions {
-  /** Milliseconds to wait, of any length. Default: no end. */
-  timeoutMs?: number | undefined
-  /** Ends the wait when it aborts; the promise rejects with its reason. */
-  signal?: AbortSignal | undefined
-}
 
 /** How an instance is restarted; a boolean in its place is its `withNewInstanceId`. */
 export interface RestartOptions {
@@ -358,12 +342,9 @@ export class DurableClient {
   ): Promise<OrchestrationStatus> {
     return this.#attempt(() => {
       const request = `{"wait":{"instanceId":${quoteInstanceId(instanceId)}}}`
-      const known = optionsOf(options, 'options', ['timeoutMs', 'signal'])
-      const timeoutMs = optionalMs(known, 'timeoutMs', 'options')
-      const signal = optionalSignal(known, 'signal', 'options')
+      const until = waitOptions(options)
       const call = this.#engine.callUntil(request, statusOf)
-      if (timeoutMs !== undefined) giveUpAfter(call, instanceId, timeoutMs)
-      if (signal !== undefined) giveUpBy(call, signal)
+      giveUp(call, instanceId, until)
       return call.promise
     })
   }
@@ -433,23 +414,6 @@ export class DurableClient {
 /** Only the listing shows pending instances by itself. */
 function isHidden(row: StatusRow, parts: { [K in keyof GetStatusOptions]-?: boolean }): boolean {
   return row.status === 'Pending' && !parts.pending
-}
-
-function giveUpAfter(call: Call<OrchestrationStatus>, instanceId: string, timeoutMs: number): void {
-  const timeout = new Timeout(timeoutMs, () => {
-    const message = `Instance '${instanceId}' has not ended within ${timeoutMs} ms; it goes on.`
-    call.abandon(new TimeoutError(message, { instanceId }))
-  })
-  const clear = (): void => timeout.clear()
-  call.promise.then(clear, clear)
-}
-
-function giveUpBy(call: Call<OrchestrationStatus>, signal: AbortSignal): void {
-  const giveUp = (): void => call.abandon(signal.reason as Error)
-  const clear = (): void => signal.removeEventListener('abort', giveUp)
-  if (signal.aborted) giveUp()
-  else signal.addEventListener('abort', giveUp, { once: true })
-  call.promise.then(clear, clear)
 }
 
 function statusOf(row: StatusRow): OrchestrationStatus {

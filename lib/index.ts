@@ -166,7 +166,6 @@ export {
   type RaiseEventOutcome,
   type RestartOptions,
   type TaskHubOptions,
-  type WaitForCompletionOptions,
 } from './client.js'
 export type {
   GetStatusOptions,
@@ -187,6 +186,7 @@ export {
   type StatusProblem,
   type StatusWaitingFor,
 } from './status.js'
+export type { WaitForCompletionOptions } from './wait.js'
 
 // ------------------------------------------------------------------ errors
 
