@@ -29,6 +29,7 @@ describe('with the import changed the programs', () => {
   const dir = mkdtempSync(join(tmpdir(), 'durafn-test-'))
   const logger = memoryLogger()
   const said = []
+  const sent = []
   const programs = {}
   let hub
   let client
@@ -36,6 +37,9 @@ describe('with the import changed the programs', () => {
   before(async () => {
     assert.equal(compilePrograms(dir, 'durafn'), '')
     const load = createRequire(join(dir, 'package.json'))
+    for (const type of ['programSms', 'storageQueue']) {
+      df.registerBinding(type, (value) => sent.push(value))
+    }
     process.once('warning', ({ message }) => said.push(message))
     for (const file of readdirSync(join(dir, 'dist'))) {
       programs[file.slice(0, -3)] = load(`./dist/${file}`)
@@ -71,11 +75,12 @@ describe('with the import changed the programs', () => {
     assert.deepEqual(status.customStatus, { state: 'done', looks: 3 })
   })
 
-  test('human: an answer before the deadline', async () => {
+  test('human: an answer before the deadline, and outputs of an activity', async () => {
     const id = await startWaiting(client, 'approval', { input: '12345' })
     for (const answer of [1, 5]) await client.raiseEvent(id, 'answer', answer)
     const { output } = await client.waitForCompletion(id)
     assert.deepEqual(output, { approved: true, cancelled: true, faulted: false })
+    assert.deepEqual(sent, [{ to: '12345', body: 'Your code is 5' }, '12345'])
   })
 
   test('errors: caught with their details, and thrown to the end', async () => {

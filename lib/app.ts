@@ -9,6 +9,7 @@
 import { isClientInput } from './azure/bindings.js'
 import { type ClientFunctions, clientFunctions } from './azure/client-functions.js'
 import type { FunctionInput, FunctionOutput } from './azure/functions.js'
+import { type Outputs, requireHandlersOf, withOutputs } from './azure/outputs.js'
 import type { ExceptionPropertiesProvider } from './azure/task-failed.js'
 import type { TokenProvider } from './call-http/activity.js'
 import { HTTP_ACTIVITY } from './call-http/request.js'
@@ -36,6 +37,8 @@ export interface ActivityEntry {
   readonly handler: ActivityHandler
   readonly timeoutMs: number | undefined
   readonly maxConcurrency: number | undefined
+  /** Where what it leaves for others goes. */
+  readonly outputs?: Outputs | undefined
 }
 
 /** An orchestrator as registered. */
@@ -116,7 +119,7 @@ export class App {
     const handler =
       typeof handlerOrOptions === 'function'
         ? handlerOrOptions
-        : functionOptions(handlerOrOptions, ['handler'], `orchestrator '${name}'`)['handler']
+        : orchestratorOptions(handlerOrOptions, `orchestrator '${name}'`)['handler']
     checkFunctionName(name, 'orchestrator name')
     checkHandler(handler, `orchestrator '${name}'`)
     add(this.#orchestrators, { name, handler: handler as AnyHandler }, 'orchestrator')
@@ -154,9 +157,12 @@ export class App {
     const keys = ['handler', 'timeoutMs', 'maxConcurrency']
     const known = functionOptions(options, keys, `activity '${name}'`)
     checkHandler(known['handler'], `activity '${name}'`)
+    const handler = known['handler'] as ActivityHandler
+    const outputs = outputsOf(known)
     const entry: ActivityEntry = {
       name,
-      handler: known['handler'] as ActivityHandler,
+      handler: withOutputs(name, handler, outputs),
+      outputs,
       timeoutMs: optionalMs(known, 'timeoutMs', 'options'),
       maxConcurrency: optionalInteger(known, 'maxConcurrency', 'options', 1, 1_000_000),
     }
@@ -164,10 +170,7 @@ export class App {
     this.#tell({ orchestrators: [], activities: [registeredActivity(entry)] })
     const definition = (input?: unknown): unknown =>
       callInCurrent(definition as unknown as Definition, input)
-    return define(definition, 'activity', name, entry.handler) as ActivityDefinition<
-      TInput,
-      TResult
-    >
+    return define(definition, 'activity', name, handler) as ActivityDefinition<TInput, TResult>
   }
 
   /**
@@ -237,6 +240,11 @@ export class App {
   /** @internal The activity of this name. */
   findActivity(name: string): ActivityEntry | undefined {
     return find(this.#activities, name)
+  }
+
+  /** @internal Refuses an activity with an output that nobody takes. */
+  requireHandler(name: string, file?: string): void {
+    requireHandlersOf(name, this.findActivity(name)?.outputs, file)
   }
 
   /** @internal All that is registered now, with what every registry has. */
@@ -319,21 +327,43 @@ function refuseBuiltIn(name: string): void {
 
 /**
  * The options of a function. Those of `@azure/functions` are taken where they ask for nothing that is not
- * there anyway: the trigger of its kind, and a client.
+ * there: the trigger of its kind, a client, and of an activity outputs.
  */
 function functionOptions(given: unknown, keys: readonly string[], what: string): Options {
   const options = optionsOf(given, 'options', [...keys, ...AZURE_KEYS])
   const inputs = [options['extraInputs'] ?? []].flat() as FunctionInput[]
-  const outputs = [
-    options['extraOutputs'] ?? [],
-    options['return'] ?? [],
-  ].flat() as FunctionOutput[]
-  const foreign = [...inputs.filter((each) => !isClientInput(each)), ...outputs][0]
-  if (foreign === undefined) return options
-  throw invalid(
-    'options',
-    `of ${what} must have no inputs but df.input.durableClient() and no outputs, and it has '${foreign.name}' of type '${foreign.type}'. Let the function do what the binding would do, or register it with app.generic of '@azure/functions' and df.trigger, for the function host.`,
+  refuseBinding(
+    inputs.find((each) => !isClientInput(each)),
+    `options.extraInputs of ${what}`,
+    'must hold nothing but df.input.durableClient(), as the function itself can read what it needs',
   )
+  return options
+}
+
+/** An orchestrator writes nothing itself, as it is replayed. */
+function orchestratorOptions(given: unknown, what: string): Options {
+  const options = functionOptions(given, ['handler'], what)
+  const outputs = outputsOf(options)
+  const first = outputs?.extra[0] ?? outputs?.result
+  refuseBinding(
+    first,
+    `options.extraOutputs of ${what}`,
+    'must be left out, as an orchestrator is replayed and writes by activities',
+  )
+  return options
+}
+
+function refuseBinding(binding: FunctionInput | undefined, field: string, must: string): void {
+  if (binding === undefined) return
+  const { name, type } = binding
+  throw invalid(field, `${must}, and it has '${name}' of type '${type}'`)
+}
+
+/** What an activity's options say of its outputs; undefined if there are none. */
+function outputsOf(options: Options): Outputs | undefined {
+  const extra = [options['extraOutputs'] ?? []].flat() as FunctionOutput[]
+  const result = (options['return'] ?? undefined) as FunctionOutput | undefined
+  return extra.length === 0 && result === undefined ? undefined : { extra, result }
 }
 
 function checkHandler(handler: unknown, what: string): void {

@@ -56,7 +56,7 @@ export interface InvocationContextExtraOutputs {
 export interface FunctionExtras {
   /** Empty where the engine made the context; `df.getClient(context)` gives the client. */
   readonly extraInputs: InvocationContextExtraInputs
-  /** Kept for the call, and not delivered: an output is the host's, see docs/migrating.md. */
+  /** What is left here for an activity's `extraOutputs` goes to their handlers, see `df.registerBinding`. */
   readonly extraOutputs: InvocationContextExtraOutputs
   readonly options: EffectiveFunctionOptions
   readonly retryContext?: { retryCount: number; maxRetryCount: number }

@@ -7,6 +7,7 @@
  */
 
 import { join } from 'node:path'
+import { app as defaultApp } from '../app.js'
 import { AlreadyRegistered, DurableError, NotRegistered } from '../errors.js'
 import { type FunctionKind, refused } from './binding.js'
 import { ClassicFunction } from './classic.js'
@@ -167,7 +168,10 @@ async function loadModern(
   const modules = [...new Set(core.registrations.map(({ file }) => file))].join(', ')
   for (const { orchestrators, activities } of registered) {
     for (const name of orchestrators) loading.functions.push(native(name, 'orchestration', modules))
-    for (const { name } of activities) loading.functions.push(native(name, 'activity', modules))
+    for (const { name } of activities) {
+      loading.functions.push(native(name, 'activity', modules))
+      await loading.attempt(() => defaultApp.requireHandler(name, modules || undefined))
+    }
   }
   for (const registration of core.registrations) {
     await loading.attempt(() => {

@@ -55,6 +55,11 @@ export function registerBinding(type: string, handler: BindingHandler): void {
   handlers.set(keyOf(type), handler)
 }
 
+/** Whether there is a handler for a type. */
+export function hasHandler(type: string): boolean {
+  return handlers.has(keyOf(type))
+}
+
 /** Hands a value on. */
 export async function handOn(
   value: unknown,

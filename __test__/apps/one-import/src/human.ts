@@ -1,8 +1,19 @@
 /** Human interaction: an answer, or a deadline. */
 
+import { type InvocationContext, output } from '@azure/functions'
 import * as df from 'durable-functions'
 
-const challenge = df.app.activity('sendChallenge', { handler: (phone: string) => phone.length })
+const sms = output.generic({ type: 'programSms', from: '%Phone%' })
+const archive = output.storageQueue({ queueName: 'challenges', connection: 'Storage' })
+
+const challenge = df.app.activity('sendChallenge', {
+  extraOutputs: [sms, archive],
+  handler: (phone: string, context: InvocationContext): number => {
+    context.extraOutputs.set(sms, { to: phone, body: `Your code is ${phone.length}` })
+    context.extraOutputs.set(archive, phone)
+    return phone.length
+  },
+})
 
 df.app.orchestration('approval', function* (context) {
   const phone: string = context.df.getInput()
