@@ -6,13 +6,6 @@ import type { ServerResponse } from 'node:http';
 /** Who may use a route: all, or who has a key of this level. */
 export declare type Access = 'open' | KeyLevel;
 
-/**
- * Answers to requests: what they are made of, and those that say what went wrong.
- *
- * Owns: the shape of an answer, the bodies of errors, and the status that an error's code has.
- * Must never: tell a caller more of an error than its message.
- * Proved by: `__test__/http-errors.spec.mjs`.
- */
 /** What a handler of ours gives; a `Response` costs more to make. */
 export declare interface Answer {
     readonly status: number;

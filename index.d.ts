@@ -589,6 +589,31 @@ export declare class DurableClient {
      * @throws InstanceNotFound, TimeoutError
      */
     waitForCompletion(instanceId: string, options?: WaitForCompletionOptions): Promise<OrchestrationStatus>;
+    /**
+     * The URLs by which an instance is managed, for whoever is to have no client. They hold the key of the
+     * management API.
+     *
+     * @throws InvalidOption where none is served
+     */
+    createHttpManagementPayload(instanceId: string): HttpManagementPayload;
+    /**
+     * The response of an HTTP function that has started an instance: 202, with the URLs by which it is
+     * managed.
+     *
+     * @param request the function's; the URLs lead to where it was sent to
+     * @throws InvalidOption where no management API is served
+     */
+    createCheckStatusResponse(request: WithUrl | null | undefined, instanceId: string): HttpResponse;
+    /**
+     * The response of an HTTP function that waits a while for an instance: its output if it completes in
+     * time, its status if it fails (500) or is terminated (200), else that of `createCheckStatusResponse`.
+     *
+     * @param waitOptions Default: 10 seconds
+     * @throws InstanceNotFound; InvalidOption where no management API is served
+     */
+    waitForCompletionOrCreateCheckStatusResponse(request: WithUrl | null | undefined, instanceId: string, waitOptions?: WaitForCompletionOptions): Promise<HttpResponse>;
+    /** The origins at which the management API is served: one at most. */
+    get uniqueWebhookOrigins(): string[];
 }
 
 /** A function that some trigger starts, with a client as its second argument. */
@@ -1103,6 +1128,28 @@ export declare interface HttpDurableClientOptions extends FunctionOptions {
     /** Below the prefix of the app's routes. Default: the function's name. */
     route?: string | undefined;
     trigger?: FunctionTrigger | undefined;
+}
+
+/** The URLs by which one instance is managed. `{eventName}` and `{text}` are the caller's to replace. */
+export declare interface HttpManagementPayload {
+    /** The instance's id. */
+    readonly id: string;
+    /** GET: its status. */
+    readonly statusQueryGetUri: string;
+    /** POST: sends it an event. */
+    readonly sendEventPostUri: string;
+    /** POST: terminates it. */
+    readonly terminatePostUri: string;
+    /** POST: lets it run again from where it failed. */
+    readonly rewindPostUri: string;
+    /** DELETE: purges it. */
+    readonly purgeHistoryDeleteUri: string;
+    /** POST: starts another one with its name and input. */
+    readonly restartPostUri: string;
+    /** POST: suspends it. */
+    readonly suspendPostUri: string;
+    /** POST: resumes it. */
+    readonly resumePostUri: string;
 }
 
 /** Methods of http functions. */
@@ -2046,8 +2093,17 @@ export declare class UnsupportedPlatform extends DurableError {
 export declare interface WaitForCompletionOptions {
     /** Milliseconds to wait, of any length. Default: no end. */
     timeoutMs?: number | undefined;
+    /** The name durable-functions has for `timeoutMs`. */
+    timeoutInMilliseconds?: number | undefined;
+    /** Only for durable-functions: here nothing is asked again and again. */
+    retryIntervalInMilliseconds?: number | undefined;
     /** Ends the wait when it aborts; the promise rejects with its reason. */
     signal?: AbortSignal | undefined;
+}
+
+/** A request, as any model has it. */
+export declare interface WithUrl {
+    readonly url?: string | undefined;
 }
 
 /** What `yield*` gives of a task. */

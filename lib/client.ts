@@ -6,13 +6,21 @@
  * Proved by: `__test__/client.spec.mjs`, `__test__/events.spec.mjs`.
  */
 
+import type { HttpResponse } from './azure/functions.js'
 import { invalid, optionalBoolean, optionsOf, quoteInstanceId } from './check.js'
 import { stringify } from './codec.js'
 import type { Engine } from './engine.js'
+import type { HttpManagementPayload } from './http/binding.js'
+import {
+  checkStatusResponse,
+  originsFor,
+  payloadFor,
+  type WithUrl,
+  waitedResponse,
+} from './http/responses.js'
 import type { Log } from './log.js'
 import type { RaiseOutcome, RawJson, StatusRow } from './protocol.js'
 import {
-  backupRequest,
   filterRequest,
   type GetStatusOptions,
   getOptions,
@@ -349,6 +357,47 @@ export class DurableClient {
     })
   }
 
+  /**
+   * The URLs by which an instance is managed, for whoever is to have no client. They hold the key of the
+   * management API.
+   *
+   * @throws InvalidOption where none is served
+   */
+  createHttpManagementPayload(instanceId: string): HttpManagementPayload {
+    return payloadFor(this, undefined, instanceId)
+  }
+
+  /**
+   * The response of an HTTP function that has started an instance: 202, with the URLs by which it is
+   * managed.
+   *
+   * @param request the function's; the URLs lead to where it was sent to
+   * @throws InvalidOption where no management API is served
+   */
+  createCheckStatusResponse(request: WithUrl | null | undefined, instanceId: string): HttpResponse {
+    return checkStatusResponse(this, request, instanceId)
+  }
+
+  /**
+   * The response of an HTTP function that waits a while for an instance: its output if it completes in
+   * time, its status if it fails (500) or is terminated (200), else that of `createCheckStatusResponse`.
+   *
+   * @param waitOptions Default: 10 seconds
+   * @throws InstanceNotFound; InvalidOption where no management API is served
+   */
+  waitForCompletionOrCreateCheckStatusResponse(
+    request: WithUrl | null | undefined,
+    instanceId: string,
+    waitOptions?: WaitForCompletionOptions,
+  ): Promise<HttpResponse> {
+    return this.#attempt(() => waitedResponse(this, request, instanceId, waitOptions))
+  }
+
+  /** The origins at which the management API is served: one at most. */
+  get uniqueWebhookOrigins(): string[] {
+    return originsFor(this)
+  }
+
   #reason(
     verb: 'terminate' | 'suspend' | 'resume' | 'rewind',
     instanceId: string,
@@ -426,50 +475,4 @@ export interface HubClient extends DurableClient {
   getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus | null>
   /** The type that durable-functions has for it; a `HubClient` is a `DurableClient` by it. */
   getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus>
-}
-
-/** A client with a connection of its own, from `df.connect`. */
-export class ConnectedClient extends DurableClient implements HubClient, AsyncDisposable {
-  readonly #engine: Engine
-
-  /** @internal */
-  constructor(engine: Engine, taskHubName: string) {
-    super(engine, taskHubName)
-    this.#engine = engine
-  }
-
-  /** The status of an instance; null when there is none, or when it has not begun to run. */
-  override getStatus(
-    instanceId: string,
-    options?: GetStatusOptions,
-  ): Promise<OrchestrationStatus | null>
-  /** The type that durable-functions has for it. */
-  override getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus>
-  override getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus> {
-    return super.getStatus(instanceId, options)
-  }
-
-  /** Itself, so that `{ client }` can be taken from a hub and a connection alike. */
-  get client(): this {
-    return this
-  }
-
-  /**
-   * Copies the hub, while it runs, to a new file.
-   *
-   * @param file its path; it must not exist
-   * @throws StoreUnavailable, StoreFull, StoreReadOnly, InvalidOption
-   */
-  async backup(file: string): Promise<void> {
-    await this.#engine.call(backupRequest(file))
-  }
-
-  /** Writes what was asked for and releases the store. May be called again. */
-  close(): Promise<void> {
-    return this.#engine.close(0)
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close()
-  }
 }

@@ -19,7 +19,8 @@ import {
   optionalString,
   optionsOf,
 } from './check.js'
-import { ConnectedClient, DurableClient, type HubClient } from './client.js'
+import { DurableClient, type HubClient } from './client.js'
+import { ConnectedClient } from './connected-client.js'
 import { Engine } from './engine.js'
 import { InvalidOption, StoreFull, StoreReadOnly, StoreUnavailable } from './errors.js'
 import { messageOf } from './failure.js'

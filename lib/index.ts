@@ -158,7 +158,6 @@ export {
 // ------------------------------------------------------------------ the client
 
 export {
-  ConnectedClient,
   DurableClient,
   type HubClient,
   type InstancePage,
@@ -167,6 +166,9 @@ export {
   type RestartOptions,
   type TaskHubOptions,
 } from './client.js'
+export { ConnectedClient } from './connected-client.js'
+export type { HttpManagementPayload } from './http/binding.js'
+export type { WithUrl } from './http/responses.js'
 export type {
   GetStatusOptions,
   ListOptions,

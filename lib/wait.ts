@@ -15,19 +15,29 @@ import { Timeout } from './timer.js'
 export interface WaitForCompletionOptions {
   /** Milliseconds to wait, of any length. Default: no end. */
   timeoutMs?: number | undefined
+  /** The name durable-functions has for `timeoutMs`. */
+  timeoutInMilliseconds?: number | undefined
+  /** Only for durable-functions: here nothing is asked again and again. */
+  retryIntervalInMilliseconds?: number | undefined
   /** Ends the wait when it aborts; the promise rejects with its reason. */
   signal?: AbortSignal | undefined
 }
+
+/** Until when to wait. */
+export type Until = Pick<WaitForCompletionOptions, 'timeoutMs' | 'signal'>
+
+const OPTIONS = ['timeoutMs', 'timeoutInMilliseconds', 'retryIntervalInMilliseconds', 'signal']
 
 /**
  * Options, checked.
  *
  * @throws InvalidOption
  */
-export function waitOptions(given: unknown): WaitForCompletionOptions {
-  const known = optionsOf(given, 'options', ['timeoutMs', 'signal'])
+export function waitOptions(given: unknown): Until {
+  const known = optionsOf(given, 'options', OPTIONS)
+  const timeoutMs = optionalMs(known, 'timeoutMs', 'options')
   return {
-    timeoutMs: optionalMs(known, 'timeoutMs', 'options'),
+    timeoutMs: timeoutMs ?? optionalMs(known, 'timeoutInMilliseconds', 'options'),
     signal: optionalSignal(known, 'signal', 'options'),
   }
 }
@@ -36,7 +46,7 @@ export function waitOptions(given: unknown): WaitForCompletionOptions {
 export function giveUp(
   call: Call<unknown>,
   instanceId: string,
-  { timeoutMs, signal }: WaitForCompletionOptions,
+  { timeoutMs, signal }: Until,
 ): void {
   if (timeoutMs !== undefined) giveUpAfter(call, instanceId, timeoutMs)
   if (signal !== undefined) giveUpBy(call, signal)

@@ -7,7 +7,8 @@
  */
 
 import type { Command } from 'commander'
-import type { ConnectedClient, RaiseEventOutcome } from '../client.js'
+import type { RaiseEventOutcome } from '../client.js'
+import type { ConnectedClient } from '../connected-client.js'
 import { DurableError, InstanceNotFound, InvalidOption } from '../errors.js'
 import type { OnConflict } from '../requests.js'
 import type { OrchestrationStatus } from '../status.js'

@@ -9,7 +9,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import type { ConnectedClient } from '../client.js'
+import type { ConnectedClient } from '../connected-client.js'
 import { StoreUnavailable } from '../errors.js'
 import { defaultStore } from '../host/host.js'
 import { connect } from '../hub.js'

@@ -23,6 +23,7 @@ const EMPTY: readonly number[] = [101, 204, 205, 304]
  */
 export function responseOf(output: unknown, isTyped: boolean): Response {
   if (output === undefined || output === null) return new Response(null, { status: 204 })
+  if (output instanceof Response) return output
   if (!isObject(output)) {
     throw new TypeError(
       `The HTTP response must be an object with status, headers and body, not ${typeof output}.`,

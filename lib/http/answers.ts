@@ -8,6 +8,7 @@
 
 import { DurableError } from '../errors.js'
 import { messageOf } from '../failure.js'
+import { checkStatusBody, type HttpManagementPayload } from './binding.js'
 
 /** What a handler of ours gives; a `Response` costs more to make. */
 export interface Answer {
@@ -27,6 +28,7 @@ export interface ErrorBody {
   readonly StackTrace?: null
 }
 
+const CHECK_AFTER_S = '10'
 const JSON_TYPE = 'application/json; charset=utf-8'
 /** On every answer: nothing here is for a browser to guess at, keep or pass on. */
 const common = {
@@ -47,6 +49,18 @@ export function json(
     headers: headers === undefined ? jsonHeaders : { ...jsonHeaders, ...headers },
     body: JSON.stringify(value === undefined ? null : value),
   }
+}
+
+/** 202: where to look what becomes of an instance. */
+export function checkStatus(
+  payload: HttpManagementPayload,
+  headers?: Readonly<Record<string, string>>,
+): Answer {
+  return json(202, checkStatusBody(payload), {
+    Location: payload.statusQueryGetUri,
+    'Retry-After': CHECK_AFTER_S,
+    ...headers,
+  })
 }
 
 /** An answer without a body. */

@@ -35,6 +35,7 @@ import {
 } from './operations.js'
 import { loopbackNames, type OriginRules } from './origins.js'
 import { ApiParts } from './parts.js'
+import { rememberWebhooks } from './responses.js'
 import { type Access, type BodyKind, type Route, type RouteContext, Router } from './router.js'
 import { waitForInstance } from './waiting.js'
 
@@ -101,7 +102,8 @@ const OPTIONS = [
   'publicUrl',
 ] as const
 const BODY_BYTES_DEFAULT = 16 * 1024 * 1024
-const BODY_BYTES_MAX = 256 * 1024 * 1024
+/** More than this no single text holds for sure. */
+const BODY_BYTES_MAX = 512 * 1024 * 1024
 
 /**
  * Makes the management API of a hub.
@@ -123,6 +125,7 @@ export function createHttpApi(hubOrClient: HubOrClient, options?: HttpApiOptions
   const parts = new ApiParts(client, code, signer, settings.publicUrl)
   const router = new Router(settings)
   router.add(...managementRoutes(BASE_PATH, 'system', parts))
+  rememberWebhooks(client, { origin: settings.publicUrl, code })
   const { taskHubName } = client
   return {
     fetch: router.fetch,

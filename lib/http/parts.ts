@@ -9,15 +9,14 @@
 import type { DurableClient } from '../client.js'
 import { TimeoutError, TooManyCalls } from '../errors.js'
 import type { OrchestrationStatus } from '../status.js'
-import { type Answer, json } from './answers.js'
-import { checkStatusBody, type HttpManagementPayload, managementPayload } from './binding.js'
+import { type Answer, checkStatus } from './answers.js'
+import { type HttpManagementPayload, managementPayload } from './binding.js'
 import type { LinkSigner } from './links.js'
 import type { RouteContext } from './router.js'
 
 const WAITS_MAX = 10_000
 /** Longer waits are cut to this: an hour. */
 const WAIT_MS_MAX = 3_600_000
-const CHECK_AFTER_S = '10'
 
 /** The parts of one API. */
 export class ApiParts {
@@ -58,12 +57,7 @@ export class ApiParts {
     instanceId: string,
     headers?: Readonly<Record<string, string>>,
   ): Answer {
-    const payload = this.payloadOf(context, instanceId)
-    return json(202, checkStatusBody(payload), {
-      Location: payload.statusQueryGetUri,
-      'Retry-After': CHECK_AFTER_S,
-      ...headers,
-    })
+    return checkStatus(this.payloadOf(context, instanceId), headers)
   }
 
   /**

@@ -13,6 +13,7 @@ import { type Options, optionalInteger, optionalString } from '../check.js'
 import { InvalidOption, PortUnavailable } from '../errors.js'
 import { messageOf } from '../failure.js'
 import {
+  clientOf,
   createHttpApi,
   type HttpApi,
   type HttpApiOptions,
@@ -22,6 +23,7 @@ import {
   rpcRouter,
 } from './api.js'
 import { isLoopback } from './origins.js'
+import { rememberWebhooks } from './responses.js'
 
 /** How the management API is served. */
 export interface ServeOptions extends HttpApiOptions {
@@ -169,6 +171,9 @@ export async function serve(
   const api = createHttpApi(hubOrClient, { ...apiOptions, allowedHosts })
   const server = await HttpServer.listen(port, hostname)
   server.answerBy(api.listener)
+  if (apiOptions.publicUrl === undefined) {
+    rememberWebhooks(clientOf(hubOrClient), { origin: server.url, code: api.keys?.system ?? null })
+  }
   const close = (timeoutMs?: number): Promise<void> => server.close(timeoutMs)
   return {
     url: server.url,

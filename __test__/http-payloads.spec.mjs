@@ -1,0 +1,79 @@
+/** What HTTP functions answer for an instance, by a client of this package. */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createHttpApi } from 'durafn/http'
+import { openApi } from './support/http.mjs'
+import { openHub, PATIENCE_MS, refuses, throwsCode } from './support/hub.mjs'
+
+function register(app) {
+  app.orchestration('echo', (context) => context.df.getInput())
+  app.orchestration('fail', () => {
+    throw new Error('no luck')
+  })
+  app.orchestration('wait', function* (context) {
+    return yield context.df.waitForExternalEvent('go')
+  })
+}
+
+test('a payload has the URLs of an instance, with the key, and they work', async (t) => {
+  const { client, server } = await openApi(t, register)
+  const id = await client.startNew('wait', { instanceId: 'a b+c%d' })
+  const payload = client.createHttpManagementPayload(id)
+  assert.deepEqual(payload, server.api.managementPayload(server.url, id))
+  assert.deepEqual(client.uniqueWebhookOrigins, [server.url])
+  assert.equal((await fetch(payload.statusQueryGetUri)).status, 202)
+  const send = payload.sendEventPostUri.replace('{eventName}', 'go')
+  const headers = { 'content-type': 'application/json' }
+  assert.equal((await fetch(send, { method: 'POST', body: '1', headers })).status, 202)
+  await client.waitForCompletion(id, { timeoutMs: PATIENCE_MS })
+  assert.equal((await fetch(payload.purgeHistoryDeleteUri, { method: 'DELETE' })).status, 200)
+})
+
+test('a check-status response leads to where the request was sent to', async (t) => {
+  const { client } = await openApi(t, register)
+  const request = new Request('https://shop.example/api/orders?a=1')
+  const response = client.createCheckStatusResponse(request, 'some')
+  assert.equal(response.status, 202)
+  assert.equal(response.headers.get('retry-after'), '10')
+  const body = await response.json()
+  assert.match(body.statusQueryGetUri, /^https:\/\/shop\.example\/runtime\/webhooks\/durabletask\//)
+  assert.equal(response.headers.get('location'), body.statusQueryGetUri)
+  assert.equal(body.rewindPostUri, undefined)
+})
+
+test('a response that waits is the output, the status of what went wrong, or 202', async (t) => {
+  const { client } = await openApi(t, register)
+  const answer = async (id, options) => {
+    const response = await client.waitForCompletionOrCreateCheckStatusResponse(null, id, options)
+    return [response.status, await response.json()]
+  }
+  const echo = await client.startNew('echo', { input: { n: 1 } })
+  assert.deepEqual(await answer(echo), [200, { n: 1 }])
+  const [status, failed] = await answer(await client.startNew('fail'))
+  assert.deepEqual([status, failed.runtimeStatus], [500, 'Failed'])
+  const id = await client.startNew('wait')
+  const waiting = await answer(id, { timeoutInMilliseconds: 30, retryIntervalInMilliseconds: 10 })
+  assert.deepEqual([waiting[0], waiting[1].id], [202, id])
+  await client.terminate(id, 'enough')
+  assert.equal((await answer(id))[0], 200)
+  await refuses('InstanceNotFound', answer('nobody'))
+})
+
+test('without a management API the refusal says how to get one', async (t) => {
+  const { client, hub } = await openHub(t, register)
+  throwsCode('InvalidOption', () => client.createHttpManagementPayload('x'), {
+    message: /serve\(hub\)/,
+  })
+  createHttpApi(hub)
+  throwsCode('InvalidOption', () => client.createHttpManagementPayload('x'), {
+    message: /publicUrl/,
+  })
+  createHttpApi(hub, { publicUrl: 'https://api.example/' })
+  const { statusQueryGetUri } = client.createHttpManagementPayload('x')
+  assert.match(statusQueryGetUri, /^https:\/\/api\.example\/runtime/)
+  throwsCode('InvalidOption', () => createHttpApi(hub, { publicUrl: 'api' }), {
+    field: 'options.publicUrl',
+  })
+  throwsCode('InvalidOption', () => createHttpApi({}), { field: 'hubOrClient' })
+})

@@ -1,0 +1,112 @@
+/**
+ * What an HTTP function answers for an instance: check-status responses.
+ *
+ * Owns: where the management API of a client's hub is served, and the responses that say so.
+ * Must never: keep a client alive.
+ * Proved by: `__test__/http-payloads.spec.mjs`.
+ */
+
+import type { HttpResponse } from '../azure/functions.js'
+import type { DurableClient } from '../client.js'
+import { InvalidOption, TimeoutError } from '../errors.js'
+import { type WaitForCompletionOptions, waitOptions } from '../wait.js'
+import { type Answer, checkStatus, json } from './answers.js'
+import { type HttpManagementPayload, managementPayload } from './binding.js'
+
+/** A request, as any model has it. */
+export interface WithUrl {
+  readonly url?: string | undefined
+}
+
+/** Where the management API of a hub is served. */
+export interface Webhooks {
+  /** `http://host:port`; undefined if only requests tell. */
+  readonly origin: string | undefined
+  /** The system key; null if none is asked for. */
+  readonly code: string | null
+}
+
+const known: WeakMap<object, Webhooks> = new WeakMap()
+const WAIT_MS_DEFAULT = 10_000
+
+/** Remembers where the API of a client's hub is served; what was said before is replaced. */
+export function rememberWebhooks(client: DurableClient, webhooks: Webhooks): void {
+  known.set(client, webhooks)
+}
+
+/** The origins at which the API is served. */
+export function originsFor(client: DurableClient): string[] {
+  const origin = known.get(client)?.origin
+  return origin === undefined ? [] : [origin]
+}
+
+/**
+ * The URLs of an instance.
+ *
+ * @throws InvalidOption
+ */
+export function payloadFor(
+  client: DurableClient,
+  request: WithUrl | null | undefined,
+  instanceId: string,
+): HttpManagementPayload {
+  const webhooks = known.get(client)
+  if (webhooks === undefined) {
+    throw new InvalidOption(
+      "No management API of this client's hub is served: call serve(hub) or createHttpApi(hub) of durafn/http first, or start the app by the function host.",
+      { field: 'request' },
+    )
+  }
+  const origin = originOf(request) ?? webhooks.origin
+  if (origin === undefined) {
+    throw new InvalidOption(
+      'It is not known where the management API is reached: pass the request, or give createHttpApi the option publicUrl.',
+      { field: 'request' },
+    )
+  }
+  const { code } = webhooks
+  return managementPayload({ origin, taskHubName: client.taskHubName, code }, instanceId)
+}
+
+function originOf(request: WithUrl | null | undefined): string | undefined {
+  const url = request?.url
+  return typeof url === 'string' && URL.canParse(url) ? new URL(url).origin : undefined
+}
+
+/** @throws InvalidOption */
+export function checkStatusResponse(
+  client: DurableClient,
+  request: WithUrl | null | undefined,
+  instanceId: string,
+): HttpResponse {
+  return responseOf(checkStatus(payloadFor(client, request, instanceId)))
+}
+
+/** The response for an instance that may end within a while. */
+export async function waitedResponse(
+  client: DurableClient,
+  request: WithUrl | null | undefined,
+  instanceId: string,
+  options: WaitForCompletionOptions | undefined,
+): Promise<HttpResponse> {
+  // Before the wait, so that what is wrong with it is said at once.
+  const check = checkStatusResponse(client, request, instanceId)
+  const { timeoutMs = WAIT_MS_DEFAULT, signal } = waitOptions(options)
+  try {
+    const status = await client.waitForCompletion(instanceId, { timeoutMs, signal })
+    if (status.runtimeStatus === 'Completed') return responseOf(json(200, status.output))
+    return responseOf(json(status.runtimeStatus === 'Failed' ? 500 : 200, status))
+  } catch (error) {
+    if (error instanceof TimeoutError) return check
+    throw error
+  }
+}
+
+/** A `Response` with what that of `@azure/functions` 4 has beside. */
+function responseOf({ status, headers, body }: Answer): HttpResponse {
+  const response = new Response(body ?? null, { status, headers: { ...headers } })
+  return Object.assign(response, {
+    cookies: [],
+    enableContentNegotiation: false,
+  }) as unknown as HttpResponse
+}
