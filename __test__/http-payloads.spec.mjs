@@ -39,7 +39,7 @@ test('a check-status response leads to where the request was sent to', async (t)
   const body = await response.json()
   assert.match(body.statusQueryGetUri, /^https:\/\/shop\.example\/runtime\/webhooks\/durabletask\//)
   assert.equal(response.headers.get('location'), body.statusQueryGetUri)
-  assert.equal(body.rewindPostUri, undefined)
+  assert.match(body.rewindPostUri, /\/rewind\?reason=\{text\}&/)
 })
 
 test('a response that waits is the output, the status of what went wrong, or 202', async (t) => {
@@ -58,6 +58,17 @@ test('a response that waits is the output, the status of what went wrong, or 202
   await client.terminate(id, 'enough')
   assert.equal((await answer(id))[0], 200)
   await refuses('InstanceNotFound', answer('nobody'))
+})
+
+test('a classic request is answered by a plain object', async (t) => {
+  const { client } = await openApi(t, register)
+  const request = { method: 'POST', url: 'https://shop.example/api/start', headers: {}, query: {} }
+  const { status, body, headers } = client.createCheckStatusResponse(request, 'some')
+  assert.deepEqual([status, headers.Location], [202, body.statusQueryGetUri])
+  assert.match(body.rewindPostUri, /^https:\/\/shop\.example\//)
+  const id = await client.startNew('echo', { input: [1] })
+  const ended = await client.waitForCompletionOrCreateCheckStatusResponse(request, id)
+  assert.deepEqual([ended.status, ended.body], [200, '[1]'])
 })
 
 test('without a management API the refusal says how to get one', async (t) => {

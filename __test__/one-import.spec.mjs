@@ -55,7 +55,7 @@ describe('with the import changed the programs', () => {
 
   test('compile, and say that functions of the host need the host', async () => {
     await until('the warning is emitted', () => said.length > 0)
-    assert.match(said[0], /manage.*not registered/)
+    assert.match(said[0], /startAndWait.*not registered/)
   })
 
   test('hello: activities one after the other', async () => {

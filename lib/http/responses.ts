@@ -73,13 +73,20 @@ function originOf(request: WithUrl | null | undefined): string | undefined {
   return typeof url === 'string' && URL.canParse(url) ? new URL(url).origin : undefined
 }
 
-/** @throws InvalidOption */
+/**
+ * In the body are all URLs, as the original packages have it; the management API leaves one out.
+ *
+ * @throws InvalidOption
+ */
 export function checkStatusResponse(
   client: DurableClient,
   request: WithUrl | null | undefined,
   instanceId: string,
 ): HttpResponse {
-  return responseOf(checkStatus(payloadFor(client, request, instanceId)))
+  const payload = payloadFor(client, request, instanceId)
+  const answer = checkStatus(payload)
+  if (isClassic(request)) return classicOf(answer, payload)
+  return responseOf({ ...answer, body: JSON.stringify(payload) })
 }
 
 /** The response for an instance that may end within a while. */
@@ -94,12 +101,24 @@ export async function waitedResponse(
   const { timeoutMs = WAIT_MS_DEFAULT, signal } = waitOptions(options)
   try {
     const status = await client.waitForCompletion(instanceId, { timeoutMs, signal })
-    if (status.runtimeStatus === 'Completed') return responseOf(json(200, status.output))
-    return responseOf(json(status.runtimeStatus === 'Failed' ? 500 : 200, status))
+    const body = status.runtimeStatus === 'Completed' ? status.output : status
+    const answer = json(status.runtimeStatus === 'Failed' ? 500 : 200, body)
+    return isClassic(request) ? classicOf(answer, answer.body) : responseOf(answer)
   } catch (error) {
     if (error instanceof TimeoutError) return check
     throw error
   }
+}
+
+/** A request of the classic model has its headers as a plain object. */
+function isClassic(request: WithUrl | null | undefined): boolean {
+  const { headers } = (request ?? {}) as { headers?: { get?: unknown } | null }
+  return typeof headers === 'object' && headers !== null && typeof headers.get !== 'function'
+}
+
+/** What a classic function gives; its type is for those of the newer model. */
+function classicOf({ status, headers }: Answer, body: unknown): HttpResponse {
+  return { status, body, headers: { ...headers } } as never
 }
 
 /** A `Response` with what that of `@azure/functions` 4 has beside. */

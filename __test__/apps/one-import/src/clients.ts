@@ -1,19 +1,46 @@
 /** Functions with a client: all that a client is asked for. */
 
-import type { HttpResponseInit, InvocationContext, Timer } from '@azure/functions'
+import type {
+  HttpRequest,
+  HttpResponse,
+  HttpResponseInit,
+  InvocationContext,
+  Timer,
+} from '@azure/functions'
 import type {
   DurableClient,
   DurableOrchestrationStatus,
+  HttpDurableClientHandler,
+  HttpManagementPayload,
   OrchestrationFilter,
   PurgeHistoryResult,
   TimerDurableClientHandler,
 } from 'durable-functions'
 import * as df from 'durable-functions'
 
+const startAndWait: HttpDurableClientHandler = async (
+  request: HttpRequest,
+  client: DurableClient,
+  context: InvocationContext,
+): Promise<HttpResponse> => {
+  const id = await client.startNew(request.params.name ?? 'chain', { input: await request.json() })
+  context.log('started', id)
+  return await client.waitForCompletionOrCreateCheckStatusResponse(request, id, {
+    timeoutInMilliseconds: 2_000,
+    retryIntervalInMilliseconds: 50,
+  })
+}
+df.app.client.http('startAndWait', {
+  route: 'wait/{name}',
+  methods: ['POST'],
+  handler: startAndWait,
+})
+
 df.app.client.http('manage', {
   authLevel: 'anonymous',
   handler: async (request, client): Promise<HttpResponseInit> => {
     const id = request.query.get('id') ?? ''
+    const payload: HttpManagementPayload = client.createHttpManagementPayload(id)
     const status: DurableOrchestrationStatus = await client.getStatus(id, { showHistory: true })
     if (status.runtimeStatus === df.OrchestrationRuntimeStatus.Running) {
       await client.raiseEvent(id, 'Answer', { ok: true })
@@ -23,7 +50,7 @@ df.app.client.http('manage', {
     } else if (status.runtimeStatus === df.OrchestrationRuntimeStatus.Failed) {
       await client.rewind(id, 'again')
     }
-    return { jsonBody: { hub: client.taskHubName } }
+    return { jsonBody: { hub: client.taskHubName, uri: payload.statusQueryGetUri } }
   },
 })
 

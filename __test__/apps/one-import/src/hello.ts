@@ -1,6 +1,12 @@
 /** Chaining: one activity after the other, started over HTTP. */
 
-import type { InvocationContext } from '@azure/functions'
+import {
+  app,
+  type HttpHandler,
+  type HttpRequest,
+  type HttpResponse,
+  type InvocationContext,
+} from '@azure/functions'
 import type { ActivityHandler, OrchestrationContext, OrchestrationHandler } from 'durable-functions'
 import * as df from 'durable-functions'
 
@@ -22,3 +28,22 @@ const sayHello: ActivityHandler = (input: string, context: InvocationContext): s
   return `Hello, ${input}`
 }
 df.app.activity(activityName, { handler: sayHello })
+
+const start: HttpHandler = async (
+  request: HttpRequest,
+  context: InvocationContext,
+): Promise<HttpResponse> => {
+  const client = df.getClient(context)
+  const body: unknown = await request.text()
+  const instanceId: string = await client.startNew(request.params.orchestratorName ?? 'chain', {
+    input: body,
+  })
+  context.log(`started ${instanceId}`)
+  return client.createCheckStatusResponse(request, instanceId)
+}
+
+app.http('start', {
+  route: 'orchestrators/{orchestratorName}',
+  extraInputs: [df.input.durableClient()],
+  handler: start,
+})
