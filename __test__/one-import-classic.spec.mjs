@@ -40,5 +40,19 @@ for (const [name, linked] of [
       assert.deepEqual(await complete(client, 'Eternal', { left: 2, seen: [] }), greetings)
       assert.deepEqual(await complete(client, 'Parent'), [['x', true], true])
     })
+
+    if (name !== 'durafn') return
+
+    test('clients take their arguments one after the other', async (t) => {
+      const { app } = await open(t, name, linked)
+      assert.deepEqual(await app.invoke('Clients', { secret: 1 }), {
+        output: { answer: 'yes' },
+        input: null,
+        hasHistory: true,
+        ended: true,
+        purged: true,
+        origins: 0,
+      })
+    })
   })
 }

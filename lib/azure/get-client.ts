@@ -28,7 +28,7 @@ import { clientOf } from '../host/client-of.js'
  * ```
  */
 export function getClient(context: object): DurableClient {
-  const client = clientOf(context) ?? ofHub(context) ?? bound(context)
+  const client = bound(context) ?? clientOf(context) ?? ofHub(context)
   if (client !== undefined) return client
   throw new InvalidOption(`df.getClient found no client: ${whyNone(context)}`, { field: 'context' })
 }

@@ -6,6 +6,7 @@
  * Proved by: `__test__/starter.spec.mjs`, `__test__/host-bindings.spec.mjs`.
  */
 
+import { classicMethod } from '../azure/classic-client.js'
 import { DurableClient } from '../client.js'
 import type { Log } from '../log.js'
 import type { InvocationContext } from '../types.js'
@@ -79,9 +80,9 @@ function starterOf(client: DurableClient, payload: ClientPayload): DurableClient
     taskHubName: { value: client.taskHubName, enumerable: true, writable: true },
   }) as Record<string, unknown>
   for (const name of Object.getOwnPropertyNames(DurableClient.prototype)) {
-    const method = (client as unknown as Record<string, unknown>)[name]
-    if (name === 'constructor' || typeof method !== 'function') continue
-    Object.defineProperty(starter, name, { value: method.bind(client) })
+    const value = classicMethod(client, name)
+    if (name !== 'constructor' && value !== undefined)
+      Object.defineProperty(starter, name, { value })
   }
   return Object.assign(starter, payload) as unknown as DurableClient
 }
