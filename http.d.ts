@@ -62,6 +62,17 @@ export declare interface HttpApi {
     readonly keys: Keys | null;
     /** The URLs of an instance, for callers that reach the API at `origin`. */
     managementPayload(origin: string, instanceId: string): HttpManagementPayload;
+    /**
+     * Links to an instance for whoever is to have no key: each lets do one thing, until a time.
+     *
+     * @throws InvalidOption, also with `keys: false`
+     *
+     * @example
+     * ```ts
+     * const { sendEventPostUri } = api.signedLinks(server.url, id, { scopes: ['raise'] })
+     * ```
+     */
+    signedLinks(origin: string, instanceId: string, options?: LinkOptions): SignedLinks;
     /** What functions get as their client binding. */
     clientBinding(origin: string, rpcBaseUrl: string): ClientBinding;
 }
@@ -166,6 +177,14 @@ export declare interface KeyTexts {
     system?: string | undefined;
 }
 
+/** What links let do, and for how long. */
+export declare interface LinkOptions {
+    /** Default: `['read']`. */
+    scopes?: readonly LinkScope[] | undefined;
+    /** Seconds until they are void, up to 31,536,000 (a year). Default 3,600. */
+    expiresInSeconds?: number | undefined;
+}
+
 /** What a link lets its holder do. */
 export declare type LinkScope = 'read' | 'raise' | 'terminate' | 'suspend' | 'resume';
 
@@ -184,7 +203,7 @@ export declare interface ManagementServer extends AsyncDisposable {
  *
  * Owns: names that match without regard to case, and the reading of booleans, numbers and times.
  * Must never: throw; a value that cannot be read is one that was not given.
- * Proved by: `__test__/http-query.spec.mjs`.
+ * Proved by: `__test__/http-errors.spec.mjs`.
  */
 /** The query of a URL. */
 export declare class Query {
@@ -305,5 +324,23 @@ export declare interface ServeOptions extends HttpApiOptions {
  * @throws PortUnavailable
  */
 export declare function serveRpc(hubOrClient: HubOrClient, options: RpcOptions): Promise<RpcServer>;
+
+/** Links to one instance; of each only what it lets do. */
+export declare interface SignedLinks {
+    readonly id: string;
+    /** When they are void: `yyyy-MM-ddTHH:mm:ssZ`. */
+    readonly expires: string;
+    /** GET: the status. With `read`. */
+    readonly statusQueryGetUri?: string;
+    /** GET: the status, once it has ended; takes `timeout` (seconds). With `read`. */
+    readonly waitGetUri?: string;
+    /** GET: server-sent events of its changes. With `read`. */
+    readonly changesGetUri?: string;
+    /** POST: an event. With `raise`. */
+    readonly sendEventPostUri?: string;
+    readonly terminatePostUri?: string;
+    readonly suspendPostUri?: string;
+    readonly resumePostUri?: string;
+}
 
 export { }

@@ -41,7 +41,7 @@ export async function readResponse(response) {
     status: response.status,
     headers: response.headers,
     text,
-    body: isJson ? JSON.parse(text) : text,
+    body: isJson && text !== '' ? JSON.parse(text) : text,
   }
 }
 

@@ -68,6 +68,13 @@ export function empty(status: number, headers?: Readonly<Record<string, string>>
   return { status, headers: headers === undefined ? common : { ...common, ...headers } }
 }
 
+/** An answer that goes on: server-sent events. */
+export function eventStream(body: ReadableStream<Uint8Array>): Response {
+  // Said here, the server sends each event as it comes.
+  const headers = { ...common, 'Content-Type': 'text/event-stream', 'Transfer-Encoding': 'chunked' }
+  return new Response(body, { status: 200, headers })
+}
+
 /** The refusal of a request, with no error behind it. */
 export function problem(
   status: number,

@@ -15,6 +15,7 @@ import { messageOf } from '../failure.js'
 import { type Answer, empty } from './answers.js'
 import type { HttpManagementPayload } from './binding.js'
 import { BASE_PATH, type ClientBinding, clientBinding, managementPayload } from './binding.js'
+import { streamChanges } from './changes.js'
 import {
   countInstances,
   getInstance,
@@ -23,6 +24,7 @@ import {
   purgeInstances,
 } from './instances.js'
 import { Keys, type KeyTexts } from './keys.js'
+import { type LinkOptions, makeLinks, type SignedLinks, signedLinks } from './link-routes.js'
 import { type LinkScope, LinkSigner } from './links.js'
 import {
   raiseEvent,
@@ -89,6 +91,17 @@ export interface HttpApi {
   readonly keys: Keys | null
   /** The URLs of an instance, for callers that reach the API at `origin`. */
   managementPayload(origin: string, instanceId: string): HttpManagementPayload
+  /**
+   * Links to an instance for whoever is to have no key: each lets do one thing, until a time.
+   *
+   * @throws InvalidOption, also with `keys: false`
+   *
+   * @example
+   * ```ts
+   * const { sendEventPostUri } = api.signedLinks(server.url, id, { scopes: ['raise'] })
+   * ```
+   */
+  signedLinks(origin: string, instanceId: string, options?: LinkOptions): SignedLinks
   /** What functions get as their client binding. */
   clientBinding(origin: string, rpcBaseUrl: string): ClientBinding
 }
@@ -134,6 +147,12 @@ export function createHttpApi(hubOrClient: HubOrClient, options?: HttpApiOptions
     keys,
     managementPayload: (origin, instanceId) =>
       managementPayload({ origin, taskHubName, code }, instanceId),
+    signedLinks: (origin, instanceId, links) => {
+      if (signer !== null) return signedLinks(signer, origin, instanceId, links)
+      throw new InvalidOption('Links are signed by the system key: leave out options.keys.', {
+        field: 'options.keys',
+      })
+    },
     clientBinding: (origin, rpcBaseUrl) => clientBinding({ origin, taskHubName, code }, rpcBaseUrl),
   }
 }
@@ -200,7 +219,10 @@ export function clientOf(hubOrClient: HubOrClient): DurableClient {
 
 // ------------------------------------------------------------------ routes
 
-type Handler = (parts: ApiParts, context: RouteContext) => Answer | Promise<Answer>
+type Handler = (
+  parts: ApiParts,
+  context: RouteContext,
+) => Answer | Response | Promise<Answer | Response>
 
 /** What is reached below a path. */
 function managementRoutes(base: string, access: Access, parts: ApiParts): Route[] {
@@ -227,6 +249,8 @@ function managementRoutes(base: string, access: Access, parts: ApiParts): Route[
     route('POST', `${instance}/rewind`, rewind),
     route('POST', `${instance}/restart`, restart),
     route('GET', `${instance}/wait`, waitForInstance, { scope: 'read' }),
+    route('GET', `${instance}/changes`, streamChanges, { scope: 'read' }),
+    route('POST', `${instance}/links`, makeLinks),
     route('GET', '/counts', countInstances),
     route('POST', '/makeprimary', () => empty(200)),
     // What is not in the table is not there, and that is told only to those who have a key.

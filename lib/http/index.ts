@@ -20,6 +20,7 @@ export {
 } from './api.js'
 export type { ClientBinding, HttpManagementPayload } from './binding.js'
 export { type KeyLevel, Keys, type KeyTexts } from './keys.js'
+export type { LinkOptions, SignedLinks } from './link-routes.js'
 export type { LinkScope } from './links.js'
 export type { Query } from './query.js'
 export type { Access, BodyKind, Route, RouteContext, Router } from './router.js'

@@ -3,7 +3,7 @@
  *
  * Owns: what they look like, their signatures, and whether one that comes back will do.
  * Must never: carry a key, or be kept anywhere: a link is its own proof.
- * Proved by: `__test__/http-links.spec.mjs`.
+ * Proved by: `__test__/http-beyond.spec.mjs`.
  */
 
 import { createHmac, timingSafeEqual } from 'node:crypto'

@@ -11,6 +11,7 @@ import { TimeoutError, TooManyCalls } from '../errors.js'
 import type { OrchestrationStatus } from '../status.js'
 import { type Answer, checkStatus } from './answers.js'
 import { type HttpManagementPayload, managementPayload } from './binding.js'
+import { Changes } from './changes.js'
 import type { LinkSigner } from './links.js'
 import type { RouteContext } from './router.js'
 
@@ -24,6 +25,7 @@ export class ApiParts {
   /** The system key; null if none is asked for. */
   readonly code: string | null
   readonly links: LinkSigner | null
+  readonly changes: Changes
   readonly #publicUrl: string | undefined
   #waits = 0
 
@@ -36,6 +38,7 @@ export class ApiParts {
     this.client = client
     this.code = code
     this.links = links
+    this.changes = new Changes(client)
     this.#publicUrl = publicUrl
   }
 

@@ -3,7 +3,7 @@
  *
  * Owns: names that match without regard to case, and the reading of booleans, numbers and times.
  * Must never: throw; a value that cannot be read is one that was not given.
- * Proved by: `__test__/http-query.spec.mjs`.
+ * Proved by: `__test__/http-errors.spec.mjs`.
  */
 
 /** The query of a URL. */

@@ -3,7 +3,7 @@
  *
  * Owns: ports, which addresses may be listened to, and ending without breaking off answers.
  * Must never: know a path, or listen beyond this machine without a key.
- * Proved by: `__test__/http-server.spec.mjs`.
+ * Proved by: `__test__/http-keys.spec.mjs`.
  */
 
 import { randomBytes } from 'node:crypto'

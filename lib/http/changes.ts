@@ -1,0 +1,180 @@
+/**
+ * `GET instances/{id}/changes`: the status of an instance each time it changes, as server-sent events.
+ *
+ * Owns: one look at an instance now and then, however many listen to it.
+ * Must never: look more often than the engine itself looks for what other processes write, or go on when
+ * nobody listens.
+ * Proved by: `__test__/http-beyond.spec.mjs`.
+ */
+
+import type { DurableClient } from '../client.js'
+import type { OrchestrationStatus } from '../status.js'
+import { type Answer, empty, eventStream, problem } from './answers.js'
+import { hasEnded, statusBody } from './instances.js'
+import type { ApiParts } from './parts.js'
+import type { RouteContext } from './router.js'
+
+/** What one listener is told; null: nothing more comes. */
+type Listener = (status: OrchestrationStatus | null) => void
+
+/** How often an instance is looked at while somebody listens; its end is told at once. */
+const LOOK_MS = 250
+/** So that nothing between takes the connection for dead. */
+const KEEP_ALIVE_MS = 15_000
+const LISTENERS_MAX = 10_000
+
+/** The instances of one client that somebody listens to. */
+export class Changes {
+  readonly #client: DurableClient
+  readonly #watches: Map<string, Watch> = new Map()
+  #listeners = 0
+
+  constructor(client: DurableClient) {
+    this.#client = client
+  }
+
+  get hasRoom(): boolean {
+    return this.#listeners < LISTENERS_MAX
+  }
+
+  /** Tells the status as it is, and each other one; gives what ends that. */
+  listen(instanceId: string, listener: Listener): () => void {
+    let watch = this.#watches.get(instanceId)
+    if (watch === undefined) {
+      watch = new Watch(this.#client, instanceId, () => this.#watches.delete(instanceId))
+      this.#watches.set(instanceId, watch)
+    }
+    this.#listeners += 1
+    const stop = watch.add(listener)
+    return () => {
+      this.#listeners -= 1
+      stop()
+    }
+  }
+}
+
+/** One instance that somebody listens to. */
+class Watch {
+  readonly #client: DurableClient
+  readonly #instanceId: string
+  readonly #listeners: Map<Listener, string> = new Map()
+  readonly #done: () => void
+  readonly #ended = new AbortController()
+  #timer: NodeJS.Timeout | undefined
+  #looking: Promise<void> | undefined
+
+  constructor(client: DurableClient, instanceId: string, done: () => void) {
+    this.#client = client
+    this.#instanceId = instanceId
+    this.#done = done
+  }
+
+  add(listener: Listener): () => void {
+    const isFirst = this.#listeners.size === 0
+    this.#listeners.set(listener, '')
+    if (isFirst) this.#waitForEnd()
+    this.#look()
+    return () => {
+      this.#listeners.delete(listener)
+      if (this.#listeners.size === 0) this.#stop()
+    }
+  }
+
+  #waitForEnd(): void {
+    const { signal } = this.#ended
+    this.#client.waitForCompletion(this.#instanceId, { signal }).then(
+      () => this.#look(),
+      () => {}, // it is not there, or nobody listens: the next look tells
+    )
+  }
+
+  #look(): void {
+    clearTimeout(this.#timer)
+    const before = this.#looking ?? Promise.resolve()
+    const looking = before.then(() => this.#tell())
+    this.#looking = looking
+    void looking.then(() => {
+      if (this.#looking !== looking || this.#listeners.size === 0) return
+      clearTimeout(this.#timer)
+      this.#timer = setTimeout(() => this.#look(), LOOK_MS)
+      this.#timer.unref()
+    })
+  }
+
+  async #tell(): Promise<void> {
+    if (this.#listeners.size === 0) return
+    let status: OrchestrationStatus | null
+    try {
+      status = await this.#client.getStatus(this.#instanceId, { pending: true })
+    } catch {
+      status = null // the hub is closed
+    }
+    const text = status === null ? '' : keyOf(status)
+    for (const [listener, told] of this.#listeners) {
+      if (status !== null && told !== text) listener(status)
+      this.#listeners.set(listener, text)
+      if (status === null || hasEnded(status)) listener(null)
+    }
+  }
+
+  #stop(): void {
+    clearTimeout(this.#timer)
+    this.#ended.abort(new Error('Nobody listens any more.'))
+    this.#done()
+  }
+}
+
+/** What makes two statuses differ for a listener: not that another step was made. */
+function keyOf({ runtimeStatus, customStatus, output }: OrchestrationStatus): string {
+  return JSON.stringify([runtimeStatus, customStatus, output])
+}
+
+/** The answer: a stream of `status` events, and `end` after the last. */
+export async function streamChanges(
+  { client, changes }: ApiParts,
+  { params, request }: RouteContext,
+): Promise<Answer | Response> {
+  const instanceId = params['instanceId'] ?? ''
+  if (!changes.hasRoom) {
+    return problem(429, `${LISTENERS_MAX} listen already.`, { 'Retry-After': '10' })
+  }
+  const status = await client.getStatus(instanceId, { pending: true, showInput: false })
+  if (status === null) return empty(404)
+  return eventStream(changesOf(changes, instanceId, request.signal))
+}
+
+function changesOf(
+  changes: Changes,
+  instanceId: string,
+  signal: AbortSignal,
+): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder()
+  let end = (): void => {}
+  return new ReadableStream<Uint8Array>({
+    start(controller) {
+      let isOpen = true
+      const send = (text: string): void => {
+        if (isOpen) controller.enqueue(encoder.encode(text))
+      }
+      const keepAlive = setInterval(() => send(': still here\n\n'), KEEP_ALIVE_MS)
+      keepAlive.unref()
+      const stop = changes.listen(instanceId, (status) => {
+        if (status === null) {
+          send('event: end\ndata: {}\n\n')
+          end()
+          controller.close()
+        } else {
+          send(`event: status\ndata: ${JSON.stringify(statusBody(status, true))}\n\n`)
+        }
+      })
+      end = () => {
+        if (!isOpen) return
+        isOpen = false
+        clearInterval(keepAlive)
+        stop()
+      }
+      signal.addEventListener('abort', () => end(), { once: true })
+    },
+    cancel: () => end(),
+  })
+}
