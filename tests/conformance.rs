@@ -148,3 +148,4 @@ macro_rules! conformance_suite {
 conformance_suite!(memory, memory);
 conformance_suite!(sqlite_in_memory, sqlite_in_memory);
 conformance_suite!(sqlite_file, sqlite_file);
+conformance_suite!(postgres, postgres);

@@ -1,4 +1,4 @@
-//! The reference model and SQLite, driven by the same seeded operations: equal outcomes, equal
+//! The reference model, SQLite and PostgreSQL, driven by the same seeded operations: equal outcomes, equal
 //! answers to every question and equal content after each step.
 //!
 //! The run goes on until every operation has come to every outcome that `docs/semantics.md` §1 names, so it cannot
@@ -25,10 +25,14 @@ const STEPS_MIN: usize = 2_000;
 const STEPS_MAX: usize = 12_000;
 
 #[test]
-fn memory_and_sqlite_agree_until_everything_has_happened() {
+fn all_stores_agree_until_everything_has_happened() {
     let seed = seed_from_env().unwrap_or(20_261_124);
     eprintln!("DURAFN_SEED={seed}");
-    let mut hubs = [Hub::over(Store::memory()), Hub::over(Store::sqlite_in_memory())];
+    let mut hubs = [
+        Hub::over(Store::memory()),
+        Hub::over(Store::sqlite_in_memory()),
+        Hub::over(Store::postgres()),
+    ];
     let mut choice = Choice::new(Rng::new(seed));
     let mut coverage = Coverage::default();
     for step in 0..STEPS_MAX {
@@ -40,20 +44,24 @@ fn memory_and_sqlite_agree_until_everything_has_happened() {
         let context = Coverage::before(&mut hubs[0], &operation);
         let came_to = hubs.each_mut().map(|hub| operation.carry_out(hub));
         let place = format!("DURAFN_SEED={seed}, step {step}: {operation:?}");
-        assert_eq!(came_to[0], came_to[1], "{place}");
-        let [memory, sqlite] = hubs.each_mut().map(|hub| hub.effects.clone());
-        assert_eq!(memory, sqlite, "{place}");
-        let [memory, sqlite] = hubs.each_mut().map(Hub::snapshot);
-        assert_eq!(memory, sqlite, "{place}");
+        agree(&came_to, &place);
+        agree(&hubs.each_mut().map(|hub| hub.effects.clone()), &place);
+        agree(&hubs.each_mut().map(Hub::snapshot), &place);
         if step % 5 == 0 {
             let question = questions::Question::chosen(&mut choice.rng, hubs[0].now_ms);
-            let [memory, sqlite] = hubs.each_mut().map(|hub| question.answer(hub));
-            assert_eq!(memory, sqlite, "{place}, then {question:?}");
+            let answers = hubs.each_mut().map(|hub| question.answer(hub));
+            agree(&answers, &format!("{place}, then {question:?}"));
         }
         coverage.note(&operation, &context, &came_to[0]);
         coverage.note_effects(&hubs[0].effects);
     }
     panic!("DURAFN_SEED={seed}: never seen: {:#?}", coverage.missing());
+}
+
+/// What memory says, SQLite and PostgreSQL say.
+fn agree<T: PartialEq + std::fmt::Debug>([memory, sqlite, postgres]: &[T; 3], place: &str) {
+    assert_eq!(memory, sqlite, "memory and SQLite, {place}");
+    assert_eq!(memory, postgres, "memory and PostgreSQL, {place}");
 }
 
 #[test]

@@ -16,6 +16,16 @@ pub fn fold_name(name: &str) -> String {
     name.to_lowercase()
 }
 
+/// The partition of an instance, of so many: stored with it, so it never changes. FNV-1a of the id.
+#[must_use]
+pub fn partition_of(id: &str, partitions: u16) -> u16 {
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let partition = (hash ^ (hash >> 32)) % u64::from(partitions.max(1));
+    u16::try_from(partition).unwrap_or_default()
+}
+
 /// Checks an instance id that a user chose.
 ///
 /// # Errors
@@ -73,6 +83,15 @@ mod tests {
             let error = check_instance_id(bad).unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidInstanceId);
         }
+    }
+
+    #[test]
+    fn partitions_are_the_same_for_ever_and_all_in_use() {
+        assert_eq!([partition_of("", 256), partition_of("order-1", 256)], [0, 0]);
+        let ids: Vec<String> = (0..4_096).map(|n| format!("order-{n}")).collect();
+        let used: std::collections::HashSet<u16> =
+            ids.iter().map(|id| partition_of(id, 256)).collect();
+        assert_eq!(used.len(), 256);
     }
 
     #[test]

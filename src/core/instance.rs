@@ -123,6 +123,51 @@ pub struct InstanceChange {
     pub crashes: Option<u32>,
 }
 
+impl InstanceHead {
+    /// Carries out what a change of the row means for the head.
+    pub fn change(&mut self, change: &InstanceChange) {
+        self.status = change.status.unwrap_or(self.status);
+        self.exec = change.exec.unwrap_or(self.exec);
+        self.crashes = change.crashes.unwrap_or(self.crashes);
+        self.begun |= change.created_ms.is_some();
+        if let Some(problem) = &change.problem {
+            self.has_problem = problem.is_some();
+        }
+    }
+}
+
+impl InstanceChange {
+    /// Takes in a change that comes after this one.
+    pub fn then(&mut self, later: Self) {
+        let Self {
+            status,
+            exec,
+            ready,
+            created_ms,
+            updated_ms,
+            completed_ms,
+            input,
+            output,
+            failure,
+            custom_status,
+            problem,
+            crashes,
+        } = later;
+        self.status = status.or(self.status);
+        self.exec = exec.or(self.exec);
+        self.ready = ready.or(self.ready);
+        self.created_ms = created_ms.or(self.created_ms);
+        self.updated_ms = updated_ms.or(self.updated_ms);
+        self.completed_ms = completed_ms.or(self.completed_ms);
+        self.input = input.or(self.input.take());
+        self.output = output.or(self.output.take());
+        self.failure = failure.or(self.failure.take());
+        self.custom_status = custom_status.or(self.custom_status.take());
+        self.problem = problem.or(self.problem.take());
+        self.crashes = crashes.or(self.crashes);
+    }
+}
+
 /// Everything stored in an instance's row.
 #[derive(Debug, Clone)]
 pub struct InstanceRow {

@@ -306,9 +306,7 @@ impl Rows for Tables {
     fn update_instance(&mut self, key: InstanceKey, change: &InstanceChange) -> Result<()> {
         let Some(row) = self.instances.get_mut(&key) else { return Ok(()) };
         let change = change.clone();
-        row.head.status = change.status.unwrap_or(row.head.status);
-        row.head.exec = change.exec.unwrap_or(row.head.exec);
-        row.head.crashes = change.crashes.unwrap_or(row.head.crashes);
+        row.head.change(&change);
         row.ready = change.ready.unwrap_or(row.ready);
         row.created_ms = change.created_ms.or(row.created_ms);
         row.updated_ms = change.updated_ms.unwrap_or(row.updated_ms);
@@ -324,8 +322,6 @@ impl Rows for Tables {
                 *field = new;
             }
         }
-        row.head.has_problem = row.problem.is_some();
-        row.head.begun = row.created_ms.is_some();
         Ok(())
     }
 

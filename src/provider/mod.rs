@@ -8,6 +8,7 @@
 pub mod error;
 pub mod memory;
 mod page;
+pub mod postgres;
 pub mod rows;
 mod snapshot;
 pub mod sqlite;
@@ -46,6 +47,10 @@ pub trait Provider: Reader {
         fence: Option<Epoch>,
         work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
     ) -> Result<()>;
+
+    /// Told before a transaction of what it will be asked for, so that a store far away can read all of
+    /// it at once.
+    fn foresee(&mut self, _work: &mut dyn Iterator<Item = &transaction::Work>) {}
 
     /// The same if it can begin without waiting for another process; else `None`.
     fn at_once(

@@ -20,38 +20,54 @@ use durafn::core::status::RuntimeStatus;
 use durafn::core::turn::{Turn, TurnOutcome};
 use durafn::core::{InstanceKey, TimeMs};
 use durafn::provider::memory::MemoryProvider;
+use durafn::provider::postgres::{PostgresOptions, PostgresProvider};
 use durafn::provider::sqlite::{Role, SqliteOptions, SqliteProvider};
 use durafn::provider::transaction::{Begin, Context, Effect, Outcome, Work, apply};
 use durafn::provider::{Epoch, Provider, ProviderError};
 use serde::Serialize;
 
+use super::postgres::Schema;
 use super::rows::SeenRows;
 use super::{SeededEntropy, json, payload};
 
 /// A store and what has to outlive it.
 pub(crate) struct Store {
     pub(crate) provider: Box<dyn Provider>,
+    kept: Kept,
+}
+
+/// What goes when a test is over.
+#[derive(Default)]
+pub(crate) struct Kept {
     folder: Option<tempfile::TempDir>,
+    _schema: Option<Schema>,
 }
 
 impl Store {
     pub(crate) fn memory() -> Self {
-        Self { provider: Box::new(MemoryProvider::new()), folder: None }
+        Self { provider: Box::new(MemoryProvider::new()), kept: Kept::default() }
     }
 
     pub(crate) fn sqlite_in_memory() -> Self {
-        Self { provider: Box::new(Self::sqlite(None)), folder: None }
+        Self { provider: Box::new(Self::sqlite(None)), kept: Kept::default() }
     }
 
     pub(crate) fn sqlite_file() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let provider = Box::new(Self::sqlite(Some(folder.path().join("hub.db"))));
-        Self { provider, folder: Some(folder) }
+        Self { provider, kept: Kept { folder: Some(folder), ..Kept::default() } }
+    }
+
+    pub(crate) fn postgres() -> Self {
+        let schema = Schema::fresh();
+        let options = PostgresOptions { relaxed: true, ..schema.options() };
+        let provider = Box::new(PostgresProvider::open(&options).unwrap());
+        Self { provider, kept: Kept { _schema: Some(schema), ..Kept::default() } }
     }
 
     /// The hub's file.
     pub(crate) fn file(&self) -> PathBuf {
-        self.folder.as_ref().unwrap().path().join("hub.db")
+        self.kept.folder.as_ref().unwrap().path().join("hub.db")
     }
 
     fn sqlite(path: Option<PathBuf>) -> SqliteProvider {
@@ -77,13 +93,13 @@ pub(crate) struct Hub {
     ids: HashMap<InstanceKey, String>,
     entropy: SeededEntropy,
     turn_entropy: SeededEntropy,
-    _folder: Option<tempfile::TempDir>,
+    _kept: Kept,
 }
 
 impl Hub {
     /// Takes the hub in the store. All orchestrators `f`, `g` and `child` are registered.
     pub(crate) fn over(store: Store) -> Self {
-        let Store { provider: mut store, folder } = store;
+        let Store { provider: mut store, kept } = store;
         let epoch = store.acquire().unwrap().epoch;
         let names = ["f", "g", "child"].map(str::to_owned);
         let settings = HubSettings { orchestrators: names.to_vec(), ..HubSettings::default() };
@@ -99,7 +115,7 @@ impl Hub {
             ids: HashMap::new(),
             entropy: SeededEntropy::with_prefix(1, "made"),
             turn_entropy: SeededEntropy::with_prefix(2, "asked"),
-            _folder: folder,
+            _kept: kept,
         }
     }
 
@@ -119,6 +135,7 @@ impl Hub {
         };
         let (foreign, entropy) = (self.foreign, &mut self.entropy);
         let calls = &mut self.calls;
+        self.store.foresee(&mut works.iter());
         self.store.transaction(fence, &mut |rows| {
             outcomes.clear();
             let mut context =

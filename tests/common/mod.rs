@@ -5,6 +5,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod hub;
+pub(crate) mod postgres;
 pub(crate) mod rows;
 pub(crate) mod sequence;
 

@@ -151,8 +151,11 @@ fn plan_starts(
         if let Err(error) = request::check_start(spec, &context.hub) {
             return Ok(Err(at(error)));
         }
-        let id = spec.instance_id.clone().unwrap_or_else(|| context.entropy.fresh_id());
-        let holder = rows.head_by_id(&id)?;
+        // Nobody has an id that was made just now.
+        let (id, holder) = match &spec.instance_id {
+            Some(id) => (id.clone(), rows.head_by_id(id)?),
+            None => (context.entropy.fresh_id(), None),
+        };
         let decision = if in_batch.contains(&id) {
             decide_twin(&id, spec.on_conflict)
         } else {

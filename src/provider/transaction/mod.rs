@@ -7,10 +7,12 @@
 
 mod command;
 mod ending;
+mod foresight;
 mod rewind;
 mod turn;
 
 pub use command::apply_command;
+pub use foresight::Foresight;
 pub use turn::apply_turn;
 use turn::write_turn;
 

@@ -1,0 +1,375 @@
+//! Writes of a transaction, gathered and sent as few statements over many rows.
+//!
+//! Owns: the order in which they are sent, and which of them must not be gathered together.
+//! Must never: read. Proved by `tests/conformance.rs` and `tests/differential.rs`.
+//!
+//! What is removed goes first, so that an id that becomes free can be given again. A write that is to be
+//! removed by a later one of the same transaction must have been sent by then: see [`Batch::meets`].
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::core::instance::{InstanceChange, NewInstance};
+use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs, ids};
+use crate::provider::rows::{Clear, HistoryKey, NewMessage};
+
+use super::session::Ask;
+
+const DELETE_WAITS: &str = "DELETE FROM hub.waits WHERE iid = ANY($1)";
+const DELETE_TIMERS: &str = "DELETE FROM hub.timers WHERE iid = ANY($1)";
+const DELETE_MESSAGES: &str = "DELETE FROM hub.messages WHERE iid = ANY($1)";
+const DELETE_TAKEN_MESSAGES: &str = "DELETE FROM hub.messages WHERE iid = ANY($1) AND taken";
+const DELETE_HISTORY: &str = "DELETE FROM hub.history WHERE iid = ANY($1)";
+const DELETE_INSTANCES: &str = "DELETE FROM hub.instances WHERE iid = ANY($1)";
+const INSERT_INSTANCES: &str = "INSERT INTO hub.instances \
+    (iid, part, id, name, name_folded, exec, status, ready, scheduled_ms, created_ms, updated_ms, \
+     parent_iid, parent_exec, parent_task, parent_id, crashes, input) \
+    SELECT iid, part, id, name, name_folded, 0, status, ready, scheduled_ms, created_ms, \
+     coalesce(created_ms, scheduled_ms), parent_iid, parent_exec, parent_task, parent_id, crashes, \
+     input \
+    FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::smallint[], \
+     $7::boolean[], $8::bigint[], $9::bigint[], $10::bigint[], $11::integer[], $12::bigint[], \
+     $13::text[], $14::integer[], $15::bytea[]) AS new(iid, part, id, name, name_folded, status, \
+     ready, scheduled_ms, created_ms, parent_iid, parent_exec, parent_task, parent_id, crashes, \
+     input)";
+const UPDATE_INSTANCES: &str = "UPDATE hub.instances AS i SET \
+    status = coalesce(c.status, i.status), exec = coalesce(c.exec, i.exec), \
+    ready = coalesce(c.ready, i.ready), created_ms = coalesce(c.created_ms, i.created_ms), \
+    updated_ms = coalesce(c.updated_ms, i.updated_ms), crashes = coalesce(c.crashes, i.crashes), \
+    completed_ms = CASE WHEN c.fields & 1 <> 0 THEN c.completed_ms ELSE i.completed_ms END, \
+    input = CASE WHEN c.fields & 2 <> 0 THEN c.input ELSE i.input END, \
+    output = CASE WHEN c.fields & 4 <> 0 THEN c.output ELSE i.output END, \
+    failure = CASE WHEN c.fields & 8 <> 0 THEN c.failure ELSE i.failure END, \
+    problem = CASE WHEN c.fields & 16 <> 0 THEN c.problem ELSE i.problem END, \
+    custom_status = coalesce(c.custom_status, i.custom_status) \
+    FROM unnest($1::bigint[], $2::smallint[], $3::integer[], $4::boolean[], $5::bigint[], \
+     $6::bigint[], $7::integer[], $8::integer[], $9::bigint[], $10::bytea[], $11::bytea[], \
+     $12::bytea[], $13::bytea[], $14::bytea[]) AS c(iid, status, exec, ready, created_ms, \
+     updated_ms, crashes, fields, completed_ms, input, output, failure, problem, custom_status) \
+    WHERE i.iid = c.iid";
+const DELETE_HISTORY_ROWS: &str = "DELETE FROM hub.history AS h \
+    USING unnest($1::bigint[], $2::bigint[]) AS gone(iid, hid) \
+    WHERE h.iid = gone.iid AND h.hid = gone.hid";
+const APPEND_HISTORY: &str = "INSERT INTO hub.history (iid, exec, body) \
+    SELECT iid, exec, body FROM unnest($1::bigint[], $2::integer[], $3::bytea[]) \
+    WITH ORDINALITY AS new(iid, exec, body, place) ORDER BY place";
+const DELETE_MESSAGE_KEYS: &str = "DELETE FROM hub.messages WHERE mid = ANY($1)";
+const INSERT_MESSAGES: &str = "INSERT INTO hub.messages (mid, iid, exec, event, taken, body) \
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::boolean[], \
+     $6::bytea[])";
+const TAKE_EVENTS: &str = "UPDATE hub.messages SET taken = true WHERE mid = ANY($1)";
+const OPEN_WAITS: &str = "INSERT INTO hub.waits AS w (iid, event, open) \
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::integer[]) \
+    ON CONFLICT (iid, event) DO UPDATE SET open = w.open + excluded.open";
+const TAKE_WAITS: &str = "UPDATE hub.waits AS w SET open = w.open - taken.number \
+    FROM unnest($1::bigint[], $2::text[], $3::integer[]) AS taken(iid, event, number) \
+    WHERE w.iid = taken.iid AND w.event = taken.event";
+const CLOSE_WAITS: &str = "DELETE FROM hub.waits AS w \
+    USING unnest($1::bigint[], $2::text[]) AS taken(iid, event) \
+    WHERE w.iid = taken.iid AND w.event = taken.event AND w.open <= 0";
+const SET_TIMERS: &str = "INSERT INTO hub.timers (iid, task, fire_at) \
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) \
+    ON CONFLICT (iid, task) DO UPDATE SET fire_at = excluded.fire_at";
+const CLEAR_TIMERS: &str = "DELETE FROM hub.timers AS t \
+    USING unnest($1::bigint[], $2::bigint[]) AS gone(iid, task) \
+    WHERE t.iid = gone.iid AND t.task = gone.task";
+const RING_BELLS: &str = "INSERT INTO hub.bells (part, iid, mid) \
+    SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[])";
+
+/// What of an instance has writes that have not been sent.
+#[derive(Debug, Clone, Copy, Default)]
+struct Touched {
+    row: bool,
+    history: bool,
+    rest: bool,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    cleared: Vec<(InstanceKey, Clear)>,
+    instances: Vec<(InstanceKey, i16, NewInstance)>,
+    changes: Vec<(InstanceKey, InstanceChange)>,
+    /// Where in `changes` an instance stands.
+    changed: HashMap<InstanceKey, usize>,
+    history: Vec<(InstanceKey, ExecutionId, Vec<u8>)>,
+    history_gone: Vec<(InstanceKey, HistoryKey)>,
+    messages: Vec<(MessageKey, NewMessage)>,
+    messages_gone: Vec<MessageKey>,
+    events_taken: Vec<MessageKey>,
+    /// How many more, or fewer, are open.
+    waits: BTreeMap<(InstanceKey, String), i32>,
+    /// `None`: cleared.
+    timers: BTreeMap<(InstanceKey, TaskId), Option<TimeMs>>,
+    bells: Vec<(i16, InstanceKey, Option<MessageKey>)>,
+    touched: HashMap<InstanceKey, Touched>,
+}
+
+impl Batch {
+    /// Whether a clearing would miss a write that has not been sent.
+    pub(super) fn meets(&self, key: InstanceKey, what: Clear) -> bool {
+        let touched = self.touched.get(&key).copied().unwrap_or_default();
+        match what {
+            Clear::Ended => touched.rest,
+            Clear::Execution => touched.rest || touched.history,
+            Clear::All => touched.rest || touched.history || touched.row,
+        }
+    }
+
+    pub(super) fn clear(&mut self, key: InstanceKey, what: Clear) {
+        self.cleared.push((key, what));
+    }
+
+    pub(super) fn insert_instance(&mut self, key: InstanceKey, part: i16, new: NewInstance) {
+        self.touched.entry(key).or_default().row = true;
+        self.instances.push((key, part, new));
+    }
+
+    pub(super) fn update_instance(&mut self, key: InstanceKey, change: &InstanceChange) {
+        self.touched.entry(key).or_default().row = true;
+        match self.changed.get(&key) {
+            Some(place) => self.changes[*place].1.then(change.clone()),
+            None => {
+                self.changed.insert(key, self.changes.len());
+                self.changes.push((key, change.clone()));
+            }
+        }
+    }
+
+    pub(super) fn append_history(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) {
+        self.touched.entry(key).or_default().history = true;
+        self.history.push((key, exec, body.to_vec()));
+    }
+
+    pub(super) fn remove_history(&mut self, key: InstanceKey, row: HistoryKey) {
+        self.history_gone.push((key, row));
+    }
+
+    pub(super) fn insert_message(&mut self, key: MessageKey, message: NewMessage) {
+        self.touched.entry(message.key).or_default().rest = true;
+        self.messages.push((key, message));
+    }
+
+    pub(super) fn remove_messages(&mut self, keys: &[MessageKey]) {
+        self.messages_gone.extend(keys);
+    }
+
+    pub(super) fn take_event(&mut self, key: MessageKey) {
+        self.events_taken.push(key);
+    }
+
+    pub(super) fn add_waits(&mut self, key: InstanceKey, event: &str, more: i32) {
+        self.touched.entry(key).or_default().rest = true;
+        *self.waits.entry((key, event.to_owned())).or_default() += more;
+    }
+
+    pub(super) fn set_timer(&mut self, key: InstanceKey, task: TaskId, fire_at: Option<TimeMs>) {
+        self.touched.entry(key).or_default().rest = true;
+        self.timers.insert((key, task), fire_at);
+    }
+
+    pub(super) fn ring(&mut self, part: i16, key: InstanceKey, message: Option<MessageKey>) {
+        self.bells.push((part, key, message));
+    }
+
+    /// The statements, in their order.
+    pub(super) fn asks(&self) -> Vec<Ask<'_>> {
+        let mut asks = Vec::new();
+        self.ask_clears(&mut asks);
+        if !self.instances.is_empty() {
+            asks.push(self.ask_instances());
+        }
+        if !self.changes.is_empty() {
+            asks.push(self.ask_changes());
+        }
+        self.ask_history(&mut asks);
+        self.ask_messages(&mut asks);
+        self.ask_waits(&mut asks);
+        self.ask_timers(&mut asks);
+        if !self.bells.is_empty() {
+            let bells = &self.bells;
+            asks.push(
+                Ask::new(RING_BELLS)
+                    .with(column(bells, |bell| bell.0))
+                    .with(column(bells, |bell| bell.1))
+                    .with(column(bells, |bell| bell.2)),
+            );
+        }
+        asks
+    }
+
+    fn ask_clears<'a>(&'a self, asks: &mut Vec<Ask<'a>>) {
+        if self.cleared.is_empty() {
+            return;
+        }
+        let keys = |wanted: fn(Clear) -> bool| -> Vec<InstanceKey> {
+            let of_kind = self.cleared.iter().filter(|(_, what)| wanted(*what));
+            of_kind.map(|(key, _)| *key).collect()
+        };
+        for (text, keys) in [
+            (DELETE_WAITS, keys(|_| true)),
+            (DELETE_TIMERS, keys(|_| true)),
+            (DELETE_TAKEN_MESSAGES, keys(|what| what == Clear::Execution)),
+            (DELETE_MESSAGES, keys(|what| what != Clear::Execution)),
+            (DELETE_HISTORY, keys(|what| what != Clear::Ended)),
+            (DELETE_INSTANCES, keys(|what| what == Clear::All)),
+        ] {
+            if !keys.is_empty() {
+                asks.push(Ask::new(text).with(keys));
+            }
+        }
+    }
+
+    fn ask_instances(&self) -> Ask<'_> {
+        let all = &self.instances;
+        let link = |new: &NewInstance| new.parent;
+        Ask::new(INSERT_INSTANCES)
+            .with(column(all, |(key, ..)| *key))
+            .with(column(all, |(_, part, _)| *part))
+            .with(column(all, |(.., new)| new.id.as_str()))
+            .with(column(all, |(.., new)| new.name.as_str()))
+            .with(column(all, |(.., new)| ids::fold_name(&new.name)))
+            .with(column(all, |(.., new)| small(new.status().number())))
+            .with(column(all, |(.., new)| new.begun.is_none_or(|first| first.ready)))
+            .with(column(all, |(.., new)| new.scheduled_ms))
+            .with(column(all, |(.., new)| new.begun.map(|first| first.time_ms)))
+            .with(column(all, |(.., new)| link(new).map(|link| link.key)))
+            .with(column(all, |(.., new)| link(new).map(|link| signed(link.exec))))
+            .with(column(all, |(.., new)| link(new).map(|link| i64::from(link.task))))
+            .with(column(all, |(.., new)| new.parent_id.as_deref()))
+            .with(column(all, |(.., new)| signed(new.crashes)))
+            .with(column(all, |(.., new)| bytes(new.input.as_ref())))
+    }
+
+    fn ask_changes(&self) -> Ask<'_> {
+        let all = &self.changes;
+        Ask::new(UPDATE_INSTANCES)
+            .with(column(all, |(key, _)| *key))
+            .with(column(all, |(_, to)| to.status.map(|status| small(status.number()))))
+            .with(column(all, |(_, to)| to.exec.map(signed)))
+            .with(column(all, |(_, to)| to.ready))
+            .with(column(all, |(_, to)| to.created_ms))
+            .with(column(all, |(_, to)| to.updated_ms))
+            .with(column(all, |(_, to)| to.crashes.map(signed)))
+            .with(column(all, |(_, to)| fields(to)))
+            .with(column(all, |(_, to)| to.completed_ms.flatten()))
+            .with(column(all, |(_, to)| inner(to.input.as_ref())))
+            .with(column(all, |(_, to)| inner(to.output.as_ref())))
+            .with(column(all, |(_, to)| inner(to.failure.as_ref())))
+            .with(column(all, |(_, to)| inner(to.problem.as_ref())))
+            .with(column(all, |(_, to)| bytes(to.custom_status.as_ref())))
+    }
+
+    fn ask_history<'a>(&'a self, asks: &mut Vec<Ask<'a>>) {
+        if !self.history_gone.is_empty() {
+            let gone = &self.history_gone;
+            let ask = Ask::new(DELETE_HISTORY_ROWS).with(column(gone, |(key, _)| *key));
+            asks.push(ask.with(column(gone, |(_, row)| *row)));
+        }
+        if !self.history.is_empty() {
+            let all = &self.history;
+            asks.push(
+                Ask::new(APPEND_HISTORY)
+                    .with(column(all, |(key, ..)| *key))
+                    .with(column(all, |(_, exec, _)| signed(*exec)))
+                    .with(column(all, |(.., body)| body.as_slice())),
+            );
+        }
+    }
+
+    fn ask_messages<'a>(&'a self, asks: &mut Vec<Ask<'a>>) {
+        if !self.messages_gone.is_empty() {
+            asks.push(Ask::new(DELETE_MESSAGE_KEYS).with(self.messages_gone.as_slice()));
+        }
+        if !self.messages.is_empty() {
+            let all = &self.messages;
+            asks.push(
+                Ask::new(INSERT_MESSAGES)
+                    .with(column(all, |(key, _)| *key))
+                    .with(column(all, |(_, message)| message.key))
+                    .with(column(all, |(_, message)| message.exec.map(signed)))
+                    .with(column(all, |(_, message)| message.event.as_deref()))
+                    .with(column(all, |(_, message)| message.taken))
+                    .with(column(all, |(_, message)| message.body.as_slice())),
+            );
+        }
+        if !self.events_taken.is_empty() {
+            asks.push(Ask::new(TAKE_EVENTS).with(self.events_taken.as_slice()));
+        }
+    }
+
+    fn ask_waits<'a>(&'a self, asks: &mut Vec<Ask<'a>>) {
+        let pairs = |sign: i32| -> Vec<(InstanceKey, &'a str, i32)> {
+            let of_sign = self.waits.iter().filter(|(_, more)| more.signum() == sign);
+            of_sign.map(|((key, event), more)| (*key, event.as_str(), more.abs())).collect()
+        };
+        for (sign, text) in [(1, OPEN_WAITS), (-1, TAKE_WAITS)] {
+            let all = pairs(sign);
+            if all.is_empty() {
+                continue;
+            }
+            let keys = column(&all, |(key, ..)| *key);
+            let events = column(&all, |(_, event, _)| *event);
+            asks.push(
+                Ask::new(text)
+                    .with(keys.clone())
+                    .with(events.clone())
+                    .with(column(&all, |(.., number)| *number)),
+            );
+            if sign < 0 {
+                asks.push(Ask::new(CLOSE_WAITS).with(keys).with(events));
+            }
+        }
+    }
+
+    fn ask_timers<'a>(&'a self, asks: &mut Vec<Ask<'a>>) {
+        let (mut set, mut gone) = (Vec::new(), Vec::new());
+        for ((key, task), fire_at) in &self.timers {
+            match fire_at {
+                Some(fire_at) => set.push((*key, i64::from(*task), *fire_at)),
+                None => gone.push((*key, i64::from(*task))),
+            }
+        }
+        if !gone.is_empty() {
+            let ask = Ask::new(CLEAR_TIMERS).with(column(&gone, |(key, _)| *key));
+            asks.push(ask.with(column(&gone, |(_, task)| *task)));
+        }
+        if !set.is_empty() {
+            asks.push(
+                Ask::new(SET_TIMERS)
+                    .with(column(&set, |(key, ..)| *key))
+                    .with(column(&set, |(_, task, _)| *task))
+                    .with(column(&set, |(.., fire_at)| *fire_at)),
+            );
+        }
+    }
+}
+
+fn column<'a, R, T>(rows: &'a [R], value: impl FnMut(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
+/// Which of the fields that can be emptied are set, see [`UPDATE_INSTANCES`].
+fn fields(change: &InstanceChange) -> i32 {
+    i32::from(change.completed_ms.is_some())
+        | i32::from(change.input.is_some()) << 1
+        | i32::from(change.output.is_some()) << 2
+        | i32::from(change.failure.is_some()) << 3
+        | i32::from(change.problem.is_some()) << 4
+}
+
+fn bytes(payload: Option<&Payload>) -> Option<&[u8]> {
+    payload.map(|payload| payload.get().as_bytes())
+}
+
+fn inner(payload: Option<&Option<Payload>>) -> Option<&[u8]> {
+    payload.and_then(|payload| bytes(payload.as_ref()))
+}
+
+/// The stored form of a number that is never negative and never comes near the end.
+pub(super) fn signed(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn small(number: i64) -> i16 {
+    i16::try_from(number).unwrap_or(i16::MAX)
+}

@@ -1,0 +1,202 @@
+//! Questions to a hub in PostgreSQL.
+//!
+//! Owns: `Reader`, for whatever has a connection. Each answer is of one committed state.
+//! Must never: write. Proved by `tests/conformance.rs` and `tests/differential.rs`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use tokio_postgres::Row;
+
+use crate::core::instance::InstanceRow;
+use crate::core::request::Filter;
+use crate::core::{InstanceKey, TimeMs};
+use crate::provider::rows::NewMessage;
+use crate::provider::snapshot::Lines;
+use crate::provider::{
+    Listing, Loaded, Page, ProviderError, ProviderErrorKind, Reader, Result, Snapshot, TimerRow,
+    decode_settings,
+};
+
+use super::columns::{self, Unreadable, column, row_columns};
+use super::listing;
+use super::session::{Ask, Session};
+
+/// A transaction that sees one state throughout.
+pub(super) const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+pub(super) const END_READING: &str = "COMMIT";
+const FIND: &str = concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE id = $1");
+const ROW: &str = concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE iid = $1");
+const HISTORY: &str = "SELECT body FROM hub.history WHERE iid = $1 \
+    AND exec = (SELECT exec FROM hub.instances WHERE iid = $1) ORDER BY hid";
+const MESSAGES: &str = "SELECT mid, exec, body FROM hub.messages WHERE iid = $1 AND taken \
+    AND (exec IS NULL OR exec = (SELECT exec FROM hub.instances WHERE iid = $1)) ORDER BY mid";
+const READY_FROM: &str =
+    "SELECT iid FROM hub.instances WHERE iid >= $1 AND ready ORDER BY iid LIMIT $2";
+const TIMERS_DUE: &str = "SELECT fire_at, iid, task FROM hub.timers WHERE fire_at <= $1 \
+    ORDER BY fire_at, iid, task LIMIT $2";
+const EVERY_INSTANCE: &str = concat!("SELECT ", row_columns!(), " FROM hub.instances");
+const EVERY_ROW: &str = "SELECT iid, exec, body FROM hub.history ORDER BY hid";
+const EVERY_MESSAGE: &str = "SELECT iid, exec, event, taken, body FROM hub.messages ORDER BY mid";
+const EVERY_WAIT: &str = "SELECT iid, event, open FROM hub.waits";
+const EVERY_TIMER: &str = "SELECT iid, task, fire_at FROM hub.timers";
+const SETTINGS: &str = "SELECT settings FROM hub.hub";
+
+/// What has a connection to a hub.
+pub(super) trait Source: Send {
+    /// The connection, made anew if it was lost.
+    fn connection(&mut self) -> Result<&mut Session>;
+}
+
+/// `Reader` for a type that is a [`Source`]. (Not for all such types: SQLite has that.)
+macro_rules! answers_questions {
+    ($($source:ty),*) => {
+        $(
+        impl Reader for $source {
+            fn find(&mut self, id: &str) -> Result<Option<InstanceRow>> {
+                let rows = self.connection()?.rows("find an instance", Ask::new(FIND).with(id))?;
+                rows.first().map(|row| columns::instance(row, Unreadable::Refuse)).transpose()
+            }
+
+            fn load(&mut self, key: InstanceKey) -> Result<Option<Loaded>> {
+                let asks = [
+                    Ask::new(BEGIN_READING),
+                    Ask::new(ROW).with(key),
+                    Ask::new(HISTORY).with(key),
+                    Ask::new(MESSAGES).with(key),
+                    Ask::new(END_READING),
+                ];
+                let found = self.connection()?.all("load an instance", &asks)?;
+                let [_, row, history, messages, _] = &found[..] else { return Ok(None) };
+                let Some(row) = row.first() else { return Ok(None) };
+                Ok(Some(Loaded {
+                    row: columns::instance(row, Unreadable::Refuse)?,
+                    history: history.iter().map(|row| column(row, 0)).collect::<Result<_>>()?,
+                    messages: messages.iter().map(|row| columns::message(row, 0)).collect::<Result<_>>()?,
+                }))
+            }
+
+            fn history(&mut self, key: InstanceKey) -> Result<Vec<Vec<u8>>> {
+                let rows = self.connection()?.rows("read history", Ask::new(HISTORY).with(key))?;
+                rows.iter().map(|row| column(row, 0)).collect()
+            }
+
+            fn list(&mut self, filter: &Filter, page: &Page) -> Result<Listing> {
+                listing::list(self.connection()?, filter, page)
+            }
+
+            fn count(&mut self, filter: &Filter) -> Result<u64> {
+                listing::count(self.connection()?, filter)
+            }
+
+            fn purgeable(
+                &mut self,
+                filter: &Filter,
+                completed_before: Option<TimeMs>,
+                limit: usize,
+            ) -> Result<Vec<InstanceKey>> {
+                listing::purgeable(self.connection()?, filter, completed_before, limit)
+            }
+
+            fn ready(&mut self, from: InstanceKey, limit: usize) -> Result<Vec<InstanceKey>> {
+                let ask = Ask::new(READY_FROM).with(from).with(listing::sql_limit(limit));
+                let rows = self.connection()?.rows("read ready instances", ask)?;
+                rows.iter().map(|row| column(row, 0)).collect()
+            }
+
+            fn timers_due(&mut self, until: TimeMs, limit: usize) -> Result<Vec<TimerRow>> {
+                let ask = Ask::new(TIMERS_DUE).with(until).with(listing::sql_limit(limit));
+                let rows = self.connection()?.rows("read timers", ask)?;
+                let timer = |row: &Row| {
+                    let task: i64 = column(row, 2)?;
+                    Ok(TimerRow { fire_at: column(row, 0)?, key: column(row, 1)?, task: task_id(task)? })
+                };
+                rows.iter().map(timer).collect()
+            }
+
+            fn backup(&mut self, _file: &Path) -> Result<()> {
+                let cause = "a hub in PostgreSQL is copied with its tools, such as pg_dump";
+                Err(ProviderError::new(ProviderErrorKind::Invalid, "copy the hub", cause))
+            }
+
+            fn snapshot(&mut self) -> Result<Snapshot> {
+                snapshot(self.connection()?)
+            }
+        }
+        )*
+    };
+}
+
+answers_questions!(super::PostgresProvider, super::PostgresReader);
+
+fn task_id(stored: i64) -> Result<u32> {
+    u32::try_from(stored).map_err(|error| {
+        ProviderError::new(ProviderErrorKind::Corrupt, "read a task's number", error)
+    })
+}
+
+fn snapshot(session: &mut Session) -> Result<Snapshot> {
+    let operation = "read the whole hub";
+    let texts = [
+        BEGIN_READING,
+        SETTINGS,
+        EVERY_INSTANCE,
+        EVERY_ROW,
+        EVERY_MESSAGE,
+        EVERY_WAIT,
+        EVERY_TIMER,
+        END_READING,
+    ];
+    let found = session.all(operation, &texts.map(Ask::new))?;
+    let [_, settings, instances, history, messages, waits, timers, _] = &found[..] else {
+        return Ok(Lines::default().finish());
+    };
+    let mut lines = Lines::default();
+    for row in settings {
+        let settings = decode_settings(column(row, 0)?);
+        lines.settings(
+            &settings.map_err(|cause| {
+                ProviderError::new(ProviderErrorKind::Corrupt, operation, cause)
+            })?,
+        );
+    }
+    let instances: Vec<InstanceRow> = instances
+        .iter()
+        .map(|row| columns::instance(row, Unreadable::Refuse))
+        .collect::<Result<_>>()?;
+    let ids: HashMap<InstanceKey, &str> =
+        instances.iter().map(|row| (row.head.key, row.head.id.as_str())).collect();
+    let id = |key: InstanceKey| ids.get(&key).copied().unwrap_or("(gone)");
+    for row in &instances {
+        lines.instance(row, row.head.parent.map(|link| id(link.key)));
+    }
+    let mut places: HashMap<InstanceKey, usize> = HashMap::new();
+    let mut place = |key: InstanceKey| {
+        let next = places.entry(key).or_default();
+        *next += 1;
+        *next
+    };
+    for row in history {
+        let (key, body): (InstanceKey, Vec<u8>) = (column(row, 0)?, column(row, 2)?);
+        let exec = columns::exec(row, 1)?.unwrap_or_default();
+        lines.history(id(key), place(key), exec, &body);
+    }
+    for row in messages {
+        let message = NewMessage {
+            key: column(row, 0)?,
+            exec: columns::exec(row, 1)?,
+            event: column(row, 2)?,
+            taken: column(row, 3)?,
+            body: column(row, 4)?,
+        };
+        lines.message(id(message.key), place(message.key), &message);
+    }
+    for row in waits {
+        let (event, open): (String, i32) = (column(row, 1)?, column(row, 2)?);
+        lines.wait(id(column(row, 0)?), &event, open.unsigned_abs());
+    }
+    for row in timers {
+        lines.timer(id(column(row, 0)?), task_id(column(row, 1)?)?, column(row, 2)?);
+    }
+    Ok(lines.finish())
+}

@@ -1,0 +1,467 @@
+//! The rows of a hub in PostgreSQL, inside one transaction.
+//!
+//! Owns: what is known of the rows without asking again, and when the gathered writes must be sent.
+//! Must never: refuse anything, or answer from what it knows where it does not know all.
+//! Proved by `tests/conformance.rs` and `tests/differential.rs`.
+//!
+//! A statement that is sent and waited for costs as much as a whole transaction of SQLite. So all that is
+//! foreseen is read in one go, and locked in the order of the keys; rules then read from memory; and what
+//! they write is sent in one go at the end (`batch.rs`). What was not foreseen is read when it is asked for.
+
+use std::collections::{HashMap, VecDeque};
+
+use tokio_postgres::Row;
+
+use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
+use crate::core::request::HubSettings;
+use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, ids};
+use crate::provider::rows::{Clear, HistoryKey, NewMessage};
+use crate::provider::transaction::Foresight;
+use crate::provider::{
+    ProviderError, ProviderErrorKind, Result, Rows, StoredMessage, decode_settings, encode_settings,
+};
+
+use super::batch::{Batch, signed};
+use super::columns::{self, Unreadable, column, head_columns, row_columns};
+use super::session::{Ask, Session};
+
+const HEADS: &str = concat!(
+    "SELECT ",
+    head_columns!(),
+    " FROM hub.instances WHERE iid = ANY(ARRAY(SELECT unnest($1::bigint[]) \
+     UNION SELECT iid FROM hub.instances WHERE id = ANY($2::text[]) \
+     UNION SELECT parent_iid FROM hub.instances \
+      WHERE iid = ANY($3::bigint[]) AND parent_iid IS NOT NULL)) \
+     ORDER BY iid FOR NO KEY UPDATE"
+);
+const TAKEN_EVENTS: &str = "SELECT iid, mid FROM hub.messages \
+    WHERE iid = ANY($1) AND taken AND event >= '' ORDER BY mid";
+const KEPT_EVENTS: &str = "SELECT w.iid, w.event, m.mid, m.exec, m.body \
+    FROM unnest($1::bigint[], $2::text[]) AS w(iid, event) CROSS JOIN LATERAL \
+     (SELECT mid, exec, body FROM hub.messages WHERE iid = w.iid AND NOT taken AND event = w.event \
+      ORDER BY mid LIMIT 1) AS m";
+const WAITS: &str = "SELECT i.iid, e.event, coalesce(w.open, 0) \
+    FROM unnest($1::text[], $2::text[]) AS e(id, event) JOIN hub.instances AS i ON i.id = e.id \
+    LEFT JOIN hub.waits AS w ON w.iid = i.iid AND w.event = e.event";
+const WAIT: &str = "SELECT open FROM hub.waits WHERE iid = $1 AND event = $2";
+const INSTANCE_KEYS: &str = "SELECT nextval('hub.iids') FROM generate_series(1, $1::integer)";
+const MESSAGE_KEYS: &str = "SELECT nextval('hub.mids') FROM generate_series(1, $1::integer)";
+const ROW: &str = concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE iid = $1");
+const CHILDREN: &str = concat!(
+    "SELECT ",
+    head_columns!(),
+    " FROM hub.instances WHERE parent_iid = $1 ORDER BY iid FOR NO KEY UPDATE"
+);
+const HISTORY: &str = "SELECT hid, body FROM hub.history WHERE iid = $1 AND exec = $2 ORDER BY hid";
+const SETTINGS: &str = "SELECT settings FROM hub.hub";
+const PUT_SETTINGS: &str = "UPDATE hub.hub SET settings = $1";
+
+/// Keys asked for at a time where they were not foreseen.
+const MORE_KEYS: i32 = 16;
+const READING: &str = "read instances";
+
+/// What is known without asking. An entry that is not there is not known.
+#[derive(Debug, Default)]
+struct Known {
+    heads: HashMap<InstanceKey, Option<InstanceHead>>,
+    keys: HashMap<String, Option<InstanceKey>>,
+    taken: HashMap<InstanceKey, Vec<MessageKey>>,
+    kept: HashMap<(InstanceKey, String), Option<StoredMessage>>,
+    waits: HashMap<(InstanceKey, String), i32>,
+    instance_keys: VecDeque<InstanceKey>,
+    message_keys: VecDeque<MessageKey>,
+}
+
+/// See the module's text.
+pub(super) struct PostgresRows<'s> {
+    session: &'s mut Session,
+    /// How many partitions the hub has.
+    partitions: u16,
+    /// The writer has no partition: owners are told of what it writes.
+    rings: bool,
+    known: Known,
+    batch: Batch,
+}
+
+impl<'s> PostgresRows<'s> {
+    pub(super) fn new(session: &'s mut Session, partitions: u16, rings: bool) -> Self {
+        Self { session, partitions, rings, known: Known::default(), batch: Batch::default() }
+    }
+
+    /// Sends what begins the transaction, and with it reads all that is foreseen. Gives the rows of the
+    /// statements in `first`.
+    pub(super) fn begin(
+        &mut self,
+        first: Vec<Ask<'_>>,
+        foresight: &Foresight,
+    ) -> Result<Vec<Vec<Row>>> {
+        let mut asks = first;
+        let first = asks.len();
+        let events: Vec<&str> = foresight.kept.iter().map(|(_, event)| event.as_str()).collect();
+        let raised: Vec<&str> = foresight.waits.iter().map(|(_, event)| event.as_str()).collect();
+        asks.push(
+            Ask::new(HEADS)
+                .with(foresight.keys.as_slice())
+                .with(foresight.ids.as_slice())
+                .with(foresight.ending.as_slice()),
+        );
+        asks.push(Ask::new(TAKEN_EVENTS).with(foresight.ending.as_slice()));
+        let keys: Vec<InstanceKey> = foresight.kept.iter().map(|(key, _)| *key).collect();
+        asks.push(Ask::new(KEPT_EVENTS).with(keys).with(events));
+        let ids: Vec<&str> = foresight.waits.iter().map(|(id, _)| id.as_str()).collect();
+        asks.push(Ask::new(WAITS).with(ids).with(raised));
+        asks.push(Ask::new(INSTANCE_KEYS).with(count(foresight.starts)));
+        asks.push(Ask::new(MESSAGE_KEYS).with(count(foresight.messages)));
+        // A statement that would read nothing is not sent.
+        let needed = [
+            !(foresight.keys.is_empty() && foresight.ids.is_empty()),
+            !foresight.ending.is_empty(),
+            !foresight.kept.is_empty(),
+            !foresight.waits.is_empty(),
+            foresight.starts > 0,
+            foresight.messages > 0,
+        ];
+        let mut place = 0;
+        asks.retain(|_| {
+            place += 1;
+            place <= first || needed[place - 1 - first]
+        });
+        let mut answers = self.session.all("begin a transaction", &asks)?;
+        let mut read = answers.split_off(first).into_iter();
+        let mut next =
+            |needed: bool| if needed { read.next().unwrap_or_default() } else { Vec::new() };
+        let [heads, taken, kept, waits, instance_keys, message_keys] = needed.map(&mut next);
+        self.learn(foresight, &heads, &taken, &kept, &waits)?;
+        for row in &instance_keys {
+            self.known.instance_keys.push_back(column(row, 0)?);
+        }
+        for row in &message_keys {
+            self.known.message_keys.push_back(column(row, 0)?);
+        }
+        Ok(answers)
+    }
+
+    fn learn(
+        &mut self,
+        foresight: &Foresight,
+        heads: &[Row],
+        taken: &[Row],
+        kept: &[Row],
+        waits: &[Row],
+    ) -> Result<()> {
+        let known = &mut self.known;
+        known.heads.extend(foresight.keys.iter().map(|key| (*key, None)));
+        known.keys.extend(foresight.ids.iter().map(|id| (id.clone(), None)));
+        known.taken.extend(foresight.ending.iter().map(|key| (*key, Vec::new())));
+        known.kept.extend(foresight.kept.iter().map(|wait| (wait.clone(), None)));
+        for row in heads {
+            known.learn_head(columns::head(row)?);
+        }
+        for row in taken {
+            known.taken.entry(column(row, 0)?).or_default().push(column(row, 1)?);
+        }
+        for row in kept {
+            let wait = (column(row, 0)?, column(row, 1)?);
+            known.kept.insert(wait, Some(columns::message(row, 2)?));
+        }
+        for row in waits {
+            known.waits.insert((column(row, 0)?, column(row, 1)?), column(row, 2)?);
+        }
+        Ok(())
+    }
+
+    /// Sends the gathered writes, and `last` behind them.
+    pub(super) fn send(&mut self, last: Option<Ask<'_>>) -> Result<()> {
+        let batch = std::mem::take(&mut self.batch);
+        let mut asks = batch.asks();
+        asks.extend(last);
+        if asks.is_empty() { Ok(()) } else { self.session.all("write rows", &asks).map(|_| ()) }
+    }
+
+    /// Reads what was not foreseen, as it is after the writes so far.
+    fn read(&mut self, operation: &str, ask: Ask<'_>) -> Result<Vec<Row>> {
+        self.send(None)?;
+        self.session.rows(operation, ask)
+    }
+
+    fn read_heads(&mut self, keys: &[InstanceKey], ids: &[&str]) -> Result<()> {
+        let none: &[InstanceKey] = &[];
+        let rows = self.read(READING, Ask::new(HEADS).with(keys).with(ids).with(none))?;
+        for row in &rows {
+            self.known.learn_head(columns::head(row)?);
+        }
+        Ok(())
+    }
+
+    fn partition(&self, key: InstanceKey) -> Option<i16> {
+        let head = self.known.heads.get(&key)?.as_ref()?;
+        Some(partition(&head.id, self.partitions))
+    }
+}
+
+impl Known {
+    fn learn_head(&mut self, head: InstanceHead) {
+        self.keys.insert(head.id.clone(), Some(head.key));
+        self.heads.insert(head.key, Some(head));
+    }
+
+    /// Nothing is left of what was cleared.
+    fn forget(&mut self, key: InstanceKey, what: Clear) {
+        for (of, open) in &mut self.waits {
+            if of.0 == key {
+                *open = 0;
+            }
+        }
+        if let Some(taken) = self.taken.get_mut(&key) {
+            taken.clear();
+        }
+        if what != Clear::Execution {
+            for (of, kept) in &mut self.kept {
+                if of.0 == key {
+                    *kept = None;
+                }
+            }
+        }
+        if what == Clear::All {
+            if let Some(head) = self.heads.insert(key, None).flatten() {
+                self.keys.insert(head.id, None);
+            }
+        }
+    }
+}
+
+impl Rows for PostgresRows<'_> {
+    fn head(&mut self, key: InstanceKey) -> Result<Option<InstanceHead>> {
+        if !self.known.heads.contains_key(&key) {
+            self.read_heads(&[key], &[])?;
+        }
+        Ok(self.known.heads.entry(key).or_default().clone())
+    }
+
+    fn head_by_id(&mut self, id: &str) -> Result<Option<InstanceHead>> {
+        if !self.known.keys.contains_key(id) {
+            self.read_heads(&[], &[id])?;
+        }
+        match *self.known.keys.entry(id.to_owned()).or_default() {
+            Some(key) => self.head(key),
+            None => Ok(None),
+        }
+    }
+
+    fn row(&mut self, key: InstanceKey) -> Result<Option<InstanceRow>> {
+        let rows = self.read(READING, Ask::new(ROW).with(key))?;
+        rows.first().map(|row| columns::instance(row, Unreadable::Refuse)).transpose()
+    }
+
+    fn insert_instance(&mut self, new: &NewInstance) -> Result<InstanceKey> {
+        if self.known.instance_keys.is_empty() {
+            let rows = self.session.rows("make keys", Ask::new(INSTANCE_KEYS).with(MORE_KEYS))?;
+            for row in &rows {
+                self.known.instance_keys.push_back(column(row, 0)?);
+            }
+        }
+        let key = self.known.instance_keys.pop_front().ok_or_else(no_key)?;
+        self.known.learn_head(new.head(key));
+        self.known.taken.insert(key, Vec::new());
+        let part = partition(&new.id, self.partitions);
+        self.batch.insert_instance(key, part, new.clone());
+        if self.rings {
+            self.batch.ring(part, key, None);
+        }
+        Ok(key)
+    }
+
+    fn update_instance(&mut self, key: InstanceKey, change: &InstanceChange) -> Result<()> {
+        if let Some(Some(head)) = self.known.heads.get_mut(&key) {
+            head.change(change);
+        }
+        self.batch.update_instance(key, change);
+        Ok(())
+    }
+
+    fn clear(&mut self, key: InstanceKey, what: Clear) -> Result<()> {
+        if self.batch.meets(key, what) {
+            self.send(None)?;
+        }
+        self.known.forget(key, what);
+        self.batch.clear(key, what);
+        Ok(())
+    }
+
+    fn open_children(&mut self, key: InstanceKey) -> Result<Vec<InstanceHead>> {
+        let rows = self.read(READING, Ask::new(CHILDREN).with(key))?;
+        let mut children = Vec::new();
+        for row in &rows {
+            let head = columns::head(row)?;
+            self.known.learn_head(head.clone());
+            if !head.status.has_ended() {
+                children.push(head);
+            }
+        }
+        Ok(children)
+    }
+
+    fn append_history(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()> {
+        self.batch.append_history(key, exec, body);
+        Ok(())
+    }
+
+    fn history(
+        &mut self,
+        key: InstanceKey,
+        exec: ExecutionId,
+    ) -> Result<Vec<(HistoryKey, Vec<u8>)>> {
+        let rows = self.read("read history", Ask::new(HISTORY).with(key).with(signed(exec)))?;
+        rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
+    }
+
+    fn remove_history(&mut self, key: InstanceKey, row: HistoryKey) -> Result<()> {
+        self.batch.remove_history(key, row);
+        Ok(())
+    }
+
+    fn insert_message(&mut self, message: &NewMessage) -> Result<MessageKey> {
+        if self.known.message_keys.is_empty() {
+            let rows = self.session.rows("make keys", Ask::new(MESSAGE_KEYS).with(MORE_KEYS))?;
+            for row in &rows {
+                self.known.message_keys.push_back(column(row, 0)?);
+            }
+        }
+        let key = self.known.message_keys.pop_front().ok_or_else(no_key)?;
+        match &message.event {
+            Some(_) if message.taken => {
+                if let Some(taken) = self.known.taken.get_mut(&message.key) {
+                    taken.push(key);
+                }
+            }
+            Some(event) => {
+                let oldest = self.known.kept.get_mut(&(message.key, event.clone()));
+                if let Some(oldest @ None) = oldest {
+                    let (exec, body) = (message.exec, message.body.clone());
+                    *oldest = Some(StoredMessage { key, exec, body });
+                }
+            }
+            None => {}
+        }
+        if self.rings && message.taken {
+            if !self.known.heads.contains_key(&message.key) {
+                self.read_heads(&[message.key], &[])?;
+            }
+            if let Some(part) = self.partition(message.key) {
+                self.batch.ring(part, message.key, Some(key));
+            }
+        }
+        self.batch.insert_message(key, message.clone());
+        Ok(key)
+    }
+
+    fn remove_messages(&mut self, keys: &[MessageKey]) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        for taken in self.known.taken.values_mut().filter(|taken| !taken.is_empty()) {
+            taken.retain(|key| !keys.contains(key));
+        }
+        self.batch.remove_messages(keys);
+        Ok(())
+    }
+
+    fn taken_events(&mut self, key: InstanceKey) -> Result<Vec<MessageKey>> {
+        if !self.known.taken.contains_key(&key) {
+            let keys: &[InstanceKey] = &[key];
+            let rows = self.read("read taken events", Ask::new(TAKEN_EVENTS).with(keys))?;
+            let taken: Result<Vec<MessageKey>> = rows.iter().map(|row| column(row, 1)).collect();
+            self.known.taken.insert(key, taken?);
+        }
+        Ok(self.known.taken.get(&key).cloned().unwrap_or_default())
+    }
+
+    fn take_kept_event(&mut self, key: InstanceKey, event: &str) -> Result<Option<StoredMessage>> {
+        let wait = (key, event.to_owned());
+        let found = match self.known.kept.remove(&wait) {
+            Some(known) => known,
+            None => {
+                let keys: &[InstanceKey] = &[key];
+                let events: &[&str] = &[event];
+                let ask = Ask::new(KEPT_EVENTS).with(keys).with(events);
+                let rows = self.read("read a kept event", ask)?;
+                rows.first().map(|row| columns::message(row, 2)).transpose()?
+            }
+        };
+        match &found {
+            // Which one is the oldest now is not known.
+            Some(message) => {
+                if let Some(taken) = self.known.taken.get_mut(&key) {
+                    taken.push(message.key);
+                }
+                self.batch.take_event(message.key);
+            }
+            None => {
+                self.known.kept.insert(wait, None);
+            }
+        }
+        Ok(found)
+    }
+
+    fn open_wait(&mut self, key: InstanceKey, event: &str) -> Result<()> {
+        if let Some(open) = self.known.waits.get_mut(&(key, event.to_owned())) {
+            *open += 1;
+        }
+        self.batch.add_waits(key, event, 1);
+        Ok(())
+    }
+
+    fn take_wait(&mut self, key: InstanceKey, event: &str) -> Result<bool> {
+        let wait = (key, event.to_owned());
+        let open = match self.known.waits.get(&wait) {
+            Some(open) => *open,
+            None => {
+                let rows = self.read("read a wait", Ask::new(WAIT).with(key).with(event))?;
+                rows.first().map_or(Ok(0), |row| column(row, 0))?
+            }
+        };
+        let taken = open > 0;
+        self.known.waits.insert(wait, open - i32::from(taken));
+        if taken {
+            self.batch.add_waits(key, event, -1);
+        }
+        Ok(taken)
+    }
+
+    fn set_timer(&mut self, key: InstanceKey, task: TaskId, fire_at: TimeMs) -> Result<()> {
+        self.batch.set_timer(key, task, Some(fire_at));
+        Ok(())
+    }
+
+    fn clear_timer(&mut self, key: InstanceKey, task: TaskId) -> Result<()> {
+        self.batch.set_timer(key, task, None);
+        Ok(())
+    }
+
+    fn settings(&mut self) -> Result<HubSettings> {
+        let rows = self.read("read settings", Ask::new(SETTINGS))?;
+        let corrupt =
+            |cause: String| ProviderError::new(ProviderErrorKind::Corrupt, "read settings", cause);
+        let row = rows.first().ok_or_else(|| corrupt("the hub has none".to_owned()))?;
+        decode_settings(column(row, 0)?).map_err(corrupt)
+    }
+
+    fn put_settings(&mut self, settings: &HubSettings) -> Result<()> {
+        self.session
+            .rows("put settings", Ask::new(PUT_SETTINGS).with(encode_settings(settings)))
+            .map(|_| ())
+    }
+}
+
+/// The partition of an instance, as it is stored.
+pub(super) fn partition(id: &str, partitions: u16) -> i16 {
+    i16::try_from(ids::partition_of(id, partitions)).unwrap_or_default()
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn no_key() -> ProviderError {
+    ProviderError::new(ProviderErrorKind::Permanent, "make keys", "the sequence gave none")
+}

@@ -1,0 +1,129 @@
+//! The tables of a hub: making them, bringing them up to date, recognising them.
+//!
+//! Owns: which schema is a hub, and which version of its tables it has. Must never: change a schema that
+//! is not a hub, or one of a newer version. Proved by `tests/provider_postgres.rs`.
+
+use crate::provider::{ProviderError, ProviderErrorKind, Result};
+
+use super::columns::column;
+use super::session::{Ask, Place, Session};
+
+/// Each brings the tables from the version of its place to the next one. Once released, none changes.
+const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_hub.sql")];
+/// How many partitions the first migration makes.
+const PARTITIONS: i16 = 256;
+/// Longest name of a schema, in bytes.
+const NAME_BYTES: usize = 63;
+
+const TABLES: &str = "SELECT to_regclass($1) IS NOT NULL, to_regnamespace($2) IS NOT NULL";
+const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+const HUB: &str = "SELECT version, hub_name, part_count FROM hub.hub";
+const PUT_NAME: &str = "UPDATE hub.hub SET hub_name = $1 WHERE hub_name IS NULL";
+const PREPARING: &str = "make the hub's tables";
+
+/// What a hub was made with.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub(super) hub_name: Option<String>,
+    pub(super) partitions: u16,
+}
+
+/// The schema of a hub of that name.
+pub(super) fn name(hub_name: Option<&str>) -> Result<String> {
+    let schema = match hub_name {
+        None | Some("default") => "durafn".to_owned(),
+        Some(name) => format!("durafn_{name}"),
+    };
+    if schema.len() <= NAME_BYTES {
+        return Ok(schema);
+    }
+    let cause = format!("the hub's name makes a schema of more than {NAME_BYTES} bytes: {schema}");
+    Err(ProviderError::new(ProviderErrorKind::Invalid, PREPARING, cause))
+}
+
+/// Makes the tables where there are none, and brings them up to date; one process at a time. A process
+/// without the right to change tables can use what is up to date.
+pub(super) fn prepare(
+    session: &mut Session,
+    place: &Place,
+    hub_name: Option<&str>,
+) -> Result<Facts> {
+    let mut version = if tables_are_there(session, place)? { version(session)? } else { 0 };
+    if version < MIGRATIONS.len() {
+        session.batch(PREPARING, "BEGIN")?;
+        let migrated = migrate(session, place);
+        let end = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        session.batch(PREPARING, end)?;
+        migrated?;
+        version = MIGRATIONS.len();
+    }
+    if version > MIGRATIONS.len() {
+        return Err(too_new(version));
+    }
+    if let Some(name) = hub_name {
+        let named = stored(session)?.hub_name;
+        if named.is_none() {
+            session.rows(PREPARING, Ask::new(PUT_NAME).with(name))?;
+        }
+    }
+    let facts = stored(session)?;
+    match (hub_name, &facts.hub_name) {
+        (Some(name), Some(stored)) if name != stored => {
+            let cause = format!("the hub's name is '{stored}', not '{name}'");
+            Err(ProviderError::new(ProviderErrorKind::Invalid, PREPARING, cause))
+        }
+        _ => Ok(facts),
+    }
+}
+
+fn migrate(session: &mut Session, place: &Place) -> Result<()> {
+    session.rows(PREPARING, Ask::new(LOCK).with(place.schema()))?;
+    let from = if tables_are_there(session, place)? { version(session)? } else { 0 };
+    if from == 0 {
+        session.batch(PREPARING, &format!("CREATE SCHEMA IF NOT EXISTS {}", place.schema()))?;
+    }
+    for migration in MIGRATIONS.iter().skip(from) {
+        session.batch(PREPARING, migration)?;
+    }
+    Ok(())
+}
+
+fn tables_are_there(session: &mut Session, place: &Place) -> Result<bool> {
+    let table = format!("{}.hub", place.schema());
+    let rows = session.rows(PREPARING, Ask::new(TABLES).with(table).with(place.schema()))?;
+    rows.first().map_or(Ok(false), |row| column(row, 0))
+}
+
+fn version(session: &mut Session) -> Result<usize> {
+    let rows = session.rows(PREPARING, Ask::new(HUB)).map_err(|mut error| {
+        if error.kind == ProviderErrorKind::Permanent {
+            error.kind = ProviderErrorKind::NotAHub;
+        }
+        error
+    })?;
+    let version: i16 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
+    Ok(usize::try_from(version).unwrap_or(usize::MAX))
+}
+
+fn stored(session: &mut Session) -> Result<Facts> {
+    let rows = session.rows(PREPARING, Ask::new(HUB))?;
+    let row = rows.first().ok_or_else(|| {
+        ProviderError::new(ProviderErrorKind::NotAHub, PREPARING, "its table 'hub' has no row")
+    })?;
+    let partitions: i16 = column(row, 2)?;
+    if partitions != PARTITIONS {
+        let cause = format!(
+            "it was made with {partitions} partitions, and this version of durafn knows {PARTITIONS}"
+        );
+        return Err(ProviderError::new(ProviderErrorKind::TooNew, PREPARING, cause));
+    }
+    Ok(Facts { hub_name: column(row, 1)?, partitions: partitions.unsigned_abs() })
+}
+
+fn too_new(version: usize) -> ProviderError {
+    let known = MIGRATIONS.len();
+    let cause = format!(
+        "its tables have version {version}; this version of durafn knows them up to {known}"
+    );
+    ProviderError::new(ProviderErrorKind::TooNew, PREPARING, cause)
+}

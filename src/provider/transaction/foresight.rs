@@ -1,0 +1,94 @@
+//! What a transaction will look at, as far as its work tells before it begins.
+//!
+//! Owns: which rows each kind of work reads. Must never: be relied on: what it leaves out is read when it
+//! is needed, one by one. Proved by `tests/conformance.rs` over PostgreSQL.
+
+use crate::core::InstanceKey;
+use crate::core::commit::TurnCommit;
+use crate::core::ids::fold_name;
+use crate::core::request::Command;
+
+use super::Work;
+
+/// See the module's text.
+#[derive(Debug, Clone, Default)]
+pub struct Foresight {
+    /// Instances by key.
+    pub keys: Vec<InstanceKey>,
+    /// Instances by id, some of which need not be there.
+    pub ids: Vec<String>,
+    /// Those of `keys` whose execution ends: their parents are read, and events that were taken.
+    pub ending: Vec<InstanceKey>,
+    /// Kept events that a wait may take, by instance and folded name.
+    pub kept: Vec<(InstanceKey, String)>,
+    /// Waits that an event may take, by instance id and folded name.
+    pub waits: Vec<(String, String)>,
+    /// New instances.
+    pub starts: usize,
+    /// New messages, at a guess.
+    pub messages: usize,
+}
+
+impl Foresight {
+    /// Of the work of one transaction.
+    pub fn of<'w>(work: impl Iterator<Item = &'w Work>) -> Self {
+        let mut all = Self::default();
+        for work in work {
+            all.add(work);
+        }
+        all
+    }
+
+    fn add(&mut self, work: &Work) {
+        match work {
+            Work::Turn(commit) => {
+                self.keys.push(commit.key);
+                if commit.end.is_some() {
+                    self.ending.push(commit.key);
+                }
+                self.kept.extend(commit.waits_opened.iter().map(|wait| (commit.key, wait.clone())));
+                self.turn(commit);
+            }
+            Work::Begin(begin) => {
+                self.ids.extend(begin.spec.instance_id.clone());
+                self.starts += 1;
+                if let Some(commit) = &begin.commit {
+                    self.turn(commit);
+                }
+            }
+            Work::Command(command) => self.command(command),
+            Work::Keep { key, messages, .. } => {
+                self.keys.push(*key);
+                self.messages += messages.len();
+            }
+            Work::Park { key, .. } | Work::Unpark(key) => self.keys.push(*key),
+            Work::CountCrash(keys) | Work::ClearCrash(keys) => self.keys.extend(keys),
+            Work::Forget(_) | Work::PutSettings(_) => {}
+        }
+    }
+
+    fn turn(&mut self, commit: &TurnCommit) {
+        self.ids.extend(commit.children.iter().map(|child| child.instance_id.clone()));
+        self.starts += commit.children.len();
+        self.messages += usize::from(commit.end.is_some());
+    }
+
+    fn command(&mut self, command: &Command) {
+        match command {
+            Command::Start(specs) => {
+                self.ids.extend(specs.iter().filter_map(|spec| spec.instance_id.clone()));
+                self.starts += specs.len();
+            }
+            Command::RaiseEvent { instance_id, name, .. } => {
+                self.ids.push(instance_id.clone());
+                self.waits.push((instance_id.clone(), fold_name(name)));
+                self.messages += 1;
+            }
+            Command::Control { instance_id, .. }
+            | Command::Rewind { instance_id, .. }
+            | Command::Restart { instance_id, .. }
+            | Command::Purge { instance_id } => self.ids.push(instance_id.clone()),
+            Command::PurgeKeys(keys) => self.keys.extend(keys),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A PostgreSQL server for the tests: `scripts/test.mjs` starts one and gives its URL in
+//! `DURAFN_TEST_POSTGRES`. Each test has a hub, that is a schema, of its own.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use durafn::provider::postgres::PostgresOptions;
+use tokio::runtime::Builder;
+use tokio_postgres::NoTls;
+
+/// A hub's schema, dropped at the end.
+pub(crate) struct Schema {
+    hub_name: String,
+}
+
+impl Schema {
+    /// One that no other test has.
+    pub(crate) fn fresh() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self { hub_name: format!("test-{}-{since}-{number}", std::process::id()) }
+    }
+
+    pub(crate) fn options(&self) -> PostgresOptions {
+        PostgresOptions {
+            url: url(),
+            hub_name: Some(self.hub_name.clone()),
+            relaxed: false,
+            lease_ms: 10_000,
+        }
+    }
+
+    /// Runs statements beside the hub; `hub.` stands for its schema.
+    pub(crate) fn run(&self, text: &str) {
+        let text = text.replace("hub.", &format!("\"durafn_{}\".", self.hub_name));
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&url(), NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client.batch_execute(&text).await.unwrap();
+        });
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.run(&format!("DROP SCHEMA IF EXISTS \"durafn_{}\" CASCADE", self.hub_name));
+        }
+    }
+}
+
+fn url() -> String {
+    std::env::var("DURAFN_TEST_POSTGRES").expect(
+        "DURAFN_TEST_POSTGRES must be the URL of a PostgreSQL server; `npm test -- --rust` starts one",
+    )
+}
