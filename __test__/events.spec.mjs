@@ -218,14 +218,15 @@ for (const unmatchedEvents of ['discard', 'buffer']) {
           app.orchestration('race', function* (context) {
             const event = context.df.waitForExternalEvent('go')
             const now = context.df.currentUtcDateTime.getTime()
-            yield context.df.Task.any([event, context.df.createTimer(new Date(now + 3))])
+            const after = (context.df.getInput() % 10) * 4
+            yield context.df.Task.any([event, context.df.createTimer(new Date(now + after))])
             return event.isCompleted
           }),
         { unmatchedEvents },
       )
       const counts = { delivered: 0, discarded: 0 }
       const race = async (n) => {
-        const id = await client.startNew('race')
+        const id = await client.startNew('race', { input: n })
         await until('it waits or has ended', () => client.getStatus(id), { pauseMs: 1 })
         await new Promise((resolve) => setTimeout(resolve, n % 6))
         const { outcome } = await client.raiseEvent(id, 'go')

@@ -36,8 +36,9 @@ import { Threads } from './threads/pool.js'
 /** Where the hub is, and where its log goes. */
 export interface ConnectOptions {
   /**
-   * `sqlite:PATH`, relative to the current directory; folders are made. Default: the environment's
-   * `DURAFN_STORE`, else `sqlite:.durafn/hub.db`.
+   * `sqlite:PATH`, relative to the current directory; folders are made. Or the URL of a PostgreSQL
+   * database, `postgres://USER:PASSWORD@HOST/DATABASE`, where each hub has a schema of its own. Default:
+   * the environment's `DURAFN_STORE`, else `sqlite:.durafn/hub.db`.
    */
   store?: string | undefined
   /** 1 to 64 letters, digits, `.`, `_` or `-`. Default: what the store has, else 'default'. */
@@ -84,6 +85,12 @@ export interface OpenOptions extends ConnectOptions {
   durability?: 'full' | 'relaxed' | undefined
   /** How many activities run at a time. Default 256. */
   maxConcurrentActivities?: number | undefined
+  /**
+   * Of a hub on a PostgreSQL server: after how many milliseconds of silence a worker has lost it to
+   * another one, 1,000 to 600,000. Default 10,000. A hub in a file has no lease: its worker has it while
+   * the process lives.
+   */
+  leaseMs?: number | undefined
   /** How long ended instances are kept. Default: for ever. */
   retention?: RetentionOptions | undefined
   /** Bounds of size. */
@@ -134,6 +141,7 @@ const OPEN_KEYS = [
   'onNondeterminism',
   'durability',
   'maxConcurrentActivities',
+  'leaseMs',
   'retention',
   'limits',
   'http',
@@ -146,6 +154,8 @@ const PAYLOAD_BYTES_MIN = 1_024
 const PAYLOAD_BYTES_MAX = 256 * 1024 * 1024
 const COUNT_MAX = 1_000_000
 const THREADS_MAX = 256
+const LEASE_MS_MIN = 1_000
+const LEASE_MS_MAX = 600_000
 
 /**
  * Opens a task hub and runs its workers in this process. An open hub keeps the process alive until
@@ -165,12 +175,12 @@ export async function open(options?: OpenOptions): Promise<TaskHub> {
   const known = optionsOf(options, 'options', OPEN_KEYS)
   const source = sourceOf(known)
   const log = new Log(checkLogger(known['logger'], 'options.logger'))
-  const path = storePath(known, true)
-  const engineOptions = workerOptions(known, path)
+  const place = storeOf(known, true)
+  const engineOptions = workerOptions(known, place)
   const limits = optionsOf(known['limits'], 'options.limits', LIMIT_KEYS)
   const pendingCalls = optionalInteger(limits, 'pendingCalls', 'options.limits', 1)
   const http = httpSettings(known['http'], 'options.http')
-  makeFolder(path)
+  makeFolder(place.path)
   const { functions, app } = await functionsOf(source, log, http)
   engineOptions.registered = functions.registered()
   const engine = await Engine.open(engineOptions, functions, log, pendingCalls, http)
@@ -193,11 +203,11 @@ export async function open(options?: OpenOptions): Promise<TaskHub> {
 export async function connect(options?: ConnectOptions): Promise<ConnectedClient> {
   const known = optionsOf(options, 'options', CONNECT_KEYS)
   const log = new Log(checkLogger(known['logger'], 'options.logger'))
-  const path = storePath(known, false)
-  const engineOptions: EngineOptions = { role: 'client', path }
+  const place = storeOf(known, false)
+  const engineOptions: EngineOptions = { role: 'client', ...place }
   const hubName = hubNameOf(known)
   if (hubName !== undefined) engineOptions.hubName = hubName
-  makeFolder(path)
+  makeFolder(place.path)
   const engine = await Engine.open(engineOptions, new LocalFunctions(defaultApp), log)
   return new ConnectedClient(engine, engine.hubName)
 }
@@ -296,12 +306,13 @@ async function functionsOf(
   return { functions, app }
 }
 
-function workerOptions(options: Options, path: string | null): EngineOptions {
+function workerOptions(options: Options, place: StorePlace): EngineOptions {
   const where = 'options'
   const limits = optionsOf(options['limits'], 'options.limits', LIMIT_KEYS)
   const all: { [K in keyof EngineOptions]: EngineOptions[K] | undefined } = {
     role: 'worker',
-    path,
+    path: place.path,
+    url: place.url,
     hubName: hubNameOf(options),
     durability: optionalOneOf(options, 'durability', where, ['full', 'relaxed']),
     unmatchedEvents: optionalOneOf(options, 'unmatchedEvents', where, ['discard', 'buffer']),
@@ -322,6 +333,7 @@ function workerOptions(options: Options, path: string | null): EngineOptions {
       1,
       COUNT_MAX,
     ),
+    leaseMs: optionalInteger(options, 'leaseMs', where, LEASE_MS_MIN, LEASE_MS_MAX),
     retention: retentionOf(options),
     registered: undefined,
   }
@@ -350,21 +362,23 @@ function hubNameOf(options: Options): string | undefined {
   throw invalid('options.hubName', "must be 1 to 64 letters, digits, '.', '_' or '-'", name)
 }
 
-/** The absolute path of the store's file; null for a hub in memory. */
-function storePath(options: Options, isWorker: boolean): string | null {
+/** Where a store is: the absolute path of its file, null for a hub in memory or on a server. */
+type StorePlace = Pick<EngineOptions, 'path' | 'url'>
+
+function storeOf(options: Options, isWorker: boolean): StorePlace {
   const given = optionalString(options, 'store', 'options')
   const fromEnvironment = given === undefined ? process.env['DURAFN_STORE'] : undefined
   const field = fromEnvironment ? 'the environment variable DURAFN_STORE' : 'options.store'
   const store = given ?? (fromEnvironment || STORE_DEFAULT)
-  if (/^postgres(ql)?:/.test(store)) {
-    throw invalid(field, "names PostgreSQL, which this version has not yet; use 'sqlite:PATH'")
-  }
-  if (!store.startsWith('sqlite:') || store === 'sqlite:' || store.includes('\u0000')) {
-    throw invalid(field, "must be 'sqlite:PATH' or 'sqlite::memory:'", store)
+  if (store.includes('\u0000')) throw invalid(field, 'must not hold a NUL', store)
+  if (/^postgres(ql)?:\/\//.test(store)) return { path: null, url: store }
+  if (!store.startsWith('sqlite:') || store === 'sqlite:') {
+    // What stands there may hold a password, so it is not shown.
+    throw invalid(field, "must be 'sqlite:PATH', 'sqlite::memory:' or 'postgres://…'")
   }
   const path = store.slice('sqlite:'.length)
-  if (path !== ':memory:') return resolve(path)
-  if (isWorker) return null
+  if (path !== ':memory:') return { path: resolve(path) }
+  if (isWorker) return { path: null }
   throw invalid(field, 'is in memory, where no other client reaches it; use the client of the hub')
 }
 

@@ -359,8 +359,10 @@ export type RaiseOutcome =
 /** JSON of this is the first argument of the native constructor. */
 export interface EngineOptions {
   role: 'worker' | 'client'
-  /** A file, or null for a hub in memory. */
+  /** A file, or null for a hub in memory or on a server. */
   path: string | null
+  /** The URL of a PostgreSQL database. */
+  url?: string
   hubName?: string
   durability?: 'full' | 'relaxed'
   unmatchedEvents?: 'discard' | 'buffer'
@@ -369,6 +371,8 @@ export interface EngineOptions {
   cachedInstances?: number
   activeInstances?: number
   maxConcurrentActivities?: number
+  /** Of a hub on a server. */
+  leaseMs?: number
   /** Ended instances older than this are purged; absent: kept. */
   retention?: { completedMs?: number; failedMs?: number; terminatedMs?: number }
   registered?: Registered

@@ -6,6 +6,7 @@
  */
 
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -44,6 +45,20 @@ export function memoryLogger() {
 }
 
 /**
+ * Where a hub goes that is told of no store: into memory; with `DURAFN_TEST_STORE=postgres` into a schema of
+ * its own on the server of `DURAFN_TEST_POSTGRES`.
+ */
+function anyStore() {
+  if (process.env.DURAFN_TEST_STORE !== 'postgres') return { store: 'sqlite::memory:' }
+  return postgresStore(process.env.DURAFN_TEST_POSTGRES)
+}
+
+/** A hub of its own on a PostgreSQL server: `{ store, hubName }`. */
+export function postgresStore(url) {
+  return { store: url, hubName: `test-${randomUUID()}` }
+}
+
+/**
  * An open hub, in memory unless a store is given, and closed after the test.
  *
  * @param {(app: df.App) => void} register registers the functions
@@ -52,7 +67,7 @@ export async function openHub(t, register, options = {}) {
   const app = new df.App()
   register(app)
   const logger = memoryLogger()
-  const hub = await df.open({ store: 'sqlite::memory:', app, logger, ...options })
+  const hub = await df.open({ ...(options.store ? {} : anyStore()), app, logger, ...options })
   t.after(() => hub.close({ drainTimeoutMs: 0 }))
   return { hub, app, client: hub.client, logger, close: () => hub.close({ drainTimeoutMs: 0 }) }
 }

@@ -51,3 +51,5 @@ pub const PURGE_INSTANCES: usize = 50;
 pub const TIMER_HORIZON_MS: i64 = 60_000;
 /// Depth to which `terminate`, `suspend` and `resume` follow sub-orchestrations.
 pub const RECURSION_DEPTH: usize = 1_000;
+/// How long a worker of a hub on a server keeps it without a word, in milliseconds.
+pub const LEASE_MS: i64 = 10_000;

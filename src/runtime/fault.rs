@@ -22,7 +22,7 @@ pub fn caller_error(error: &ProviderError) -> Error {
         }
         ProviderErrorKind::LostOwnership | ProviderErrorKind::HubInUse => (
             ErrorCode::HubInUse,
-            "One process at a time runs the workers of a hub file; any number can use df.connect().",
+            "One process at a time runs the workers of a hub; any number can use df.connect().",
         ),
         ProviderErrorKind::NotAHub => {
             (ErrorCode::NotAHub, "Choose another file, or move this one away.")

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
+use crate::core::limits::LEASE_MS;
 use crate::core::request::HubSettings;
+use crate::provider::postgres::{PostgresOptions, PostgresProvider};
 use crate::provider::sqlite::{self, SqliteOptions, SqliteProvider};
 use crate::provider::{Provider, ProviderError, ProviderErrorKind};
 
@@ -37,6 +39,24 @@ pub(super) fn serve_store(
     }
 }
 
+/// The store that the options name.
+fn provider_of(options: &EngineOptions) -> Result<Box<dyn Provider>, ProviderError> {
+    let relaxed = options.durability == Durability::Relaxed;
+    let hub_name = options.hub_name.clone();
+    if let Some(url) = options.url.clone() {
+        let lease_ms = options.lease_ms.unwrap_or(LEASE_MS);
+        let options = PostgresOptions { url, hub_name, relaxed, lease_ms };
+        return Ok(Box::new(PostgresProvider::open(&options)?));
+    }
+    let role = match options.role {
+        Role::Worker => sqlite::Role::Worker,
+        Role::Client => sqlite::Role::Client,
+    };
+    let path = options.path.as_ref().map(PathBuf::from);
+    let options = SqliteOptions { path, hub_name, relaxed, role };
+    Ok(Box::new(SqliteProvider::open(&options)?))
+}
+
 fn open_store(
     options: &EngineOptions,
     mut settings: HubSettings,
@@ -44,12 +64,7 @@ fn open_store(
     outbox: &Arc<Outbox>,
 ) -> Result<Opened, ProviderError> {
     let worker = options.role == Role::Worker;
-    let mut provider: Box<dyn Provider> = Box::new(SqliteProvider::open(&SqliteOptions {
-        path: options.path.as_ref().map(PathBuf::from),
-        hub_name: options.hub_name.clone(),
-        relaxed: options.durability == Durability::Relaxed,
-        role: if worker { sqlite::Role::Worker } else { sqlite::Role::Client },
-    })?);
+    let mut provider = provider_of(options)?;
     let mut ownership = None;
     if worker {
         ownership = Some(provider.acquire()?);

@@ -402,6 +402,7 @@ impl Serialize for Short<'_> {
 pub struct EngineOptions {
     pub role: Role,
     pub path: Option<String>,
+    pub url: Option<String>,
     pub hub_name: Option<String>,
     #[serde(default)]
     pub durability: Durability,
@@ -413,6 +414,7 @@ pub struct EngineOptions {
     pub cached_instances: Option<usize>,
     pub active_instances: Option<usize>,
     pub max_concurrent_activities: Option<usize>,
+    pub lease_ms: Option<i64>,
     #[serde(default)]
     pub retention: Retention,
     #[serde(default)]

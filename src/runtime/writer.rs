@@ -216,6 +216,7 @@ impl Writer {
     ) -> AttemptResult<Vec<(Outcome, Vec<Effect>)>> {
         let owner = self.epoch.is_some();
         let worker_lives = owner || self.provider.worker_lives()?;
+        self.provider.foresee(&mut batch.iter().map(|(_, work)| work));
         let mut done = Vec::with_capacity(batch.len());
         let (settings, entropy) = (&mut self.settings, self.entropy.as_mut());
         let ran = run(self.provider.as_mut(), self.epoch, &mut |rows| {

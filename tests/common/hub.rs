@@ -60,9 +60,18 @@ impl Store {
 
     pub(crate) fn postgres() -> Self {
         let schema = Schema::fresh();
-        let options = PostgresOptions { relaxed: true, ..schema.options() };
-        let provider = Box::new(PostgresProvider::open(&options).unwrap());
+        let Self { provider, .. } = Self::postgres_in(&schema, 10_000);
         Self { provider, kept: Kept { _schema: Some(schema), ..Kept::default() } }
+    }
+
+    /// In a schema that somebody else drops.
+    pub(crate) fn postgres_in(schema: &Schema, lease_ms: i64) -> Self {
+        let options = PostgresOptions { relaxed: true, lease_ms, ..schema.options() };
+        Self::of(Box::new(PostgresProvider::open(&options).unwrap()))
+    }
+
+    pub(crate) fn of(provider: Box<dyn Provider>) -> Self {
+        Self { provider, kept: Kept::default() }
     }
 
     /// The hub's file.
@@ -86,6 +95,8 @@ pub(crate) struct Hub {
     /// Work comes from another process than the worker's.
     pub(crate) foreign: bool,
     pub(crate) epoch: Epoch,
+    /// Called when the work of a transaction is done and it is to be committed.
+    pub(crate) at_commit: Option<Box<dyn FnMut()>>,
     /// What the last piece of work means for instances, in words.
     pub(crate) effects: Vec<String>,
     /// The operations on rows in the last transaction.
@@ -101,6 +112,16 @@ impl Hub {
     pub(crate) fn over(store: Store) -> Self {
         let Store { provider: mut store, kept } = store;
         let epoch = store.acquire().unwrap().epoch;
+        Self { epoch, ..Self::beside(store, kept) }
+    }
+
+    /// The same from a process that is not the worker's.
+    pub(crate) fn of_client(store: Store) -> Self {
+        let Store { provider, kept } = store;
+        Self { foreign: true, ..Self::beside(provider, kept) }
+    }
+
+    fn beside(store: Box<dyn Provider>, kept: Kept) -> Self {
         let names = ["f", "g", "child"].map(str::to_owned);
         let settings = HubSettings { orchestrators: names.to_vec(), ..HubSettings::default() };
         Self {
@@ -109,7 +130,8 @@ impl Hub {
             settings,
             worker_lives: true,
             foreign: false,
-            epoch,
+            epoch: 0,
+            at_commit: None,
             effects: Vec::new(),
             calls: Vec::new(),
             ids: HashMap::new(),
@@ -134,7 +156,7 @@ impl Hub {
             now_ms: self.now_ms,
         };
         let (foreign, entropy) = (self.foreign, &mut self.entropy);
-        let calls = &mut self.calls;
+        let (calls, at_commit) = (&mut self.calls, &mut self.at_commit);
         self.store.foresee(&mut works.iter());
         self.store.transaction(fence, &mut |rows| {
             outcomes.clear();
@@ -146,6 +168,9 @@ impl Hub {
             }
             effects = context.effects;
             *calls = rows.calls;
+            if let Some(hook) = at_commit {
+                hook();
+            }
             Ok(())
         })?;
         for (work, outcome) in works.iter().zip(&outcomes) {

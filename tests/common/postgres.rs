@@ -24,7 +24,7 @@ impl Schema {
 
     pub(crate) fn options(&self) -> PostgresOptions {
         PostgresOptions {
-            url: url(),
+            url: format!("{}?application_name={}", url(), self.hub_name),
             hub_name: Some(self.hub_name.clone()),
             relaxed: false,
             lease_ms: 10_000,
@@ -33,13 +33,55 @@ impl Schema {
 
     /// Runs statements beside the hub; `hub.` stands for its schema.
     pub(crate) fn run(&self, text: &str) {
-        let text = text.replace("hub.", &format!("\"durafn_{}\".", self.hub_name));
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let (client, connection) = tokio_postgres::connect(&url(), NoTls).await.unwrap();
-            tokio::spawn(connection);
-            client.batch_execute(&text).await.unwrap();
-        });
+        execute(&text.replace("hub.", &format!("\"durafn_{}\".", self.hub_name)));
+    }
+
+    /// A role without rights.
+    pub(crate) fn role(&self) -> Role {
+        let name = format!("role-{}", self.hub_name);
+        execute(&format!("CREATE ROLE \"{name}\" LOGIN PASSWORD '{name}'"));
+        Role { name, schema: format!("durafn_{}", self.hub_name) }
+    }
+
+    /// Ends the connections to this hub, as a server that goes down does.
+    pub(crate) fn cut(&self) {
+        execute(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{}'",
+            self.hub_name
+        ));
+    }
+}
+
+/// A role that may do nothing by itself.
+pub(crate) struct Role {
+    name: String,
+    schema: String,
+}
+
+impl Role {
+    /// The URL with this role in place of the other.
+    pub(crate) fn url(&self, of: &str) -> String {
+        let (_, place) = of.rsplit_once('@').unwrap();
+        format!("postgres://{0}:{0}@{place}", self.name)
+    }
+
+    /// What a worker needs, and no more: see docs/scaling.md.
+    pub(crate) fn grants(&self) -> String {
+        let Self { name, schema } = self;
+        format!(
+            "GRANT USAGE ON SCHEMA \"{schema}\" TO \"{name}\"; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \"{schema}\" TO \"{name}\"; \
+             GRANT USAGE ON ALL SEQUENCES IN SCHEMA \"{schema}\" TO \"{name}\""
+        )
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let Self { name, .. } = self;
+            execute(&format!("DROP OWNED BY \"{name}\"; DROP ROLE \"{name}\""));
+        }
     }
 }
 
@@ -49,6 +91,15 @@ impl Drop for Schema {
             self.run(&format!("DROP SCHEMA IF EXISTS \"durafn_{}\" CASCADE", self.hub_name));
         }
     }
+}
+
+fn execute(text: &str) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(&url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute(text).await.unwrap();
+    });
 }
 
 fn url() -> String {

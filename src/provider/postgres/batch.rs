@@ -14,13 +14,14 @@ use crate::provider::rows::{Clear, HistoryKey, NewMessage};
 
 use super::session::Ask;
 
-const DELETE_WAITS: &str = "DELETE FROM hub.waits WHERE iid = ANY($1)";
-const DELETE_TIMERS: &str = "DELETE FROM hub.timers WHERE iid = ANY($1)";
-const DELETE_MESSAGES: &str = "DELETE FROM hub.messages WHERE iid = ANY($1)";
-const DELETE_TAKEN_MESSAGES: &str = "DELETE FROM hub.messages WHERE iid = ANY($1) AND taken";
-const DELETE_HISTORY: &str = "DELETE FROM hub.history WHERE iid = ANY($1)";
-const DELETE_INSTANCES: &str = "DELETE FROM hub.instances WHERE iid = ANY($1)";
-const INSERT_INSTANCES: &str = "INSERT INTO hub.instances \
+pub(super) const DELETE_WAITS: &str = "DELETE FROM hub.waits WHERE iid = ANY($1)";
+pub(super) const DELETE_TIMERS: &str = "DELETE FROM hub.timers WHERE iid = ANY($1)";
+pub(super) const DELETE_MESSAGES: &str = "DELETE FROM hub.messages WHERE iid = ANY($1)";
+pub(super) const DELETE_TAKEN_MESSAGES: &str =
+    "DELETE FROM hub.messages WHERE iid = ANY($1) AND taken";
+pub(super) const DELETE_HISTORY: &str = "DELETE FROM hub.history WHERE iid = ANY($1)";
+pub(super) const DELETE_INSTANCES: &str = "DELETE FROM hub.instances WHERE iid = ANY($1)";
+pub(super) const INSERT_INSTANCES: &str = "INSERT INTO hub.instances \
     (iid, part, id, name, name_folded, exec, status, ready, scheduled_ms, created_ms, updated_ms, \
      parent_iid, parent_exec, parent_task, parent_id, crashes, input) \
     SELECT iid, part, id, name, name_folded, 0, status, ready, scheduled_ms, created_ms, \
@@ -31,7 +32,7 @@ const INSERT_INSTANCES: &str = "INSERT INTO hub.instances \
      $13::text[], $14::integer[], $15::bytea[]) AS new(iid, part, id, name, name_folded, status, \
      ready, scheduled_ms, created_ms, parent_iid, parent_exec, parent_task, parent_id, crashes, \
      input)";
-const UPDATE_INSTANCES: &str = "UPDATE hub.instances AS i SET \
+pub(super) const UPDATE_INSTANCES: &str = "UPDATE hub.instances AS i SET \
     status = coalesce(c.status, i.status), exec = coalesce(c.exec, i.exec), \
     ready = coalesce(c.ready, i.ready), created_ms = coalesce(c.created_ms, i.created_ms), \
     updated_ms = coalesce(c.updated_ms, i.updated_ms), crashes = coalesce(c.crashes, i.crashes), \
@@ -46,33 +47,33 @@ const UPDATE_INSTANCES: &str = "UPDATE hub.instances AS i SET \
      $12::bytea[], $13::bytea[], $14::bytea[]) AS c(iid, status, exec, ready, created_ms, \
      updated_ms, crashes, fields, completed_ms, input, output, failure, problem, custom_status) \
     WHERE i.iid = c.iid";
-const DELETE_HISTORY_ROWS: &str = "DELETE FROM hub.history AS h \
+pub(super) const DELETE_HISTORY_ROWS: &str = "DELETE FROM hub.history AS h \
     USING unnest($1::bigint[], $2::bigint[]) AS gone(iid, hid) \
     WHERE h.iid = gone.iid AND h.hid = gone.hid";
-const APPEND_HISTORY: &str = "INSERT INTO hub.history (iid, exec, body) \
+pub(super) const APPEND_HISTORY: &str = "INSERT INTO hub.history (iid, exec, body) \
     SELECT iid, exec, body FROM unnest($1::bigint[], $2::integer[], $3::bytea[]) \
     WITH ORDINALITY AS new(iid, exec, body, place) ORDER BY place";
-const DELETE_MESSAGE_KEYS: &str = "DELETE FROM hub.messages WHERE mid = ANY($1)";
-const INSERT_MESSAGES: &str = "INSERT INTO hub.messages (mid, iid, exec, event, taken, body) \
+pub(super) const DELETE_MESSAGE_KEYS: &str = "DELETE FROM hub.messages WHERE mid = ANY($1)";
+pub(super) const INSERT_MESSAGES: &str = "INSERT INTO hub.messages (mid, iid, exec, event, taken, body) \
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::boolean[], \
      $6::bytea[])";
-const TAKE_EVENTS: &str = "UPDATE hub.messages SET taken = true WHERE mid = ANY($1)";
-const OPEN_WAITS: &str = "INSERT INTO hub.waits AS w (iid, event, open) \
+pub(super) const TAKE_EVENTS: &str = "UPDATE hub.messages SET taken = true WHERE mid = ANY($1)";
+pub(super) const OPEN_WAITS: &str = "INSERT INTO hub.waits AS w (iid, event, open) \
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::integer[]) \
     ON CONFLICT (iid, event) DO UPDATE SET open = w.open + excluded.open";
-const TAKE_WAITS: &str = "UPDATE hub.waits AS w SET open = w.open - taken.number \
+pub(super) const TAKE_WAITS: &str = "UPDATE hub.waits AS w SET open = w.open - taken.number \
     FROM unnest($1::bigint[], $2::text[], $3::integer[]) AS taken(iid, event, number) \
     WHERE w.iid = taken.iid AND w.event = taken.event";
-const CLOSE_WAITS: &str = "DELETE FROM hub.waits AS w \
+pub(super) const CLOSE_WAITS: &str = "DELETE FROM hub.waits AS w \
     USING unnest($1::bigint[], $2::text[]) AS taken(iid, event) \
     WHERE w.iid = taken.iid AND w.event = taken.event AND w.open <= 0";
-const SET_TIMERS: &str = "INSERT INTO hub.timers (iid, task, fire_at) \
+pub(super) const SET_TIMERS: &str = "INSERT INTO hub.timers (iid, task, fire_at) \
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) \
     ON CONFLICT (iid, task) DO UPDATE SET fire_at = excluded.fire_at";
-const CLEAR_TIMERS: &str = "DELETE FROM hub.timers AS t \
+pub(super) const CLEAR_TIMERS: &str = "DELETE FROM hub.timers AS t \
     USING unnest($1::bigint[], $2::bigint[]) AS gone(iid, task) \
     WHERE t.iid = gone.iid AND t.task = gone.task";
-const RING_BELLS: &str = "INSERT INTO hub.bells (part, iid, mid) \
+pub(super) const RING_BELLS: &str = "INSERT INTO hub.bells (part, iid, mid) \
     SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[])";
 
 /// What of an instance has writes that have not been sent.

@@ -49,20 +49,21 @@ macro_rules! by_index {
     };
 }
 
-struct ByIndex {
-    keys: &'static str,
-    count: &'static str,
-    ended: &'static str,
+pub(super) struct ByIndex {
+    pub(super) keys: &'static str,
+    pub(super) count: &'static str,
+    pub(super) ended: &'static str,
 }
 
-const BY_STATUS: ByIndex = by_index!("$1::text IS NULL AND status = $2::smallint");
-const BY_NAME: ByIndex = by_index!("name_folded = $1::text AND status = $2::smallint");
+pub(super) const BY_STATUS: ByIndex = by_index!("$1::text IS NULL AND status = $2::smallint");
+pub(super) const BY_NAME: ByIndex = by_index!("name_folded = $1::text AND status = $2::smallint");
 
-const CANDIDATES: &str = "SELECT id, iid, name_folded, status, scheduled_ms, completed_ms \
+pub(super) const CANDIDATES: &str = "SELECT id, iid, name_folded, status, scheduled_ms, completed_ms \
     FROM hub.instances WHERE id >= $1 AND ($2::text IS NULL OR id < $2) ORDER BY id LIMIT $3";
-const COUNT_IDS: &str =
+pub(super) const COUNT_IDS: &str =
     "SELECT count(*) FROM hub.instances WHERE id >= $1 AND ($2::text IS NULL OR id < $2)";
-const ROWS: &str = concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE iid = ANY($1)");
+pub(super) const ROWS: &str =
+    concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE iid = ANY($1)");
 
 /// A place in the order of the schedule.
 type Key = (TimeMs, InstanceKey);

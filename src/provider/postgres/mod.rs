@@ -18,6 +18,8 @@
 mod batch;
 mod columns;
 mod listing;
+#[cfg(test)]
+mod plans;
 mod query;
 mod rows;
 mod schema;
@@ -46,7 +48,9 @@ const FENCE: &str = "UPDATE hub.workers \
 const NUMBER: &str = "SELECT pg_current_xact_id()::text";
 const FATE: &str = "SELECT pg_xact_status($1::text::xid8)";
 const LOCK_HUB: &str = "SELECT hub_id, last_epoch FROM hub.hub FOR UPDATE";
-const LIVING: &str = "SELECT owner FROM hub.workers WHERE lease_until > clock_timestamp()";
+const LIVING: &str = "SELECT owner, epoch, \
+    (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::bigint \
+    FROM hub.workers WHERE lease_until > clock_timestamp()";
 const OUST: &str = "DELETE FROM hub.workers WHERE lease_until <= clock_timestamp()";
 const JOIN: &str = "INSERT INTO hub.workers (epoch, owner, lease_until) \
     VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond')";
@@ -54,7 +58,7 @@ const COUNT_EPOCH: &str = "UPDATE hub.hub SET last_epoch = $1";
 const TAKE_PARTS: &str = "UPDATE hub.parts SET epoch = $1";
 const LEAVE: &str = "DELETE FROM hub.workers WHERE epoch = $1";
 const SILENCE: &str = "DELETE FROM hub.bells";
-const BELLS: &str = "WITH rung AS (DELETE FROM hub.bells RETURNING bell, iid, mid) \
+const BELLS: &str = "WITH rung AS (DELETE FROM hub.bells WHERE part >= 0 RETURNING bell, iid, mid) \
     SELECT rung.iid, m.mid, m.exec, m.body, rung.mid FROM rung \
     LEFT JOIN hub.messages AS m ON m.mid = rung.mid ORDER BY rung.bell";
 const ALL_READY: &str = "SELECT iid FROM hub.instances WHERE ready ORDER BY iid";
@@ -67,6 +71,11 @@ const DURABILITY: &str = "SELECT current_setting('synchronous_commit'), current_
 const TRIES: usize = 10;
 /// How long is waited for the fate of a commit whose answer was lost.
 const DOUBT: Duration = Duration::from_secs(30);
+/// How often it is looked whether a worker that has the hub is alive.
+const LOOK: Duration = Duration::from_millis(250);
+/// A lease that ends so much later than before has been lengthened.
+const SLACK: Duration = Duration::from_millis(100);
+const TAKING: &str = "take the hub";
 const COMMITTING: &str = "commit to the hub";
 
 /// How a hub is opened.
@@ -228,17 +237,18 @@ impl PostgresProvider {
         Ok(())
     }
 
-    fn take(&mut self) -> Result<Ownership> {
-        let operation = "take the hub";
+    /// Takes the hub if nobody has it; else says who does.
+    fn take(&mut self) -> Result<std::result::Result<Ownership, Holder>> {
+        let operation = TAKING;
         let lease_ms = self.lease_ms;
         let session = self.connection()?;
         let found =
             session.all(operation, &[Ask::new(BEGIN), Ask::new(LOCK_HUB), Ask::new(LIVING)])?;
         let [_, hub, living] = &found[..] else { return Err(no_row(operation)) };
         if let Some(row) = living.first() {
-            let owner: String = column(row, 0)?;
-            let cause = format!("another worker has it: {owner}");
-            return Err(ProviderError::new(ProviderErrorKind::HubInUse, operation, cause));
+            let holder = Holder::read(row)?;
+            session.rows(operation, Ask::new(ROLLBACK))?;
+            return Ok(Err(holder));
         }
         let row = hub.first().ok_or_else(|| no_row(operation))?;
         let (hub_id, last): (String, Epoch) = (column(row, 0)?, column(row, 1)?);
@@ -255,7 +265,51 @@ impl PostgresProvider {
                 Ask::new(COMMIT),
             ],
         )?;
-        Ok(Ownership { hub_id, epoch })
+        Ok(Ok(Ownership { hub_id, epoch }))
+    }
+
+    /// Takes the hub, once the lease of a worker that is silent has run out.
+    fn take_in_time(&mut self) -> Result<Ownership> {
+        let mut silent: Option<Holder> = None;
+        loop {
+            let holder = match self.take()? {
+                Ok(ownership) => return Ok(ownership),
+                Err(holder) => holder,
+            };
+            // A lease that ends later than it did has been lengthened meanwhile.
+            let ends = Instant::now() + holder.lease_left;
+            let lives = silent
+                .as_ref()
+                .is_some_and(|seen| seen.epoch != holder.epoch || ends > seen.ends + SLACK);
+            if lives {
+                let cause = format!("another worker has it: {}", holder.owner);
+                return Err(ProviderError::new(ProviderErrorKind::HubInUse, TAKING, cause));
+            }
+            std::thread::sleep(holder.lease_left.min(LOOK));
+            silent = silent.or(Some(holder));
+        }
+    }
+}
+
+/// Who has the hub.
+struct Holder {
+    owner: String,
+    epoch: Epoch,
+    lease_left: Duration,
+    /// When the lease ends, by the clock of this process.
+    ends: Instant,
+}
+
+impl Holder {
+    fn read(row: &Row) -> Result<Self> {
+        let left: i64 = column(row, 2)?;
+        let lease_left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
+        Ok(Self {
+            owner: column(row, 0)?,
+            epoch: column(row, 1)?,
+            lease_left,
+            ends: Instant::now() + lease_left,
+        })
     }
 }
 
@@ -295,7 +349,7 @@ impl Provider for PostgresProvider {
 
     fn acquire(&mut self) -> Result<Ownership> {
         self.epoch = None;
-        let taken = self.take();
+        let taken = self.take_in_time();
         if taken.is_err() {
             self.roll_back();
         }

@@ -25,22 +25,25 @@ use super::session::{Ask, Session};
 /// A transaction that sees one state throughout.
 pub(super) const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 pub(super) const END_READING: &str = "COMMIT";
-const FIND: &str = concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE id = $1");
-const ROW: &str = concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE iid = $1");
-const HISTORY: &str = "SELECT body FROM hub.history WHERE iid = $1 \
+pub(super) const FIND: &str =
+    concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE id = $1");
+pub(super) const ROW: &str =
+    concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE iid = $1");
+pub(super) const HISTORY: &str = "SELECT body FROM hub.history WHERE iid = $1 \
     AND exec = (SELECT exec FROM hub.instances WHERE iid = $1) ORDER BY hid";
-const MESSAGES: &str = "SELECT mid, exec, body FROM hub.messages WHERE iid = $1 AND taken \
+pub(super) const MESSAGES: &str = "SELECT mid, exec, body FROM hub.messages WHERE iid = $1 AND taken \
     AND (exec IS NULL OR exec = (SELECT exec FROM hub.instances WHERE iid = $1)) ORDER BY mid";
-const READY_FROM: &str =
+pub(super) const READY_FROM: &str =
     "SELECT iid FROM hub.instances WHERE iid >= $1 AND ready ORDER BY iid LIMIT $2";
-const TIMERS_DUE: &str = "SELECT fire_at, iid, task FROM hub.timers WHERE fire_at <= $1 \
+pub(super) const TIMERS_DUE: &str = "SELECT fire_at, iid, task FROM hub.timers WHERE fire_at <= $1 \
     ORDER BY fire_at, iid, task LIMIT $2";
-const EVERY_INSTANCE: &str = concat!("SELECT ", row_columns!(), " FROM hub.instances");
-const EVERY_ROW: &str = "SELECT iid, exec, body FROM hub.history ORDER BY hid";
-const EVERY_MESSAGE: &str = "SELECT iid, exec, event, taken, body FROM hub.messages ORDER BY mid";
-const EVERY_WAIT: &str = "SELECT iid, event, open FROM hub.waits";
-const EVERY_TIMER: &str = "SELECT iid, task, fire_at FROM hub.timers";
-const SETTINGS: &str = "SELECT settings FROM hub.hub";
+pub(super) const EVERY_INSTANCE: &str = concat!("SELECT ", row_columns!(), " FROM hub.instances");
+pub(super) const EVERY_ROW: &str = "SELECT iid, exec, body FROM hub.history ORDER BY hid";
+pub(super) const EVERY_MESSAGE: &str =
+    "SELECT iid, exec, event, taken, body FROM hub.messages ORDER BY mid";
+pub(super) const EVERY_WAIT: &str = "SELECT iid, event, open FROM hub.waits";
+pub(super) const EVERY_TIMER: &str = "SELECT iid, task, fire_at FROM hub.timers";
+pub(super) const SETTINGS: &str = "SELECT settings FROM hub.hub";
 
 /// What has a connection to a hub.
 pub(super) trait Source: Send {

@@ -25,7 +25,7 @@ use super::batch::{Batch, signed};
 use super::columns::{self, Unreadable, column, head_columns, row_columns};
 use super::session::{Ask, Session};
 
-const HEADS: &str = concat!(
+pub(super) const HEADS: &str = concat!(
     "SELECT ",
     head_columns!(),
     " FROM hub.instances WHERE iid = ANY(ARRAY(SELECT unnest($1::bigint[]) \
@@ -34,27 +34,31 @@ const HEADS: &str = concat!(
       WHERE iid = ANY($3::bigint[]) AND parent_iid IS NOT NULL)) \
      ORDER BY iid FOR NO KEY UPDATE"
 );
-const TAKEN_EVENTS: &str = "SELECT iid, mid FROM hub.messages \
+pub(super) const TAKEN_EVENTS: &str = "SELECT iid, mid FROM hub.messages \
     WHERE iid = ANY($1) AND taken AND event >= '' ORDER BY mid";
-const KEPT_EVENTS: &str = "SELECT w.iid, w.event, m.mid, m.exec, m.body \
+pub(super) const KEPT_EVENTS: &str = "SELECT w.iid, w.event, m.mid, m.exec, m.body \
     FROM unnest($1::bigint[], $2::text[]) AS w(iid, event) CROSS JOIN LATERAL \
      (SELECT mid, exec, body FROM hub.messages WHERE iid = w.iid AND NOT taken AND event = w.event \
       ORDER BY mid LIMIT 1) AS m";
-const WAITS: &str = "SELECT i.iid, e.event, coalesce(w.open, 0) \
+pub(super) const WAITS: &str = "SELECT i.iid, e.event, coalesce(w.open, 0) \
     FROM unnest($1::text[], $2::text[]) AS e(id, event) JOIN hub.instances AS i ON i.id = e.id \
     LEFT JOIN hub.waits AS w ON w.iid = i.iid AND w.event = e.event";
-const WAIT: &str = "SELECT open FROM hub.waits WHERE iid = $1 AND event = $2";
-const INSTANCE_KEYS: &str = "SELECT nextval('hub.iids') FROM generate_series(1, $1::integer)";
-const MESSAGE_KEYS: &str = "SELECT nextval('hub.mids') FROM generate_series(1, $1::integer)";
-const ROW: &str = concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE iid = $1");
-const CHILDREN: &str = concat!(
+pub(super) const WAIT: &str = "SELECT open FROM hub.waits WHERE iid = $1 AND event = $2";
+pub(super) const INSTANCE_KEYS: &str =
+    "SELECT nextval('hub.iids') FROM generate_series(1, $1::integer)";
+pub(super) const MESSAGE_KEYS: &str =
+    "SELECT nextval('hub.mids') FROM generate_series(1, $1::integer)";
+pub(super) const ROW: &str =
+    concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE iid = $1");
+pub(super) const CHILDREN: &str = concat!(
     "SELECT ",
     head_columns!(),
     " FROM hub.instances WHERE parent_iid = $1 ORDER BY iid FOR NO KEY UPDATE"
 );
-const HISTORY: &str = "SELECT hid, body FROM hub.history WHERE iid = $1 AND exec = $2 ORDER BY hid";
-const SETTINGS: &str = "SELECT settings FROM hub.hub";
-const PUT_SETTINGS: &str = "UPDATE hub.hub SET settings = $1";
+pub(super) const HISTORY: &str =
+    "SELECT hid, body FROM hub.history WHERE iid = $1 AND exec = $2 ORDER BY hid";
+pub(super) const SETTINGS: &str = "SELECT settings FROM hub.hub";
+pub(super) const PUT_SETTINGS: &str = "UPDATE hub.hub SET settings = $1";
 
 /// Keys asked for at a time where they were not foreseen.
 const MORE_KEYS: i32 = 16;

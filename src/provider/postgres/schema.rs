@@ -15,7 +15,10 @@ const PARTITIONS: i16 = 256;
 /// Longest name of a schema, in bytes.
 const NAME_BYTES: usize = 63;
 
-const TABLES: &str = "SELECT to_regclass($1) IS NOT NULL, to_regnamespace($2) IS NOT NULL";
+/// Not `to_regclass`: while it waits for the lock, a process may keep in mind that there is no such table.
+const TABLES: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c \
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+    WHERE n.nspname = $1::text AND c.relname = 'hub')";
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
 const HUB: &str = "SELECT version, hub_name, part_count FROM hub.hub";
 const PUT_NAME: &str = "UPDATE hub.hub SET hub_name = $1 WHERE hub_name IS NULL";
@@ -89,8 +92,7 @@ fn migrate(session: &mut Session, place: &Place) -> Result<()> {
 }
 
 fn tables_are_there(session: &mut Session, place: &Place) -> Result<bool> {
-    let table = format!("{}.hub", place.schema());
-    let rows = session.rows(PREPARING, Ask::new(TABLES).with(table).with(place.schema()))?;
+    let rows = session.rows(PREPARING, Ask::new(TABLES).with(place.name()))?;
     rows.first().map_or(Ok(false), |row| column(row, 0))
 }
 

@@ -28,11 +28,18 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Longest wait for answers, locks of others included; then the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Plans are made once, when the tables are nearly empty and reading all of one looks cheap. Each
+/// statement has an index that it is meant to go by.
+const PLANS: &str =
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
+
 /// Where a hub is.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     config: Config,
-    /// The quoted name of the schema.
+    /// The name of the schema.
+    name: String,
+    /// The same, quoted.
     schema: String,
     /// Commits are not synced one by one.
     relaxed: bool,
@@ -75,11 +82,16 @@ impl Place {
             config.application_name("durafn");
         }
         config.connect_timeout(CONNECT);
-        let schema = format!("\"{}\"", schema.replace('"', "\"\""));
-        Ok(Self { config, schema, relaxed })
+        let (name, schema) = (schema.to_owned(), format!("\"{}\"", schema.replace('"', "\"\"")));
+        Ok(Self { config, name, schema, relaxed })
     }
 
-    /// The quoted name of the schema.
+    /// The name of the schema.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same, quoted.
     pub(super) fn schema(&self) -> &str {
         &self.schema
     }
@@ -128,6 +140,7 @@ impl Session {
             statements: HashMap::new(),
             trouble: None,
         };
+        session.batch(CONNECTING, PLANS)?;
         if place.relaxed {
             session.batch(CONNECTING, "SET synchronous_commit = off")?;
         }
@@ -162,6 +175,21 @@ impl Session {
         let answers = self.understood(operation, answers)?;
         let rows: std::result::Result<Vec<Vec<Row>>, _> = answers.into_iter().collect();
         self.understood(operation, rows.map_err(Failure::Server))
+    }
+
+    /// The plan of a statement, by simple query: one with parameters that have no values.
+    #[cfg(test)]
+    pub(super) fn explain(&mut self, text: &str) -> Result<Vec<String>> {
+        use tokio_postgres::SimpleQueryMessage as Message;
+        let text = text.replace("hub.", &self.schema);
+        let answer = self.wait(self.client.simple_query(&text));
+        let lines = self.understood("explain", answer)?.into_iter();
+        Ok(lines
+            .filter_map(|line| match line {
+                Message::Row(row) => row.get(0).map(str::to_owned),
+                _ => None,
+            })
+            .collect())
     }
 
     /// What the last failure was, once.

@@ -1,0 +1,152 @@
+/**
+ * Hubs on a PostgreSQL server. What every hub does is tested there too, by other suites: see
+ * `scripts/test.mjs`.
+ */
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import * as df from 'durafn'
+import { startPostgres } from '../scripts/postgres.mjs'
+import { startChild } from './support/child.mjs'
+import { openHub, PATIENCE_MS, postgresStore, refuses, tempDir, until } from './support/hub.mjs'
+
+let server
+before(async () => {
+  server = await startPostgres()
+})
+after(() => server.stop())
+
+/** A client to such a hub, closed after the test. */
+async function connectTo(t, place) {
+  const client = await df.connect({ ...place, logger: false })
+  t.after(() => client.close())
+  return client
+}
+
+describe('a hub on a PostgreSQL server', () => {
+  test('says what its server syncs', async (t) => {
+    const { hub } = await openHub(t, () => {}, postgresStore(server.url))
+    assert.match(hub.synchronous, /^synchronous_commit=\w+, fsync=\w+$/)
+  })
+
+  test('takes calls of any process, with a worker and without one', async (t) => {
+    const place = postgresStore(server.url)
+    const client = await connectTo(t, place)
+    await client.startNew('wait', { instanceId: 'early' })
+    assert.equal((await client.getStatus('early', { pending: true })).runtimeStatus, 'Pending')
+    await openHub(t, register, place)
+    await until('the early one waits', () => client.getStatus('early'))
+    assert.equal((await client.raiseEvent('early', 'go', 1)).outcome, 'delivered')
+    const timeoutMs = PATIENCE_MS
+    assert.equal((await client.waitForCompletion('early', { timeoutMs })).output, 2)
+    const late = await client.startNew('wait')
+    await until('the late one waits', () => client.getStatus(late))
+    await client.terminate(late, 'enough')
+    assert.equal((await client.waitForCompletion(late, { timeoutMs })).output, 'enough')
+    const ids = (await client.list({})).instances.map(({ instanceId }) => instanceId)
+    assert.deepEqual(ids.sort(), ['early', late].sort())
+    assert.deepEqual(await client.purgeInstanceHistory(late), { instancesDeleted: 1 })
+  })
+
+  test('has one worker, until that closes', async (t) => {
+    const place = postgresStore(server.url)
+    const first = await openHub(t, register, place)
+    const open = df.open({ ...place, app: new df.App(), logger: false })
+    await refuses('HubInUse', open)
+    await first.close()
+    const second = await openHub(t, register, place)
+    await second.close()
+  })
+
+  test('loses nothing and doubles no result when its worker is killed again and again', async (t) => {
+    const place = postgresStore(server.url)
+    const ledger = join(tempDir(t), 'ledger')
+    const client = await connectTo(t, place)
+    const ids = await Promise.all(
+      Array.from({ length: 60 }, (_, n) => client.startNew('steps', { instanceId: `steps-${n}` })),
+    )
+    for (let round = 0; round < 3; round += 1) {
+      const child = startChild(t, worker, { place, ledger })
+      assert.equal(await child.next(), 'open')
+      await until('it works', () => linesOf(ledger).length > round * 60 + 20)
+      await child.kill()
+    }
+    startChild(t, worker, { place, ledger })
+    const observed = new Set()
+    for (const id of ids) {
+      const { runtimeStatus, output } = await client.waitForCompletion(id, { timeoutMs: 60_000 })
+      assert.equal(runtimeStatus, 'Completed')
+      for (const nonce of output) observed.add(nonce)
+    }
+    assert.equal(observed.size, 60 * 5, 'every result is observed once')
+    const ran = new Set(linesOf(ledger))
+    for (const nonce of observed) assert.ok(ran.has(nonce), 'and was one that an activity gave')
+  })
+})
+
+describe('a PostgreSQL server that cannot be used', () => {
+  const refusal = async (store, code, message) => {
+    await refuses(code, df.open({ store, app: new df.App(), logger: false }), { message })
+    await refuses(code, df.connect({ store, logger: false }), { message })
+  }
+
+  test('because nothing listens there is StoreUnavailable', async () => {
+    await refusal('postgres://nobody@127.0.0.1:1/nothing', 'StoreUnavailable', /connect/)
+  })
+
+  test('because the password is wrong is InvalidOption, which does not tell it', async () => {
+    const url = new URL(server.url)
+    url.password = 'not-that-word'
+    await refusal(url.href, 'InvalidOption', /^(?!.*not-that-word).*password/s)
+  })
+
+  test('because the URL is none is InvalidOption', async () => {
+    await refusal('postgres://host:port/base', 'InvalidOption', /URL/)
+    await refusal('mysql://host/base', 'InvalidOption', /options\.store/)
+  })
+
+  test('cannot be copied to a file by backup', async (t) => {
+    const { hub } = await openHub(t, () => {}, postgresStore(server.url))
+    await refuses('InvalidOption', hub.backup(join(tempDir(t), 'copy')), { message: /pg_dump/ })
+  })
+})
+
+function register(app) {
+  app.activity('next', { handler: (n) => n + 1 })
+  app.orchestration('wait', function* (context) {
+    return yield context.df.callActivity('next', yield context.df.waitForExternalEvent('go'))
+  })
+}
+
+/** Each activity writes a word of its own into the ledger before it returns it. */
+async function worker({ df, args, say, hear }) {
+  const { appendFileSync } = await import('node:fs')
+  const { randomUUID } = await import('node:crypto')
+  const app = new df.App()
+  app.activity('note', {
+    handler: async () => {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      const nonce = randomUUID()
+      appendFileSync(args.ledger, `${nonce}\n`)
+      return nonce
+    },
+  })
+  app.orchestration('steps', function* (context) {
+    const nonces = []
+    for (let step = 0; step < 5; step += 1) nonces.push(yield context.df.callActivity('note', step))
+    return nonces
+  })
+  await df.open({ ...args.place, app, maxConcurrentActivities: 8, leaseMs: 1_000 })
+  say('open')
+  await hear()
+}
+
+function linesOf(ledger) {
+  try {
+    return readFileSync(ledger, 'utf8').split('\n').filter(Boolean)
+  } catch {
+    return []
+  }
+}

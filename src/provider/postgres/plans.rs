@@ -1,0 +1,95 @@
+//! That no statement reads a whole table, whatever is in it.
+//!
+//! The plans are those for any values, with reading a whole table forbidden wherever there is another way
+//! (`session::PLANS`): what still reads one has no index to go by.
+
+use super::session::{Place, Session};
+use super::{batch, listing, query, rows, schema};
+
+/// Tables of a row or of few.
+const SMALL: [&str; 3] = ["hub", "workers", "parts"];
+
+const STATEMENTS: [&str; 47] = [
+    super::FENCE,
+    super::BELLS,
+    super::ALL_READY,
+    super::ALL_HELD,
+    rows::HEADS,
+    rows::TAKEN_EVENTS,
+    rows::KEPT_EVENTS,
+    rows::WAITS,
+    rows::WAIT,
+    rows::ROW,
+    rows::CHILDREN,
+    rows::HISTORY,
+    rows::SETTINGS,
+    batch::DELETE_WAITS,
+    batch::DELETE_TIMERS,
+    batch::DELETE_MESSAGES,
+    batch::DELETE_TAKEN_MESSAGES,
+    batch::DELETE_HISTORY,
+    batch::DELETE_INSTANCES,
+    batch::INSERT_INSTANCES,
+    batch::UPDATE_INSTANCES,
+    batch::DELETE_HISTORY_ROWS,
+    batch::APPEND_HISTORY,
+    batch::DELETE_MESSAGE_KEYS,
+    batch::INSERT_MESSAGES,
+    batch::TAKE_EVENTS,
+    batch::OPEN_WAITS,
+    batch::TAKE_WAITS,
+    batch::CLOSE_WAITS,
+    batch::SET_TIMERS,
+    batch::CLEAR_TIMERS,
+    batch::RING_BELLS,
+    query::FIND,
+    query::ROW,
+    query::HISTORY,
+    query::MESSAGES,
+    query::READY_FROM,
+    query::TIMERS_DUE,
+    listing::BY_STATUS.keys,
+    listing::BY_STATUS.count,
+    listing::BY_STATUS.ended,
+    listing::BY_NAME.keys,
+    listing::BY_NAME.count,
+    listing::BY_NAME.ended,
+    listing::CANDIDATES,
+    listing::COUNT_IDS,
+    listing::ROWS,
+];
+
+#[test]
+#[expect(clippy::unwrap_used, clippy::expect_used, reason = "tests may fail loudly")]
+fn no_statement_reads_a_whole_table() {
+    let url = std::env::var("DURAFN_TEST_POSTGRES")
+        .expect("DURAFN_TEST_POSTGRES: `npm test -- --rust` starts a server");
+    let schema = format!("durafn_plans-{}", std::process::id());
+    let place = Place::parse(&url, &schema, false).unwrap();
+    let mut session = Session::connect(&place).unwrap();
+    schema::prepare(&mut session, &place, None).unwrap();
+    session.batch("fill", FILL).unwrap();
+    let mut plans = Vec::new();
+    for text in STATEMENTS {
+        let plan = session.explain(&format!("EXPLAIN (GENERIC_PLAN, COSTS OFF) {text}"));
+        plans.push((text, plan.unwrap()));
+    }
+    session.batch("drop", &format!("DROP SCHEMA {} CASCADE", place.schema())).unwrap();
+    for (text, plan) in plans {
+        let scans = plan.iter().filter_map(|line| line.trim().split("Seq Scan on ").nth(1));
+        let tables: Vec<&str> = scans.filter_map(|rest| rest.split(' ').next()).collect();
+        for table in tables {
+            assert!(SMALL.contains(&table), "{text}\n{}", plan.join("\n"));
+        }
+    }
+}
+
+/// Enough rows for a plan to matter.
+const FILL: &str = "INSERT INTO hub.instances (iid, part, id, name, name_folded, exec, status, ready, \
+      scheduled_ms, updated_ms, crashes) \
+      SELECT n, 0, n, 'f', 'f', 0, 1, false, n, n, 0 FROM generate_series(1, 20000) AS n; \
+    INSERT INTO hub.history (iid, exec, body) SELECT n, 0, '' FROM generate_series(1, 20000) AS n; \
+    INSERT INTO hub.messages SELECT n, n, 0, NULL, true, '' FROM generate_series(1, 20000) AS n; \
+    INSERT INTO hub.waits SELECT n, 'go', 1 FROM generate_series(1, 20000) AS n; \
+    INSERT INTO hub.timers SELECT n, 1, n FROM generate_series(1, 20000) AS n; \
+    ANALYZE hub.instances, hub.history, hub.messages, hub.waits, hub.timers";

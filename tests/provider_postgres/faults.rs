@@ -1,0 +1,140 @@
+//! Connections that break at the worst moments: a proxy between the provider and the server.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use durafn::provider::ProviderErrorKind;
+use durafn::provider::postgres::{PostgresOptions, PostgresProvider};
+use durafn::provider::transaction::Work;
+
+use crate::common::hub::{Hub, Store, start};
+use crate::common::postgres::Schema;
+
+const PASS: u8 = 0;
+/// What is sent next reaches the server; its answer does not come back, and the connection breaks.
+const LOSE_ANSWER: u8 = 1;
+/// What is sent next does not reach the server, and the connection breaks.
+const LOSE_QUESTION: u8 = 2;
+
+/// Forwards a port to the server; what it does with the next bytes is set from outside.
+struct Proxy {
+    port: u16,
+    mode: Arc<AtomicU8>,
+}
+
+impl Proxy {
+    fn to(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mode = Arc::new(AtomicU8::new(PASS));
+        let shared = Arc::clone(&mode);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.unwrap(), TcpStream::connect(&server).unwrap());
+                forward(client, server, Arc::clone(&shared));
+            }
+        });
+        Self { port, mode }
+    }
+}
+
+impl Proxy {
+    /// The hub's transactions set the mode when they are about to commit.
+    fn spoil_next_commit(&self, hub: &mut Hub, mode: u8) {
+        let shared = Arc::clone(&self.mode);
+        hub.at_commit = Some(Box::new(move || shared.store(mode, Ordering::SeqCst)));
+    }
+}
+
+fn forward(client: TcpStream, server: TcpStream, mode: Arc<AtomicU8>) {
+    let (mut from_client, mut to_server) =
+        (client.try_clone().unwrap(), server.try_clone().unwrap());
+    let (mut from_server, mut to_client) = (server, client);
+    let questions = Arc::clone(&mode);
+    std::thread::spawn(move || {
+        let mut bytes = [0; 65_536];
+        while let Ok(length @ 1..) = from_client.read(&mut bytes) {
+            if questions.compare_exchange(LOSE_QUESTION, PASS, Ordering::SeqCst, Ordering::SeqCst)
+                == Ok(LOSE_QUESTION)
+            {
+                break;
+            }
+            if to_server.write_all(&bytes[..length]).is_err() {
+                break;
+            }
+        }
+        let _ = to_server.shutdown(Shutdown::Both);
+        let _ = from_client.shutdown(Shutdown::Both);
+    });
+    std::thread::spawn(move || {
+        let mut bytes = [0; 65_536];
+        while let Ok(length @ 1..) = from_server.read(&mut bytes) {
+            if mode.compare_exchange(LOSE_ANSWER, PASS, Ordering::SeqCst, Ordering::SeqCst)
+                == Ok(LOSE_ANSWER)
+            {
+                break;
+            }
+            if to_client.write_all(&bytes[..length]).is_err() {
+                break;
+            }
+        }
+        let _ = to_client.shutdown(Shutdown::Both);
+        let _ = from_server.shutdown(Shutdown::Both);
+    });
+}
+
+fn hub_behind(schema: &Schema) -> (Hub, Proxy) {
+    let direct = schema.options().url;
+    let (user, place) = direct.rsplit_once('@').unwrap();
+    let (server, database) = place.split_once('/').unwrap();
+    let proxy = Proxy::to(server.to_owned());
+    let url = format!("{user}@127.0.0.1:{}/{database}&sslmode=disable", proxy.port);
+    let options = PostgresOptions { url, ..schema.options() };
+    (Hub::over(Store::of(Box::new(PostgresProvider::open(&options).unwrap()))), proxy)
+}
+
+#[test]
+fn a_commit_whose_answer_was_lost_is_found_to_be_done() {
+    let schema = Schema::fresh();
+    let (mut hub, proxy) = hub_behind(&schema);
+    for n in 0..5 {
+        // So that all statements are prepared, and the next answer is that of the commit.
+        hub.at_commit = None;
+        hub.work(Work::Command(start(&format!("before-{n}"))));
+        proxy.spoil_next_commit(&mut hub, LOSE_ANSWER);
+        hub.transact(&[Work::Command(start(&format!("order-{n}")))]).unwrap();
+        assert_eq!(proxy.mode.load(Ordering::SeqCst), PASS, "the answer was lost");
+    }
+    let lines = hub.snapshot();
+    assert_eq!(lines.iter().filter(|line| line.starts_with("instance ")).count(), 10);
+}
+
+#[test]
+fn a_commit_that_never_arrived_is_found_not_to_be_done() {
+    let schema = Schema::fresh();
+    let (mut hub, proxy) = hub_behind(&schema);
+    proxy.spoil_next_commit(&mut hub, LOSE_QUESTION);
+    let error = hub.transact(&[Work::Command(start("order"))]).unwrap_err();
+    assert_eq!(error.kind, ProviderErrorKind::Transient, "{}", error.message);
+    hub.at_commit = None;
+    assert!(hub.find("order").is_none());
+    hub.work(Work::Command(start("order")));
+    assert!(hub.find("order").is_some());
+}
+
+#[test]
+fn a_connection_that_was_cut_between_two_transactions_is_made_anew() {
+    let schema = Schema::fresh();
+    let (mut hub, _proxy) = hub_behind(&schema);
+    hub.work(Work::Command(start("before")));
+    schema.cut();
+    // Whether the server was heard to close it or not: at most one try fails, and wrote nothing.
+    let first = hub.transact(&[Work::Command(start("after"))]);
+    if let Err(error) = first {
+        assert_eq!(error.kind, ProviderErrorKind::Transient, "{}", error.message);
+        hub.work(Work::Command(start("after")));
+    }
+    assert!(hub.find("after").is_some());
+}

@@ -1,0 +1,93 @@
+//! Making a hub, and what is refused.
+
+use durafn::core::error::ErrorCode;
+use durafn::provider::postgres::{PostgresOptions, PostgresProvider};
+use durafn::provider::{Provider, ProviderErrorKind};
+use durafn::runtime::fault::caller_error;
+
+use crate::common::postgres::Schema;
+
+fn refusal(options: &PostgresOptions) -> (ProviderErrorKind, String) {
+    let error = PostgresProvider::open(options).err().expect("it is refused");
+    (error.kind, error.message)
+}
+
+#[test]
+fn twenty_processes_may_make_a_hub_at_once() {
+    let schema = Schema::fresh();
+    let openings: Vec<_> = (0..20)
+        .map(|_| {
+            let options = schema.options();
+            std::thread::spawn(move || PostgresProvider::open(&options).unwrap())
+        })
+        .collect();
+    let mut hubs: Vec<_> = openings.into_iter().map(|opening| opening.join().unwrap()).collect();
+    let first = hubs[0].acquire().unwrap();
+    assert_eq!(first.epoch, 1, "one hub was made, once");
+}
+
+#[test]
+fn urls_that_lead_nowhere_are_refused_with_the_cause() {
+    let schema = Schema::fresh();
+    let with = |url: &str| PostgresOptions { url: url.to_owned(), ..schema.options() };
+    let (kind, message) = refusal(&with("postgres://host:notaport/db"));
+    assert_eq!(kind, ProviderErrorKind::Invalid, "{message}");
+    let (kind, message) = refusal(&with("postgres://postgres@127.0.0.1:1/db"));
+    assert_eq!(kind, ProviderErrorKind::Transient, "{message}");
+    let url = schema.options().url;
+    let place = url.rsplit_once('@').unwrap().1.to_owned();
+    let (kind, message) = refusal(&with(&format!("postgres://postgres:wrong-word@{place}")));
+    assert_eq!(kind, ProviderErrorKind::Invalid, "{message}");
+    assert!(message.contains("password"), "{message}");
+    assert!(!message.contains("wrong-word"), "{message}");
+    let (base, _) = url.rsplit_once('/').unwrap();
+    let (kind, message) = refusal(&with(&format!("{base}/no_such_database")));
+    assert_eq!(kind, ProviderErrorKind::Invalid, "{message}");
+    assert!(message.contains("no_such_database"), "{message}");
+}
+
+#[test]
+fn a_hub_of_a_newer_version_or_with_other_partitions_is_refused() {
+    let schema = Schema::fresh();
+    drop(PostgresProvider::open(&schema.options()).unwrap());
+    schema.run("UPDATE hub.hub SET part_count = 64");
+    let (kind, message) = refusal(&schema.options());
+    assert_eq!(kind, ProviderErrorKind::TooNew, "{message}");
+    assert!(message.contains("64 partitions"), "{message}");
+    schema.run("UPDATE hub.hub SET part_count = 256, version = 99");
+    let (kind, message) = refusal(&schema.options());
+    assert_eq!(kind, ProviderErrorKind::TooNew, "{message}");
+    assert!(message.contains("version 99"), "{message}");
+}
+
+#[test]
+fn a_schema_of_another_program_is_left_alone() {
+    let schema = Schema::fresh();
+    let hub_name = schema.options().hub_name.unwrap();
+    schema.run(&format!(
+        "CREATE SCHEMA \"durafn_{hub_name}\"; CREATE TABLE hub.hub (theirs integer)"
+    ));
+    let (kind, message) = refusal(&schema.options());
+    assert_eq!(kind, ProviderErrorKind::NotAHub, "{message}");
+}
+
+#[test]
+fn a_role_without_the_right_to_make_tables_uses_a_hub_that_is_there() {
+    let schema = Schema::fresh();
+    let role = schema.role();
+    let url = role.url(&schema.options().url);
+    let poor = PostgresOptions { url, ..schema.options() };
+    let error = PostgresProvider::open(&poor).err().expect("it is refused");
+    assert_eq!(error.kind, ProviderErrorKind::ReadOnly, "{}", error.message);
+    assert_eq!(caller_error(&error).code, ErrorCode::StoreReadOnly);
+    drop(PostgresProvider::open(&schema.options()).unwrap());
+    schema.run(&role.grants());
+    let mut hub = PostgresProvider::open(&poor).unwrap();
+    hub.acquire().unwrap();
+    hub.transaction(Some(1), &mut |rows| {
+        let settings = rows.settings()?;
+        rows.put_settings(&settings)
+    })
+    .unwrap();
+    hub.release().unwrap();
+}
