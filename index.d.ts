@@ -372,8 +372,9 @@ export declare class ConnectedClient extends DurableClient implements HubClient,
 /** Where the hub is, and where its log goes. */
 export declare interface ConnectOptions {
     /**
-     * `sqlite:PATH`, relative to the current directory; folders are made. Default: the environment's
-     * `DURAFN_STORE`, else `sqlite:.durafn/hub.db`.
+     * `sqlite:PATH`, relative to the current directory; folders are made. Or the URL of a PostgreSQL
+     * database, `postgres://USER:PASSWORD@HOST/DATABASE`, where each hub has a schema of its own. Default:
+     * the environment's `DURAFN_STORE`, else `sqlite:.durafn/hub.db`.
      */
     store?: string | undefined;
     /** 1 to 64 letters, digits, `.`, `_` or `-`. Default: what the store has, else 'default'. */
@@ -1512,6 +1513,12 @@ export declare interface OpenOptions extends ConnectOptions {
     durability?: 'full' | 'relaxed' | undefined;
     /** How many activities run at a time. Default 256. */
     maxConcurrentActivities?: number | undefined;
+    /**
+     * Of a hub on a PostgreSQL server: after how many milliseconds of silence a worker has lost it to
+     * another one, 1,000 to 600,000. Default 10,000. A hub in a file has no lease: its worker has it while
+     * the process lives.
+     */
+    leaseMs?: number | undefined;
     /** How long ended instances are kept. Default: for ever. */
     retention?: RetentionOptions | undefined;
     /** Bounds of size. */
