@@ -1,9 +1,6 @@
 //! A PostgreSQL server for the tests: `scripts/test.mjs` starts one and gives its URL in
 //! `DURAFN_TEST_POSTGRES`. Each test has a hub, that is a schema, of its own.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use durafn::provider::postgres::PostgresOptions;
 use tokio::runtime::Builder;
 use tokio_postgres::NoTls;
@@ -16,10 +13,7 @@ pub(crate) struct Schema {
 impl Schema {
     /// One that no other test has.
     pub(crate) fn fresh() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Self { hub_name: format!("test-{}-{since}-{number}", std::process::id()) }
+        Self { hub_name: format!("test-{}", uuid::Uuid::now_v7().simple()) }
     }
 
     pub(crate) fn options(&self) -> PostgresOptions {

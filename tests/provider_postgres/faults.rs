@@ -54,7 +54,7 @@ fn forward(client: TcpStream, server: TcpStream, mode: Arc<AtomicU8>) {
     let (mut from_server, mut to_client) = (server, client);
     let questions = Arc::clone(&mode);
     std::thread::spawn(move || {
-        let mut bytes = [0; 65_536];
+        let mut bytes = vec![0; 65_536];
         while let Ok(length @ 1..) = from_client.read(&mut bytes) {
             if questions.compare_exchange(LOSE_QUESTION, PASS, Ordering::SeqCst, Ordering::SeqCst)
                 == Ok(LOSE_QUESTION)
@@ -69,7 +69,7 @@ fn forward(client: TcpStream, server: TcpStream, mode: Arc<AtomicU8>) {
         let _ = from_client.shutdown(Shutdown::Both);
     });
     std::thread::spawn(move || {
-        let mut bytes = [0; 65_536];
+        let mut bytes = vec![0; 65_536];
         while let Ok(length @ 1..) = from_server.read(&mut bytes) {
             if mode.compare_exchange(LOSE_ANSWER, PASS, Ordering::SeqCst, Ordering::SeqCst)
                 == Ok(LOSE_ANSWER)

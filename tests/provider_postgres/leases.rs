@@ -1,10 +1,11 @@
 //! Who has the hub, and until when.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use durafn::provider::postgres::{PostgresOptions, PostgresProvider};
 use durafn::provider::{Provider, ProviderErrorKind, Reader};
+use durafn::runtime::clock::instant;
 
 use crate::common::hub::{Hub, Store, start};
 use crate::common::postgres::Schema;
@@ -30,7 +31,7 @@ fn a_worker_that_lives_keeps_the_hub() {
             assert!(error.message.contains(&format!("process {}", std::process::id())));
             refused.store(true, Ordering::SeqCst);
         });
-        let begun = Instant::now();
+        let begun = instant();
         while !refused.load(Ordering::SeqCst) {
             first.maintain(true).unwrap();
             std::thread::sleep(Duration::from_millis(20));
@@ -46,7 +47,7 @@ fn a_worker_that_is_silent_is_ousted_and_writes_nothing_more() {
     let schema = Schema::fresh();
     let mut zombie = Hub::over(Store::postgres_in(&schema, LEASE_MS));
     zombie.work(Work::Command(start("before")));
-    let silent = Instant::now();
+    let silent = instant();
     let mut heir = opened(&schema);
     assert_eq!(heir.acquire().unwrap().epoch, zombie.epoch + 1);
     let lease = Duration::from_millis(LEASE_MS.unsigned_abs());

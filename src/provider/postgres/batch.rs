@@ -127,12 +127,11 @@ impl Batch {
 
     pub(super) fn update_instance(&mut self, key: InstanceKey, change: &InstanceChange) {
         self.touched.entry(key).or_default().row = true;
-        match self.changed.get(&key) {
-            Some(place) => self.changes[*place].1.then(change.clone()),
-            None => {
-                self.changed.insert(key, self.changes.len());
-                self.changes.push((key, change.clone()));
-            }
+        if let Some(place) = self.changed.get(&key) {
+            self.changes[*place].1.then(change.clone());
+        } else {
+            self.changed.insert(key, self.changes.len());
+            self.changes.push((key, change.clone()));
         }
     }
 

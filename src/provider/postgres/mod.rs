@@ -118,7 +118,7 @@ impl PostgresProvider {
             lease_ms: options.lease_ms,
             facts,
             epoch: None,
-            renewed: Instant::now(),
+            renewed: session::instant(),
             begun: false,
             foresight: Foresight::default(),
         })
@@ -158,7 +158,7 @@ impl PostgresProvider {
         match rows.send(Some(Ask::new(COMMIT))) {
             Ok(()) => {
                 if fenced {
-                    self.renewed = Instant::now();
+                    self.renewed = session::instant();
                 }
                 Ok(())
             }
@@ -200,7 +200,7 @@ impl PostgresProvider {
             }
         }
         self.session = None;
-        let asked = Instant::now();
+        let asked = session::instant();
         let mut pause = Duration::from_millis(20);
         while asked.elapsed() < DOUBT {
             let fate = self.connection().and_then(|session| {
@@ -233,7 +233,7 @@ impl PostgresProvider {
             self.epoch = None;
             return Err(lost("another worker has taken it"));
         }
-        self.renewed = Instant::now();
+        self.renewed = session::instant();
         Ok(())
     }
 
@@ -277,7 +277,7 @@ impl PostgresProvider {
                 Err(holder) => holder,
             };
             // A lease that ends later than it did has been lengthened meanwhile.
-            let ends = Instant::now() + holder.lease_left;
+            let ends = session::instant() + holder.lease_left;
             let lives = silent
                 .as_ref()
                 .is_some_and(|seen| seen.epoch != holder.epoch || ends > seen.ends + SLACK);
@@ -308,7 +308,7 @@ impl Holder {
             owner: column(row, 0)?,
             epoch: column(row, 1)?,
             lease_left,
-            ends: Instant::now() + lease_left,
+            ends: session::instant() + lease_left,
         })
     }
 }
@@ -355,7 +355,7 @@ impl Provider for PostgresProvider {
         }
         let ownership = taken?;
         self.epoch = Some(ownership.epoch);
-        self.renewed = Instant::now();
+        self.renewed = session::instant();
         self.begun = false;
         Ok(ownership)
     }

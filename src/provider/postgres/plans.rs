@@ -60,7 +60,6 @@ const STATEMENTS: [&str; 47] = [
 ];
 
 #[test]
-#[expect(clippy::unwrap_used, clippy::expect_used, reason = "tests may fail loudly")]
 fn no_statement_reads_a_whole_table() {
     let url = std::env::var("DURAFN_TEST_POSTGRES")
         .expect("DURAFN_TEST_POSTGRES: `npm test -- --rust` starts a server");

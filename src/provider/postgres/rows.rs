@@ -188,6 +188,11 @@ impl<'s> PostgresRows<'s> {
         self.session.rows(operation, ask)
     }
 
+    fn more_keys(&mut self, text: &'static str) -> Result<VecDeque<i64>> {
+        let rows = self.session.rows("make keys", Ask::new(text).with(MORE_KEYS))?;
+        rows.iter().map(|row| column(row, 0)).collect()
+    }
+
     fn read_heads(&mut self, keys: &[InstanceKey], ids: &[&str]) -> Result<()> {
         let none: &[InstanceKey] = &[];
         let rows = self.read(READING, Ask::new(HEADS).with(keys).with(ids).with(none))?;
@@ -226,10 +231,10 @@ impl Known {
                 }
             }
         }
-        if what == Clear::All {
-            if let Some(head) = self.heads.insert(key, None).flatten() {
-                self.keys.insert(head.id, None);
-            }
+        if what == Clear::All
+            && let Some(head) = self.heads.insert(key, None).flatten()
+        {
+            self.keys.insert(head.id, None);
         }
     }
 }
@@ -259,10 +264,7 @@ impl Rows for PostgresRows<'_> {
 
     fn insert_instance(&mut self, new: &NewInstance) -> Result<InstanceKey> {
         if self.known.instance_keys.is_empty() {
-            let rows = self.session.rows("make keys", Ask::new(INSTANCE_KEYS).with(MORE_KEYS))?;
-            for row in &rows {
-                self.known.instance_keys.push_back(column(row, 0)?);
-            }
+            self.known.instance_keys = self.more_keys(INSTANCE_KEYS)?;
         }
         let key = self.known.instance_keys.pop_front().ok_or_else(no_key)?;
         self.known.learn_head(new.head(key));
@@ -326,10 +328,7 @@ impl Rows for PostgresRows<'_> {
 
     fn insert_message(&mut self, message: &NewMessage) -> Result<MessageKey> {
         if self.known.message_keys.is_empty() {
-            let rows = self.session.rows("make keys", Ask::new(MESSAGE_KEYS).with(MORE_KEYS))?;
-            for row in &rows {
-                self.known.message_keys.push_back(column(row, 0)?);
-            }
+            self.known.message_keys = self.more_keys(MESSAGE_KEYS)?;
         }
         let key = self.known.message_keys.pop_front().ok_or_else(no_key)?;
         match &message.event {
@@ -382,15 +381,14 @@ impl Rows for PostgresRows<'_> {
 
     fn take_kept_event(&mut self, key: InstanceKey, event: &str) -> Result<Option<StoredMessage>> {
         let wait = (key, event.to_owned());
-        let found = match self.known.kept.remove(&wait) {
-            Some(known) => known,
-            None => {
-                let keys: &[InstanceKey] = &[key];
-                let events: &[&str] = &[event];
-                let ask = Ask::new(KEPT_EVENTS).with(keys).with(events);
-                let rows = self.read("read a kept event", ask)?;
-                rows.first().map(|row| columns::message(row, 2)).transpose()?
-            }
+        let found = if let Some(known) = self.known.kept.remove(&wait) {
+            known
+        } else {
+            let keys: &[InstanceKey] = &[key];
+            let events: &[&str] = &[event];
+            let ask = Ask::new(KEPT_EVENTS).with(keys).with(events);
+            let rows = self.read("read a kept event", ask)?;
+            rows.first().map(|row| columns::message(row, 2)).transpose()?
         };
         match &found {
             // Which one is the oldest now is not known.
@@ -417,12 +415,11 @@ impl Rows for PostgresRows<'_> {
 
     fn take_wait(&mut self, key: InstanceKey, event: &str) -> Result<bool> {
         let wait = (key, event.to_owned());
-        let open = match self.known.waits.get(&wait) {
-            Some(open) => *open,
-            None => {
-                let rows = self.read("read a wait", Ask::new(WAIT).with(key).with(event))?;
-                rows.first().map_or(Ok(0), |row| column(row, 0))?
-            }
+        let open = if let Some(open) = self.known.waits.get(&wait) {
+            *open
+        } else {
+            let rows = self.read("read a wait", Ask::new(WAIT).with(key).with(event))?;
+            rows.first().map_or(Ok(0), |row| column(row, 0))?
         };
         let taken = open > 0;
         self.known.waits.insert(wait, open - i32::from(taken));

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use rustls::ClientConfig;
@@ -274,6 +274,13 @@ impl Failure {
     }
 }
 
+/// A point of the monotonic clock: how long a server has been silent, or a lease has not been lengthened.
+/// That decides when to ask again, and nothing else.
+#[expect(clippy::disallowed_methods, reason = "no rule of core hangs on it")]
+pub(super) fn instant() -> Instant {
+    Instant::now()
+}
+
 /// The settings of TLS; none if the URL does not ask for it, or the system has no certificates and the
 /// URL leaves it open.
 fn tls(place: &Place) -> Option<MakeRustlsConnect> {
@@ -284,8 +291,8 @@ fn tls(place: &Place) -> Option<MakeRustlsConnect> {
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(BuilderVerifierExt::with_platform_verifier)
-        .map(|builder| builder.with_no_client_auth());
-    config.ok().map(MakeRustlsConnect::new)
+        .ok()?;
+    Some(MakeRustlsConnect::new(config.with_no_client_auth()))
 }
 
 fn is_of_class(code: &SqlState, class: &str) -> bool {
