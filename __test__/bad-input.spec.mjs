@@ -417,13 +417,14 @@ describe('names', () => {
 
 describe('options', () => {
   const cases = {
-    store: ['', 'file.db', 'sqlite:', 'mysql:x', 'postgres://x', 5, null, 'sqlite:a\u0000b'],
+    store: ['', 'file.db', 'sqlite:', 'mysql:x', 'postgres:x', 5, null, 'sqlite:a\u0000b'],
     app: [{}, null, 'x'],
     unmatchedEvents: ['keep', 5, null],
     onNondeterminism: ['ignore', true],
     durability: ['none', null],
     hubName: ['', 'a b', 'x'.repeat(65), 5],
     maxConcurrentActivities: [0, -1, 1.5, '5', Infinity],
+    leaseMs: [0, 999, 1.5, '5', Infinity],
     limits: [5, null, { payloadBytes: 10 }, { payloadBytes: 2 ** 40 }, { bytes: 1 }],
     retention: [5, { completedMs: -1 }, { completedMs: 'x' }, { days: 3 }],
     logger: [5, {}, { info() {} }, true],

@@ -301,6 +301,7 @@ test('every error class of the package has its code, which never changes', () =>
     'OutsideTurn',
     'PayloadTooLarge',
     'Poison',
+    'PortUnavailable',
     'StoreFull',
     'StoreReadOnly',
     'StoreUnavailable',
