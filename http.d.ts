@@ -260,6 +260,12 @@ export declare interface RouteContext {
      * @throws BodyTooLarge
      */
     text(): Promise<string>;
+    /**
+     * The same as it was sent.
+     *
+     * @throws BodyTooLarge
+     */
+    bytes(): Promise<Buffer>;
 }
 
 /** A table of routes that answers requests. */

@@ -460,7 +460,7 @@ describe('the server', () => {
     const body = Buffer.alloc(100 * 1024 * 1024)
     const response = await ask('/api/work', { method: 'POST', body })
     assert.equal(response.status, 413)
-    assert.match((await response.json()).Message, /longer than 67108864 bytes.*maxRequestBodyBytes/)
+    assert.match((await response.json()).Message, /longer than the 67108864 bytes/)
     assert.equal(await (await ask('/api/work', post('12345'))).text(), '5')
   })
 
@@ -480,8 +480,8 @@ describe('the server', () => {
     const { port } = other.address()
     const dir = writeApp(t, { Work: [http(), ok] })
     const opening = df.openFunctionApp(dir, { store: 'sqlite::memory:', port })
-    const message = new RegExp(`Port ${port} is in use on 127\\.0\\.0\\.1`)
-    await refuses('InvalidOption', opening, { field: 'options.port', message })
+    const message = new RegExp(`Port ${port} of 127\\.0\\.0\\.1 is in use`)
+    await refuses('PortUnavailable', opening, { field: 'options.port', message })
   })
 
   test('until all is loaded it says that it is starting', async (t) => {

@@ -8,6 +8,7 @@
 
 import { classicMethod } from '../azure/classic-client.js'
 import { DurableClient } from '../client.js'
+import type { ClientBinding } from '../http/binding.js'
 import type { Log } from '../log.js'
 import type { InvocationContext } from '../types.js'
 import { type Binding, isClient, isForeign } from './binding.js'
@@ -17,7 +18,7 @@ import { handOn } from './outputs.js'
 import { type Assigned, isAssigned, startAssigned } from './starter.js'
 
 /** What the original packages make a client of: the URLs of the management API. */
-export type ClientPayload = Readonly<Record<string, unknown>>
+export type ClientPayload = ClientBinding | Record<string, never>
 
 /** What an environment is made of. */
 export interface EnvironmentParts {
@@ -25,7 +26,7 @@ export interface EnvironmentParts {
   /** Waited for, as a function may run before the hub has told that it is open. */
   readonly client: () => Promise<DurableClient>
   /** What the original packages make a client of; left out where no management API is served. */
-  readonly payload?: () => ClientPayload
+  readonly payload?: () => Promise<ClientPayload>
   readonly functionTimeoutMs?: number | undefined
 }
 
@@ -33,7 +34,7 @@ export class HubEnvironment implements Environment {
   readonly log: Log
   readonly functionTimeoutMs: number | undefined
   readonly #client: () => Promise<DurableClient>
-  readonly #payload: (() => ClientPayload) | undefined
+  readonly #payload: (() => Promise<ClientPayload>) | undefined
   #starter: Promise<DurableClient> | undefined
 
   constructor({ log, client, payload, functionTimeoutMs }: EnvironmentParts) {
@@ -45,9 +46,13 @@ export class HubEnvironment implements Environment {
 
   async input(binding: Binding, func: Invocable): Promise<unknown> {
     if (!isClient(binding)) return undefined
-    if (func.model === 'v4') return this.#payload?.() ?? {}
-    this.#starter ??= this.#client().then((client) => starterOf(client, this.#payload?.() ?? {}))
+    if (func.model === 'v4') return (await this.#payload?.()) ?? {}
+    this.#starter ??= this.#makeStarter()
     return this.#starter
+  }
+
+  async #makeStarter(): Promise<DurableClient> {
+    return starterOf(await this.#client(), (await this.#payload?.()) ?? {})
   }
 
   async enter(context: object): Promise<void> {

@@ -10,6 +10,7 @@ import type { App } from '../app.js'
 import { invalid } from '../check.js'
 import type { HubClient } from '../client.js'
 import { type DurableError, HubClosed, NotRegistered } from '../errors.js'
+import type { Keys } from '../http/keys.js'
 import type { CloseOptions, OpenOptions, TaskHub } from '../hub.js'
 import type { AsyncHandler, GeneratorHandler } from '../types.js'
 import { howToRun } from './binding.js'
@@ -123,14 +124,18 @@ export class FunctionApp implements AsyncDisposable {
     this.#invocables = loaded.invocables
   }
 
+  get #keys(): Keys {
+    return this.#host.api.keys as Keys
+  }
+
   /** The key that opens all that is served. Keep it as a password. */
   get masterKey(): string {
-    return this.#host.keys.master
+    return this.#keys.master
   }
 
   /** The key that opens http functions of `authLevel` 'function'. */
   get functionKey(): string {
-    return this.#host.keys.function
+    return this.#keys.function
   }
 
   /**
@@ -143,7 +148,7 @@ export class FunctionApp implements AsyncDisposable {
    */
   async fetch(request: Request): Promise<Response> {
     if (this.#isClosed) throw new HubClosed('The function app is closed.')
-    return this.#host.web.fetch(request)
+    return this.#host.api.fetch(request)
   }
 
   /**

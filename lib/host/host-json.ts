@@ -33,8 +33,8 @@ type Json = Record<string, unknown>
 
 const ROUTE_PREFIX_DEFAULT = 'api'
 const BODY_BYTES_MAX_DEFAULT = 64 * 1024 * 1024
-/** More than this no single Buffer or text holds for sure. */
-const BODY_BYTES_LIMIT = 512 * 1024 * 1024
+/** More than this no text of a batch holds. */
+const BODY_BYTES_LIMIT = 256 * 1024 * 1024
 const TIME = /^(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})$/
 
 /**

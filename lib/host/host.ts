@@ -6,8 +6,7 @@
  * Proved by: `__test__/host.spec.mjs`, `__test__/host-http.spec.mjs`.
  */
 
-import { join, resolve } from 'node:path'
-import type { Hono } from 'hono'
+import { join } from 'node:path'
 import { App } from '../app.js'
 import {
   invalid,
@@ -18,13 +17,15 @@ import {
   optionalString,
   optionsOf,
 } from '../check.js'
-import type { DurableClient } from '../client.js'
-import { Keys } from '../http/keys.js'
+import { createHttpApi, type HttpApi } from '../http/api.js'
+import { isLoopback } from '../http/origins.js'
+import { HttpServer } from '../http/server.js'
 import { type CloseOptions, type OpenOptions, open, type TaskHub } from '../hub.js'
 import { checkLogger, Log } from '../log.js'
 import { registerHosted } from '../sdk/hosted.js'
 import { refused } from './binding.js'
 import { ClassicFunction, callOrchestrator } from './classic.js'
+import { ClientUrls } from './client-urls.js'
 import { modelOf } from './core-module.js'
 import { adopt } from './entry.js'
 import { HubEnvironment } from './environment.js'
@@ -34,22 +35,21 @@ import { applyLocalSettings, type HostSettings, readHostSettings } from './host-
 import type { Invocable } from './invocation.js'
 import { type LoadedApp, loadFunctions } from './load.js'
 import { hostDirectory } from './package-require.js'
-import { HostServer } from './server.js'
 import { Timers } from './timers.js'
-import { makeWeb } from './web.js'
+import { hostRoutes } from './web.js'
 
 /** A host that runs. */
 export interface Host {
   readonly directory: string
   readonly hub: TaskHub
   readonly loaded: LoadedApp
-  readonly keys: Keys
-  readonly web: Hono
-  readonly server: HostServer | undefined
+  readonly api: HttpApi
+  readonly server: HttpServer | undefined
   close(options?: CloseOptions): Promise<void>
 }
 
 const HOST_DEFAULT = '127.0.0.1'
+const PORT_DEFAULT = 7071
 const PORT_MAX = 65_535
 const DRAIN_TIMEOUT_MS_DEFAULT = 10_000
 
@@ -66,7 +66,7 @@ export async function openHost(directory: string, options: FunctionAppOptions): 
   applyLocalSettings(path)
   const settings = readHostSettings(path)
   // Before all else: a port that is in use must not cost a start, and clients need its number.
-  const server = own.port === undefined ? undefined : await HostServer.listen(own.port, own.host)
+  const server = own.port === undefined ? undefined : await HttpServer.listen(own.port, own.host)
   try {
     return await openOn(path, settings, own, server)
   } catch (error) {
@@ -108,16 +108,19 @@ async function openOn(
   directory: string,
   settings: HostSettings,
   own: OwnOptions,
-  server: HostServer | undefined,
+  server: HttpServer | undefined,
 ): Promise<Host> {
-  const { log, app, rest } = own
+  const { log, app } = own
   hostDirectory(directory)
   if (server !== undefined) process.env['WEBSITE_HOSTNAME'] ??= `localhost:${server.port}`
-  const store = rest.store ?? defaultStore(directory)
   const { functionTimeoutMs } = settings
   // An activity may run before `open` has told its caller that the hub is open.
-  const client = async (): Promise<DurableClient> => (await opening).client
-  const environment = new HubEnvironment({ log, client, functionTimeoutMs })
+  const environment = new HubEnvironment({
+    log,
+    client: async () => (await opening).hub.client,
+    payload: async () => (await opening).urls.binding(),
+    functionTimeoutMs,
+  })
   const loaded = await loadFunctions(directory, {
     environment,
     routePrefix: settings.routePrefix,
@@ -127,36 +130,57 @@ async function openOn(
   for (const { message } of loaded.problems) log.engine('error', message)
   if (loaded.entry !== undefined) adopt(app, loaded.entry)
   const streamTo = await startApp(directory, loaded)
-  const opening = open({
+  const opening = openHub(directory, settings, own, loaded, server)
+  const { hub, api, urls } = await opening
+  api.router.add(...hostRoutes({ ...loaded, streamTo, log }))
+  const { storePath } = hub.client
+  const timersFile = storePath === null ? undefined : `${storePath}-timers.json`
+  const timers = new Timers(loaded.timers, timersFile, log)
+  server?.answerBy(api.listener)
+  timers.start()
+  const close = closing({ hub, server, urls, timers, loaded })
+  return { directory, hub, loaded, api, server, close }
+}
+
+interface OpenHub {
+  readonly hub: TaskHub
+  readonly api: HttpApi
+  readonly urls: ClientUrls
+}
+
+async function openHub(
+  directory: string,
+  settings: HostSettings,
+  { rest, app, host }: OwnOptions,
+  loaded: LoadedApp,
+  server: HttpServer | undefined,
+): Promise<OpenHub> {
+  const hub = await open({
     ...rest,
     app,
-    store,
+    store: rest.store ?? defaultStore(directory),
     hubName: rest.hubName ?? settings.hubName,
     maxConcurrentActivities: rest.maxConcurrentActivities ?? settings.maxConcurrentActivities,
     http: rest.http ?? settings.http,
     unmatchedEvents: rest.unmatchedEvents ?? unmatchedEventsOf(settings, loaded),
   })
-  const hub = await opening
   try {
-    const keyFile = beside(store, 'keys')
-    const keys = keyFile === undefined ? Keys.generate() : Keys.load(keyFile)
-    const { bodyBytesMax } = settings
-    const web = makeWeb({ ...loaded, keys, bodyBytesMax, streamTo, log })
-    const timers = new Timers(loaded.timers, beside(store, 'timers'), log)
-    server?.answerBy((request) => web.fetch(request))
-    timers.start()
-    const close = closing({ hub, server, timers, loaded })
-    return { directory, hub, loaded, keys, web, server, close }
+    // Whoever reaches an address of the network may know it by any name; there the key is the guard.
+    const allowedHosts = isLoopback(host) ? undefined : ['*']
+    const api = createHttpApi(hub, { bodyBytesMax: settings.bodyBytesMax, allowedHosts })
+    const urls = new ClientUrls(hub, api, originOf(server))
+    return { hub, api, urls }
   } catch (error) {
     await hub.close({ drainTimeoutMs: 0 })
     throw error
   }
 }
 
-/** A file beside that of the store; undefined for a hub in memory. */
-function beside(store: string, what: string): string | undefined {
-  const path = store.slice('sqlite:'.length)
-  return path === ':memory:' ? undefined : `${resolve(path)}-${what}.json`
+/** Where this machine reaches what is served; where it would be served by default, if it is not. */
+function originOf(server: HttpServer | undefined): string {
+  const port = server?.port ?? PORT_DEFAULT
+  const isAny = server === undefined || /\/\/(0\.0\.0\.0|\[::\]):/.test(server.url)
+  return isAny ? `http://127.0.0.1:${port}` : server.url
 }
 
 /** Runs what an app wants to run when all of it is loaded; gives where it wants requests streamed to. */
@@ -176,11 +200,12 @@ async function startApp(directory: string, { entry }: LoadedApp): Promise<string
 
 function closing(parts: {
   hub: TaskHub
-  server: HostServer | undefined
+  server: HttpServer | undefined
+  urls: ClientUrls
   timers: Timers
   loaded: LoadedApp
 }): Host['close'] {
-  const { hub, server, timers, loaded } = parts
+  const { hub, server, urls, timers, loaded } = parts
   let closed: Promise<void> | undefined
   const end = async (options?: CloseOptions): Promise<void> => {
     const known = optionsOf(options, 'options', ['drainTimeoutMs'])
@@ -188,6 +213,7 @@ function closing(parts: {
     const given = optionalMs(known, 'drainTimeoutMs', 'options')
     const ms = given ?? (isEndless ? Number.POSITIVE_INFINITY : DRAIN_TIMEOUT_MS_DEFAULT)
     await Promise.all([server?.close(ms), timers.stop(ms)])
+    await urls.close(0)
     const core = loaded.entry?.core
     await core?.runHooks('appTerminate', { hookData: core.hookData, appHookData: core.hookData })
     await hub.close(options)

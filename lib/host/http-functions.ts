@@ -2,7 +2,7 @@
  * The http functions of an app: requests in, responses out.
  *
  * Owns: their routes, and what of a request each model sees.
- * Must never: listen, or know a key; it asks whether one will do.
+ * Must never: listen, or know a key.
  * Proved by: `__test__/host-http.spec.mjs`.
  */
 
@@ -25,11 +25,6 @@ export interface HttpFunction {
   /** In upper case; empty: all. */
   readonly methods: readonly string[]
   readonly authLevel: AuthLevel
-}
-
-/** A function that a request is for, and the parameters of its route. */
-export interface HttpMatch extends HttpFunction {
-  readonly params: Readonly<Record<string, string>>
 }
 
 const LEVELS: readonly string[] = ['anonymous', 'function', 'admin']
@@ -73,23 +68,10 @@ function levelOf(value: unknown, where: string): AuthLevel {
   throw refused(where, 'authLevel', "must be 'anonymous', 'function' or 'admin'")
 }
 
-/** The function that a request is for. */
-export function findHttp(
-  functions: readonly HttpFunction[],
-  method: string,
-  path: string,
-): HttpMatch | undefined {
-  for (const each of functions) {
-    if (each.methods.length > 0 && !each.methods.includes(method)) continue
-    const params = each.route.match(path)
-    if (params !== null) return { ...each, params }
-  }
-  return undefined
-}
-
 /** Calls an http function; one that fails gives 500, and the log says why. */
 export async function callHttpFunction(
-  { func, params }: HttpMatch,
+  func: Invocable,
+  params: Readonly<Record<string, string>>,
   request: Request,
   body: Buffer,
   log: Log,

@@ -11,7 +11,8 @@ import { type IncomingMessage, request as send } from 'node:http'
 import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 import type { Log } from '../log.js'
-import { type HttpMatch, inputOf, logFailure } from './http-functions.js'
+import { inputOf, logFailure } from './http-functions.js'
+import type { Invocable } from './invocation.js'
 
 /** What belongs to a connection, and not to what crosses it. */
 const HOP_BY_HOP = new Set([
@@ -25,7 +26,8 @@ const HOP_BY_HOP = new Set([
 
 /** Calls an http function whose request and response go by another connection than the call. */
 export async function callStreaming(
-  { func, params }: HttpMatch,
+  func: Invocable,
+  params: Readonly<Record<string, string>>,
   request: Request,
   streamTo: string,
   log: Log,

@@ -1,120 +1,106 @@
 /**
- * What a function app answers over HTTP.
+ * What a function app answers over HTTP, beside the management API.
  *
- * Owns: the paths of the host itself, and which of the rest goes where.
- * Must never: listen.
+ * Owns: the routes of the host itself, and those of the app's http functions.
+ * Must never: listen, or let anybody in; the table of routes says who is.
  * Proved by: `__test__/host-http.spec.mjs`.
  */
 
-import { Hono } from 'hono'
 import { messageOf } from '../failure.js'
-import type { Keys } from '../http/keys.js'
+import { type Answer, empty, json, problem } from '../http/answers.js'
+import type { Access, Route, RouteContext } from '../http/router.js'
 import type { Log } from '../log.js'
 import { howToRun } from './binding.js'
-import { problem, readBody, tooLong } from './body.js'
-import {
-  callHttpFunction,
-  findHttp,
-  type HttpFunction,
-  type HttpMatch,
-  logFailure,
-} from './http-functions.js'
+import { callHttpFunction, type HttpFunction, logFailure } from './http-functions.js'
 import type { Invocable } from './invocation.js'
 import { callStreaming } from './streaming.js'
 import { timerInput } from './timers.js'
 
-/** What the paths of an app need. */
+/** What the routes of an app need. */
 export interface WebParts {
   readonly invocables: readonly Invocable[]
   readonly http: readonly HttpFunction[]
-  readonly keys: Keys
-  readonly bodyBytesMax: number
   /** Where `@azure/functions` 4 wants requests, if the app streams. */
   readonly streamTo: string | undefined
   readonly log: Log
 }
 
-/** The paths of an app that has started. */
-export function makeWeb(parts: WebParts): Hono {
-  const web = new Hono({ strict: false })
-  web.get('/admin/host/status', () => Response.json({ state: 'Running' }))
-  web.use('/admin/*', async (context, next) => {
-    if (!parts.keys.allows(context.req.raw, 'admin')) return unauthorized()
-    return next()
-  })
-  web.get('/admin/functions', () => Response.json(parts.invocables.map(describe)))
-  web.get('/admin/functions/:name', ({ req }) => {
-    const func = findByName(parts, req.param('name'))
-    return func === undefined
-      ? problem(404, noSuch(req.param('name')))
-      : Response.json(describe(func))
-  })
-  web.post('/admin/functions/:name', ({ req }) => runByName(parts, req.param('name'), req.raw))
-  web.all('/admin/*', ({ req }) => problem(404, `The host has no path ${req.path}.`))
-  web.all('*', ({ req }) => toFunction(parts, req.raw))
-  web.onError((error) => {
-    parts.log.engine('error', `A request failed: ${error.stack ?? messageOf(error)}`)
-    return new Response(null, { status: 500 })
-  })
-  return web
+/** The routes of an app that has started. */
+export function hostRoutes(parts: WebParts): Route[] {
+  const named = '/admin/functions/:name'
+  return [
+    route('GET', '/admin/host/status', 'open', () => json(200, { state: 'Running' })),
+    route('GET', '/admin/functions', 'admin', () => json(200, parts.invocables.map(describe))),
+    route('GET', named, 'admin', ({ params }) => {
+      const func = findByName(parts, params['name'])
+      return func === undefined ? noSuch(params['name']) : json(200, describe(func))
+    }),
+    route('POST', named, 'admin', (context) => runByName(parts, context)),
+    { ...route('ALL', '/admin/*', 'admin', () => empty(404)), body: 'any' },
+    ...parts.http.flatMap((each) => functionRoutes(parts, each)),
+  ]
 }
 
-function unauthorized(): Response {
-  return problem(401, 'A key is needed: as ?code=KEY, or in the header x-functions-key.')
+function route(method: string, path: string, access: Access, handle: Route['handle']): Route {
+  return { method, path, access, handle }
 }
 
 // ------------------------------------------------------------------ http functions
 
-async function toFunction(parts: WebParts, request: Request): Promise<Response> {
-  const { pathname } = new URL(request.url)
-  const match = findHttp(parts.http, request.method, pathname)
-  if (match === undefined) return new Response(null, { status: 404 })
-  const { authLevel } = match
-  if (authLevel !== 'anonymous' && !parts.keys.allows(request, authLevel)) return unauthorized()
-  return callMatch(parts, match, request)
+function functionRoutes(parts: WebParts, func: HttpFunction): Route[] {
+  const methods = func.methods.length === 0 ? ['ALL'] : func.methods
+  return methods.map((method) => ({
+    method,
+    path: `/${func.route.template}`,
+    access: func.authLevel === 'anonymous' ? 'open' : func.authLevel,
+    body: 'any',
+    match: (path) => func.route.match(path),
+    handle: (context) => callFunction(parts, func.func, context),
+  }))
 }
 
-async function callMatch(parts: WebParts, match: HttpMatch, request: Request): Promise<Response> {
-  const { streamTo, bodyBytesMax, log } = parts
-  if (streamTo !== undefined && match.func.model === 'v4') {
-    return callStreaming(match, request, streamTo, log)
+async function callFunction(
+  { streamTo, log }: WebParts,
+  func: Invocable,
+  { request, params, bytes }: RouteContext,
+): Promise<Response> {
+  if (streamTo !== undefined && func.model === 'v4') {
+    return callStreaming(func, params, request, streamTo, log)
   }
-  const body = await readBody(request, bodyBytesMax)
-  return body === null ? tooLong(bodyBytesMax) : callHttpFunction(match, request, body, log)
+  return callHttpFunction(func, params, request, await bytes(), log)
 }
 
 // ------------------------------------------------------------------ functions by name
 
 /** Runs a function that nothing else would run now: a manual one, or a timer's. */
-async function runByName(parts: WebParts, name: string, request: Request): Promise<Response> {
-  const func = findByName(parts, name)
-  if (func === undefined) return problem(404, noSuch(name))
-  if (func.kind !== 'manual' && func.kind !== 'timer') {
-    return problem(400, `Function '${func.name}' is of kind ${func.kind}. ${howToRun[func.kind]}.`)
+async function runByName(parts: WebParts, { params, text }: RouteContext): Promise<Answer> {
+  const func = findByName(parts, params['name'])
+  if (func === undefined) return noSuch(params['name'])
+  const { name, kind } = func
+  if (kind !== 'manual' && kind !== 'timer') {
+    return problem(400, `Function '${name}' is of kind ${kind}. ${howToRun[kind]}.`)
   }
-  const body = await readBody(request, parts.bodyBytesMax)
-  if (body === null) return tooLong(parts.bodyBytesMax)
-  const input = inputOf(body)
-  if (input instanceof Response) return input
-  const value = func.kind === 'timer' ? timerInput(undefined, false) : input.value
+  const input = inputOf(await text())
+  if ('refusal' in input) return problem(400, input.refusal)
+  const value = kind === 'timer' ? timerInput(undefined, false) : input.value
   // As in the original, the caller does not wait for it.
-  func.invoke({ trigger: { value } }).catch((error) => logFailure(func.name, error, parts.log))
-  return new Response(null, { status: 202 })
+  func.invoke({ trigger: { value } }).catch((error) => logFailure(name, error, parts.log))
+  return empty(202)
 }
 
 /** `{ "input": … }`, whose text is JSON if it can be read as such. */
-function inputOf(body: Buffer): { value: unknown } | Response {
-  if (body.length === 0) return { value: undefined }
-  let json: unknown
+function inputOf(body: string): { value: unknown } | { refusal: string } {
+  if (body === '') return { value: undefined }
+  let given: unknown
   try {
-    json = JSON.parse(body.toString('utf8'))
+    given = JSON.parse(body)
   } catch (error) {
-    return problem(400, `The body must be JSON, such as {"input":"text"}: ${messageOf(error)}`)
+    return { refusal: `The body must be JSON, such as {"input":"text"}: ${messageOf(error)}` }
   }
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    return problem(400, 'The body must be an object: {"input":"text"}.')
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    return { refusal: 'The body must be an object: {"input":"text"}.' }
   }
-  const { input } = json as { input?: unknown }
+  const { input } = given as { input?: unknown }
   if (typeof input !== 'string') return { value: input }
   try {
     return { value: JSON.parse(input) }
@@ -123,12 +109,12 @@ function inputOf(body: Buffer): { value: unknown } | Response {
   }
 }
 
-function findByName({ invocables }: WebParts, name: string): Invocable | undefined {
+function findByName({ invocables }: WebParts, name = ''): Invocable | undefined {
   return invocables.find((func) => func.name.toLowerCase() === name.toLowerCase())
 }
 
-function noSuch(name: string): string {
-  return `There is no function named '${name}'.`
+function noSuch(name = ''): Answer {
+  return problem(404, `There is no function named '${name}'.`)
 }
 
 function describe({ name, kind, model, file, bindings }: Invocable): Record<string, unknown> {

@@ -18,21 +18,21 @@ export class BodyTooLarge extends Error {
 }
 
 /**
- * The whole body as text.
+ * The whole body.
  *
  * @param incoming the same request as Node has it, if it comes from there
  * @throws BodyTooLarge
  */
-export function readText(
+export function readBytes(
   request: Request,
   incoming: IncomingMessage | undefined,
   bytesMax: number,
-): Promise<string> {
+): Promise<Buffer> {
   const isUntouched = incoming !== undefined && !incoming.readableDidRead
   return isUntouched ? readIncoming(incoming, bytesMax) : readStream(request, bytesMax)
 }
 
-function readIncoming(incoming: IncomingMessage, bytesMax: number): Promise<string> {
+function readIncoming(incoming: IncomingMessage, bytesMax: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     let chunks: Buffer[] = []
     let bytes = 0
@@ -45,14 +45,14 @@ function readIncoming(incoming: IncomingMessage, bytesMax: number): Promise<stri
       chunks = [] // what still comes is read and forgotten, so that its sender gets to the answer
       reject(new BodyTooLarge(bytesMax))
     })
-    incoming.on('end', () => resolve(textOf(chunks)))
+    incoming.on('end', () => resolve(joined(chunks)))
     incoming.on('error', reject)
     incoming.on('close', () => reject(new Error('The request was broken off.')))
   })
 }
 
-async function readStream(request: Request, bytesMax: number): Promise<string> {
-  if (request.body === null) return ''
+async function readStream(request: Request, bytesMax: number): Promise<Buffer> {
+  if (request.body === null) return Buffer.alloc(0)
   const chunks: Uint8Array[] = []
   let bytes = 0
   for await (const chunk of request.body as unknown as AsyncIterable<Uint8Array>) {
@@ -60,13 +60,16 @@ async function readStream(request: Request, bytesMax: number): Promise<string> {
     if (bytes > bytesMax) throw new BodyTooLarge(bytesMax)
     chunks.push(chunk)
   }
-  return textOf(chunks)
+  return joined(chunks)
 }
 
-function textOf(chunks: readonly Uint8Array[]): string {
+function joined(chunks: readonly Uint8Array[]): Buffer {
   const [first] = chunks
-  const all =
-    chunks.length === 1 && first !== undefined ? Buffer.from(first) : Buffer.concat(chunks)
-  const text = all.toString('utf8')
+  return chunks.length === 1 && first !== undefined ? Buffer.from(first) : Buffer.concat(chunks)
+}
+
+/** A body as text, without the mark that some put before it. */
+export function textOf(body: Buffer): string {
+  const text = body.toString('utf8')
   return text.startsWith('\uFEFF') ? text.slice(1) : text
 }

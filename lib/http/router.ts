@@ -11,7 +11,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { type Context, Hono } from 'hono'
 import { type Answer, answerOf, empty, problem } from './answers.js'
-import { BodyTooLarge, readText } from './body.js'
+import { BodyTooLarge, readBytes, textOf } from './body.js'
 import type { KeyLevel, Keys } from './keys.js'
 import { type OriginRules, refusalOfOrigin } from './origins.js'
 import { Query } from './query.js'
@@ -36,6 +36,12 @@ export interface RouteContext {
    * @throws BodyTooLarge
    */
   text(): Promise<string>
+  /**
+   * The same as it was sent.
+   *
+   * @throws BodyTooLarge
+   */
+  bytes(): Promise<Buffer>
 }
 
 /** One route. */
@@ -146,12 +152,15 @@ export class Router {
   async #run(route: Route, context: Context, params: Record<string, string>): Promise<Response> {
     const { raw } = context.req
     const origin = raw.url.slice(0, raw.url.indexOf('/', raw.url.indexOf('//') + 2))
+    const bytes = (): Promise<Buffer> =>
+      readBytes(raw, context.env?.incoming, this.#options.bodyBytesMax)
     const given: RouteContext = {
       request: raw,
       params,
       query: new Query(raw.url),
       origin,
-      text: () => readText(raw, context.env?.incoming, this.#options.bodyBytesMax),
+      text: async () => textOf(await bytes()),
+      bytes,
     }
     let answer: Answer | Response
     try {
