@@ -30,13 +30,13 @@ for (const name of ['durable-functions', 'durafn']) {
     before(async () => {
       assert.equal(compilePrograms(dir, name), '')
       link(dir, 'durable-functions@3')
-      for (const type of ['programSms', 'storageQueue']) {
-        df.registerBinding(type, (value) => sent.push(value))
-      }
       const http = { allowPrivateAddresses: true, pollingIntervalMs: 5 }
       const logger = memoryLogger()
       app = await df.openFunctionApp(dir, { store: 'sqlite::memory:', logger, http })
       client = app.client
+      for (const type of ['programSms', 'storageQueue']) {
+        df.registerBinding(type, (value) => sent.push(value))
+      }
     })
     after(async () => {
       await app?.close({ drainTimeoutMs: 0 })

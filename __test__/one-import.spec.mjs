@@ -37,12 +37,12 @@ describe('with the import changed the programs', () => {
   before(async () => {
     assert.equal(compilePrograms(dir, 'durafn'), '')
     const load = createRequire(join(dir, 'package.json'))
-    for (const type of ['programSms', 'storageQueue']) {
-      df.registerBinding(type, (value) => sent.push(value))
-    }
     process.once('warning', ({ message }) => said.push(message))
     for (const file of readdirSync(join(dir, 'dist'))) {
       programs[file.slice(0, -3)] = load(`./dist/${file}`)
+    }
+    for (const type of ['programSms', 'storageQueue']) {
+      df.registerBinding(type, (value) => sent.push(value))
     }
     const http = { allowPrivateAddresses: true, pollingIntervalMs: 5 }
     hub = await df.open({ store: 'sqlite::memory:', logger, http, unmatchedEvents: 'buffer' })
