@@ -32,7 +32,7 @@ for (const name of ['durable-functions', 'durafn']) {
       link(dir, 'durable-functions@3')
       const http = { allowPrivateAddresses: true, pollingIntervalMs: 5 }
       const logger = memoryLogger()
-      app = await df.openFunctionApp(dir, { store: 'sqlite::memory:', logger, http })
+      app = await df.openFunctionApp(dir, { store: 'sqlite::memory:', logger, http, port: 0 })
       client = app.client
       for (const type of ['programSms', 'storageQueue']) {
         df.registerBinding(type, (value) => sent.push(value))
@@ -79,9 +79,11 @@ for (const name of ['durable-functions', 'durafn']) {
     test('call services', async (t) => {
       const server = await slowServer(t)
       assert.deepEqual(await complete(client, 'web', server.url), [200, 'done', 202])
+      df.app.setTokenProvider(({ resource }) => `for ${resource}`)
+      t.after(() => df.app.setTokenProvider(undefined))
+      assert.deepEqual(await complete(client, 'identity', server.url), [200, 'https://vault.test/'])
+      assert.equal(server.requests.at(-1).headers.authorization, 'Bearer for https://vault.test/')
     })
-
-    if (name !== 'durafn') return
 
     test('have clients', async () => {
       assert.equal(await app.invoke('byHand', ['by-hand']), 'by-hand')

@@ -83,6 +83,7 @@ export class HubEnvironment implements Environment {
 function starterOf(client: DurableClient, payload: ClientPayload): DurableClient {
   const starter = Object.create(client, {
     taskHubName: { value: client.taskHubName, enumerable: true, writable: true },
+    uniqueWebhookOrigins: { get: () => client.uniqueWebhookOrigins },
   }) as Record<string, unknown>
   for (const name of Object.getOwnPropertyNames(DurableClient.prototype)) {
     const value = classicMethod(client, name)

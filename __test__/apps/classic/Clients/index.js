@@ -16,8 +16,8 @@ module.exports = async (context, input) => {
   const { instancesDeleted } = await client.purgeInstanceHistoryBy(from, undefined, ['Completed'])
   return {
     output: status.output,
-    input: status.input ?? null,
-    hasHistory: status.history?.length > 0,
+    // In the older versions it has the name that it has over HTTP.
+    hasHistory: (status.history ?? status.historyEvents)?.length > 0,
     ended: ended.length > 0,
     purged: instancesDeleted > 0,
     origins: client.uniqueWebhookOrigins.length,
