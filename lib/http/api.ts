@@ -12,7 +12,7 @@ import { invalid, optionalInteger, optionalString, optionsOf } from '../check.js
 import { DurableClient } from '../client.js'
 import { InvalidOption } from '../errors.js'
 import { messageOf } from '../failure.js'
-import { type Answer, empty } from './answers.js'
+import { type Answer, empty, json } from './answers.js'
 import type { HttpManagementPayload } from './binding.js'
 import { BASE_PATH, type ClientBinding, clientBinding, managementPayload } from './binding.js'
 import { streamChanges } from './changes.js'
@@ -26,6 +26,7 @@ import {
 import { Keys, type KeyTexts } from './keys.js'
 import { type LinkOptions, makeLinks, type SignedLinks, signedLinks } from './link-routes.js'
 import { type LinkScope, LinkSigner } from './links.js'
+import { openApiDocument } from './openapi.js'
 import {
   raiseEvent,
   restart,
@@ -252,6 +253,9 @@ function managementRoutes(base: string, access: Access, parts: ApiParts): Route[
     route('GET', `${instance}/changes`, streamChanges, { scope: 'read' }),
     route('POST', `${instance}/links`, makeLinks),
     route('GET', '/counts', countInstances),
+    route('GET', '/openapi.json', (_, context) =>
+      json(200, openApiDocument(parts.originOf(context) + base)),
+    ),
     route('POST', '/makeprimary', () => empty(200)),
     // What is not in the table is not there, and that is told only to those who have a key.
     route('ALL', '', notThere),
