@@ -19,6 +19,7 @@ import {
 } from '../check.js'
 import { createHttpApi, type HttpApi } from '../http/api.js'
 import { isLoopback } from '../http/origins.js'
+import { rememberWebhooks } from '../http/responses.js'
 import { HttpServer } from '../http/server.js'
 import { type CloseOptions, type OpenOptions, open, type TaskHub } from '../hub.js'
 import { checkLogger, Log } from '../log.js'
@@ -168,7 +169,9 @@ async function openHub(
     // Whoever reaches an address of the network may know it by any name; there the key is the guard.
     const allowedHosts = isLoopback(host) ? undefined : ['*']
     const api = createHttpApi(hub, { bodyBytesMax: settings.bodyBytesMax, allowedHosts })
-    const urls = new ClientUrls(hub, api, originOf(server))
+    const origin = originOf(server)
+    rememberWebhooks(hub.client, { origin, code: api.keys?.system ?? null })
+    const urls = new ClientUrls(hub, api, origin)
     return { hub, api, urls }
   } catch (error) {
     await hub.close({ drainTimeoutMs: 0 })
