@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { activity, link, openApp, orchestration, writeApp } from './support/app.mjs'
-import { complete, fail, until } from './support/hub.mjs'
+import { activity, link, manual, openApp, orchestration, writeApp } from './support/app.mjs'
+import { succeed } from './support/cli.mjs'
+import { complete, fail, tempStore, until } from './support/hub.mjs'
 
 const hello = [activity(), "module.exports = async (context, name) => 'Hello ' + name"]
 const chain = `function* (context) {
@@ -85,7 +86,7 @@ for (const version of [1, 2]) {
       }
     })
 
-    for (const name of ['durable-functions']) {
+    for (const name of ['durable-functions', 'durafn']) {
       test(`its client starts, asks and purges, imported from ${name}`, async (t) => {
         const df = `const df = require('${name}')`
         const { app } = await open(
@@ -131,6 +132,24 @@ for (const version of [1, 2]) {
   })
 }
 
+test('durafn invoke gives a client that works, whether or not a host runs', async (t) => {
+  const files = {
+    Wait: [orchestration(), `module.exports = ${wait}`],
+    Start: [
+      manual('client'),
+      `const df = require('durable-functions')
+      module.exports = async function (context, input) {
+        const client = df.getClient(context)
+        const id = await client.startNew('Wait', 'by-hand', input)
+        return (await client.getStatus(id)).runtimeStatus
+      }`,
+    ],
+  }
+  const dir = link(writeApp(t, files), 'durable-functions@2')
+  const args = ['invoke', 'Start', '--dir', dir, '--store', tempStore(t), '--input', '1']
+  assert.equal(JSON.parse(await succeed(args)), 'Pending')
+})
+
 describe('durable-functions 3', () => {
   test('its orchestrators and activities run', async (t) => {
     const files = {
@@ -152,7 +171,7 @@ describe('durable-functions 3', () => {
     assert.deepEqual(await complete(client, 'Chain', 'Oslo', { instanceId: 'one' }), expected)
   })
 
-  for (const name of ['durable-functions']) {
+  for (const name of ['durable-functions', 'durafn']) {
     test(`its client starts, asks and purges, imported from ${name}`, async (t) => {
       const files = {
         'package.json': { main: 'index.js' },

@@ -8,11 +8,13 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { DurableError, HubClosed } from '../errors.js'
+import { ClientUrls } from '../host/client-urls.js'
 import { HubEnvironment } from '../host/environment.js'
 import { type FunctionApp, openFunctionApp, requireManual } from '../host/function-app.js'
 import { appDirectory } from '../host/function-json.js'
 import { loadOne } from '../host/load.js'
 import { hostDirectory } from '../host/package-require.js'
+import { createHttpApi } from '../http/api.js'
 import { connect } from '../hub.js'
 import { Log, type Logger } from '../log.js'
 import { jsonOption } from './arguments.js'
@@ -145,11 +147,17 @@ function printLoaded(app: FunctionApp, store: string): void {
 async function invoke(name: string, options: StoreOptions & { input?: unknown }): Promise<void> {
   const directory = appDirectory(options.dir ?? '.')
   hostDirectory(directory)
-  const environment = new HubEnvironment({ log: new Log(stderrLogger), client: () => connecting })
+  const environment = new HubEnvironment({
+    log: new Log(stderrLogger),
+    client: () => connecting,
+    payload: () => urls.binding(),
+  })
   const func = await loadOne(directory, name, environment)
   requireManual(func)
   const connecting = connect({ store: storeOf({ ...options, dir: directory }), logger: false })
   const client = await connecting
+  // As a host at the default port would give them.
+  const urls = new ClientUrls(client, createHttpApi(client), `http://127.0.0.1:${PORT_DEFAULT}`)
   const isIdle = (): void => {
     printError(
       new DurableError(
@@ -165,6 +173,7 @@ async function invoke(name: string, options: StoreOptions & { input?: unknown })
     if (returnValue !== undefined) printJson(returnValue)
   } finally {
     process.off('beforeExit', isIdle)
+    await urls.close(0)
     await client.close()
   }
   exit(0)

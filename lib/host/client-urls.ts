@@ -7,19 +7,18 @@
  * Proved by: `__test__/host-sdk.spec.mjs`.
  */
 
-import type { HttpApi } from '../http/api.js'
+import type { HttpApi, HubOrClient } from '../http/api.js'
 import type { ClientBinding } from '../http/binding.js'
 import { type RpcServer, serveRpc } from '../http/server.js'
-import type { TaskHub } from '../hub.js'
 
 export class ClientUrls {
-  readonly #hub: TaskHub
+  readonly #hub: HubOrClient
   readonly #api: HttpApi
   readonly #origin: string
   #rpc: Promise<RpcServer> | undefined
 
   /** @param origin where the API is served, `http://host:port` */
-  constructor(hub: TaskHub, api: HttpApi, origin: string) {
+  constructor(hub: HubOrClient, api: HttpApi, origin: string) {
     this.#hub = hub
     this.#api = api
     this.#origin = origin

@@ -88,6 +88,12 @@ export class HttpServer implements AsyncDisposable {
     this.#listener = listener
   }
 
+  /** Listens without holding the process. */
+  unref(): this {
+    this.#server.unref()
+    return this
+  }
+
   /** Takes no more requests; resolves when those under way are answered, or after `timeoutMs`. */
   async close(timeoutMs: number = CLOSE_TIMEOUT_MS): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
@@ -222,7 +228,8 @@ export interface RpcServer extends AsyncDisposable {
 export async function serveRpc(hubOrClient: HubOrClient, options: RpcOptions): Promise<RpcServer> {
   const path = `/${randomBytes(PATH_BYTES).toString('base64url')}/durabletask`
   const router = rpcRouter(hubOrClient, path, options)
-  const server = await HttpServer.listen(0, HOSTNAME_DEFAULT)
+  // Whoever calls is in this very process, and holds it while it waits for an answer.
+  const server = (await HttpServer.listen(0, HOSTNAME_DEFAULT)).unref()
   server.answerBy(listenerOf(router))
   const close = (timeoutMs?: number): Promise<void> => server.close(timeoutMs)
   return {
