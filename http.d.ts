@@ -86,7 +86,8 @@ export declare interface HttpApiOptions {
     keys?: KeyTexts | Keys | false | undefined;
     /**
      * The file with the keys: JSON that only its owner may read, made at first use. Default: beside the
-     * store, `hub.db-keys.json` for `hub.db`; of a hub in memory the keys are made anew each time.
+     * store, `hub.db-keys.json` for `hub.db`; of a hub in a database `.durafn/HUBNAME-keys.json`; of one in
+     * memory the keys are made anew each time.
      */
     keyFile?: string | undefined;
     /**

@@ -137,3 +137,120 @@ describe('events', () => {
     })
   })
 })
+
+describe('changes of an instance', () => {
+  test('terminate, suspend and resume: 202, 404 for none, 410 for one that has ended', async (t) => {
+    const { call, client } = await openApi(t, register)
+    const id = await startWaiting(client, 'wait')
+    const post = (operation, of = id) => call('POST', `/instances/${of}/${operation}`)
+    expectStatus(await post('Suspend?Reason=a%20pause'), 202)
+    assert.equal((await client.getStatus(id)).runtimeStatus, 'Suspended')
+    const twice = expectStatus(await post('suspend'), 500)
+    assert.equal(twice.Message, 'Something went wrong while processing your request')
+    expectStatus(await post('resume'), 202)
+    expectStatus(await post('resume'), 500)
+    expectStatus(await post('terminate?reason=100%25+sure'), 202)
+    assert.equal((await client.getStatus(id)).output, '100% sure')
+    for (const operation of ['suspend', 'resume', 'terminate']) {
+      assert.equal(expectStatus(await post(operation), 410), '')
+      assert.equal(expectStatus(await post(operation, 'nobody'), 404), '')
+    }
+  })
+
+  test('rewind: only what failed', async (t) => {
+    const { call, client } = await openApi(t, register)
+    const post = (id) => call('POST', `/instances/${id}/rewind?reason=again`)
+    const { instanceId } = await run(client, 'fail')
+    expectStatus(await post(instanceId), 202)
+    expectStatus(await post('nobody'), 404)
+    const { instanceId: completed } = await run(client, 'sayHello', 'Ada')
+    assert.match(expectStatus(await post(completed), 410), /Completed/)
+    assert.match(expectStatus(await post(await startWaiting(client, 'wait')), 412), /Running/)
+  })
+
+  test('restart: with an id of its own, or the same once it has ended', async (t) => {
+    const { call, client } = await openApi(t, register)
+    const post = (id, query = '') => call('POST', `/instances/${id}/restart${query}`)
+    const { instanceId } = await run(client, 'sayHello', 'Ada')
+    const { id } = expectStatus(await post(instanceId), 202)
+    assert.notEqual(id, instanceId)
+    assert.equal((await client.waitForCompletion(id)).output, 'Hello Ada!')
+    const same = await post(instanceId, '?restartWithNewInstanceId=false&timeout=20')
+    assert.equal(expectStatus(same, 200), 'Hello Ada!')
+    const open = await startWaiting(client, 'wait')
+    expectStatus(await post(open, '?restartWithNewInstanceId=false'), 409)
+    assert.equal(
+      expectStatus(await post('nobody'), 400).Message,
+      'InstanceId does not match a valid orchestration instance.',
+    )
+  })
+})
+
+describe('many instances', () => {
+  test('are listed by pages, with a token from each to the next, and none after the last', async (t) => {
+    const { call, client } = await openApi(t, register)
+    const ids = Array.from({ length: 7 }, (_, n) => `i-${n}`)
+    for (const instanceId of ids) await run(client, 'sayHello', 'Ada', { instanceId })
+    const seen = []
+    let token
+    do {
+      const headers = token === undefined ? {} : { 'x-ms-continuation-token': token }
+      const page = await call('GET', '/instances/?top=3&showInput=false', undefined, headers)
+      for (const { instanceId, input } of expectStatus(page, 200)) {
+        seen.push(instanceId)
+        assert.equal(input, null)
+      }
+      token = page.headers.get('x-ms-continuation-token') ?? undefined
+    } while (token !== undefined)
+    assert.deepEqual(seen, ids)
+    assert.equal((await call('GET', '/instances?top=0')).body.length, 7)
+  })
+
+  test('are listed by prefix, status and time, as the original takes them', async (t) => {
+    const { call, client } = await openApi(t, register)
+    await run(client, 'sayHello', 'Ada', { instanceId: 'a-1' })
+    await run(client, 'fail', undefined, { instanceId: 'a-2' })
+    await startWaiting(client, 'wait', { instanceId: 'b-1' })
+    const hour = 3_600_000
+    const at = (ms) => encodeURIComponent(new Date(Date.now() + ms).toISOString())
+    for (const [query, ids] of [
+      ['instanceIdPrefix=a-', 'a-1 a-2'],
+      ['RUNTIMESTATUS=failed,Running', 'a-2 b-1'],
+      ['runtimeStatus=Failed&runtimeStatus=3', 'a-2'],
+      [`createdTimeFrom=${at(-hour)}&createdTimeTo=${at(hour)}`, 'a-1 a-2 b-1'],
+      [`createdTimeFrom=${at(hour)}`, ''],
+      ['createdTimeTo=2020-01-01T00:00:00Z', ''],
+      ['taskHub=default&connection=Storage', 'a-1 a-2 b-1'],
+    ]) {
+      const { body } = await call('GET', `/instances?${query}`)
+      assert.equal(body.map(({ instanceId }) => instanceId).join(' '), ids, query)
+    }
+  })
+
+  test('are purged one by one, and by a filter that has a beginning', async (t) => {
+    const { call, client } = await openApi(t, register)
+    for (const instanceId of ['1', '2', '3']) await run(client, 'sayHello', '', { instanceId })
+    await startWaiting(client, 'wait', { instanceId: 'open' })
+    const remove = (path) => call('DELETE', `/instances${path}`)
+    assert.deepEqual(expectStatus(await remove('/1'), 200), { instancesDeleted: 1 })
+    assert.equal(expectStatus(await remove('/1'), 404), '')
+    assert.match(expectStatus(await remove('/open'), 412), /open.*Running/)
+    assert.equal(
+      expectStatus(await remove('/'), 400),
+      "Please provide value for 'createdTimeFrom' parameter.",
+    )
+    const from = 'createdTimeFrom=2020-01-01T00:00:00Z'
+    expectStatus(await remove(`?${from}&runtimeStatus=Completd`), 400)
+    expectStatus(await remove(`?${from}&runtimeStatus=Failed`), 404)
+    const purged = await remove(`/?${from}&runtimeStatus=Completed,Failed`)
+    assert.deepEqual(expectStatus(purged, 200), { instancesDeleted: 2 })
+    assert.equal(await client.count(), 1)
+  })
+})
+
+test('taskHub and connection are taken, and lead to no other hub', async (t) => {
+  const { call, client } = await openApi(t, register)
+  const id = await startWaiting(client, 'wait')
+  expectStatus(await call('GET', `/instances/${id}?taskHub=Other&connection=Other`), 202)
+  expectStatus(await call('POST', '/makeprimary'), 200)
+})

@@ -103,9 +103,9 @@ export class DurableClient {
     this.taskHubName = taskHubName
   }
 
-  /** @internal The file of the hub; null: it is in memory. */
-  get storePath(): string | null {
-    return this.#engine.storePath
+  /** @internal What names of files that belong to the hub begin with; null: it is in memory. */
+  get filePrefix(): string | null {
+    return this.#engine.filePrefix
   }
 
   /** @internal */

@@ -7,6 +7,7 @@
  * Proved by: every test under `__test__/`; its ends by `__test__/close.spec.mjs`.
  */
 
+import { resolve } from 'node:path'
 import { HTTP_DEFAULTS, type HttpSettings } from './call-http/settings.js'
 import { type CallKind, Calls, type PendingCall } from './calls.js'
 import { PAYLOAD_BYTES_DEFAULT } from './codec.js'
@@ -48,8 +49,9 @@ export class Engine implements Outlet {
   readonly log: Log
   readonly http: HttpSettings
   payloadBytes: number
-  /** The file of the hub; null: it is in memory. */
-  readonly storePath: string | null
+  /** The file of the hub; null: it is in memory or in a database. */
+  private readonly path: string | null
+  private readonly isInDatabase: boolean
   /** What the store says of its own durability. */
   synchronous = ''
   /** Unique to the hub; part of idempotency keys. */
@@ -91,7 +93,8 @@ export class Engine implements Outlet {
     this.http = http
     this.calls = new Calls(pendingCalls)
     this.payloadBytes = options.payloadBytes ?? PAYLOAD_BYTES_DEFAULT
-    this.storePath = options.path
+    this.path = options.path
+    this.isInDatabase = options.url !== undefined
     this.isWorker = options.role === 'worker'
     this.runner = functions.runner(this)
     this.hold = setInterval(() => {}, HOLD_MS)
@@ -129,6 +132,14 @@ export class Engine implements Outlet {
       await engine.runner.closed()
       throw error
     }
+  }
+
+  /**
+   * What names of files that belong to the hub begin with: its own, or for one in a database its name in
+   * the folder `.durafn`. Null: it is in memory.
+   */
+  get filePrefix(): string | null {
+    return this.isInDatabase ? resolve('.durafn', this.hubName) : this.path
   }
 
   // ---------------------------------------------------------------- calls

@@ -134,8 +134,8 @@ async function openOn(
   const opening = openHub(directory, settings, own, loaded, server)
   const { hub, api, urls } = await opening
   api.router.add(...hostRoutes({ ...loaded, streamTo, log }))
-  const { storePath } = hub.client
-  const timersFile = storePath === null ? undefined : `${storePath}-timers.json`
+  const { filePrefix } = hub.client
+  const timersFile = filePrefix === null ? undefined : `${filePrefix}-timers.json`
   const timers = new Timers(loaded.timers, timersFile, log)
   server?.answerBy(api.listener)
   timers.start()

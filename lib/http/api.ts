@@ -60,7 +60,8 @@ export interface HttpApiOptions {
   keys?: KeyTexts | Keys | false | undefined
   /**
    * The file with the keys: JSON that only its owner may read, made at first use. Default: beside the
-   * store, `hub.db-keys.json` for `hub.db`; of a hub in memory the keys are made anew each time.
+   * store, `hub.db-keys.json` for `hub.db`; of a hub in a database `.durafn/HUBNAME-keys.json`; of one in
+   * memory the keys are made anew each time.
    */
   keyFile?: string | undefined
   /**
@@ -308,7 +309,8 @@ function apiSettings(given: HttpApiOptions | undefined, client: DurableClient): 
 
 function keysOf(options: Record<string, unknown>, client: DurableClient): Keys | null {
   const keys = options['keys']
-  const beside = client.storePath === null ? undefined : `${client.storePath}-keys.json`
+  const { filePrefix } = client
+  const beside = filePrefix === null ? undefined : `${filePrefix}-keys.json`
   const file = optionalString(options, 'keyFile', 'options') ?? beside
   if (keys === false) return null
   if (keys instanceof Keys) return keys
