@@ -182,6 +182,9 @@ export declare const app: App;
 /** An async function that awaits tasks, or a plain function. */
 export declare type AsyncHandler<TInput = unknown, TResult = unknown> = (context: OrchestrationContext<TInput>) => TResult | PromiseLike<TResult>;
 
+/** Who may call a function: all, who has a key, who has the master key. */
+export declare type AuthLevel = 'anonymous' | 'function' | 'admin';
+
 /** What `await` gives of a task. */
 export declare type AwaitedOf<T> = T extends Task<infer TAwaited, infer _> ? TAwaited : never;
 
@@ -936,6 +939,8 @@ export declare class FunctionApp implements AsyncDisposable {
     readonly problems: readonly DurableError[];
     /** Where it is served: `http://127.0.0.1:7071`; undefined without the option `port`. */
     readonly url: string | undefined;
+    /** The file that holds the keys; undefined for a hub in memory, whose keys end with it. */
+    get keyFile(): string | undefined;
     /** The key that opens all that is served. Keep it as a password. */
     get masterKey(): string;
     /** The key that opens http functions of `authLevel` 'function'. */
@@ -987,6 +992,16 @@ export declare interface FunctionAppOptions extends Omit<OpenOptions, 'threads'>
     port?: number | undefined;
     /** Where it listens, with `port`. Default '127.0.0.1', which is reached from this machine alone. */
     host?: string | undefined;
+    /**
+     * Names beside `localhost`, `127.0.0.1` and `[::1]` that the app is reached by, without ports; '*' is
+     * any. Others are refused, as pages of other sites may have had their name point here. Default: with
+     * a `host` beyond this machine any, else none.
+     */
+    allowedHosts?: readonly string[] | undefined;
+    /** Origins of pages that may send requests that need a key, such as `https://shop.example`. */
+    allowedOrigins?: readonly string[] | undefined;
+    /** Where callers reach the app, if not where it is served: for the URLs that they are given. */
+    publicUrl?: string | undefined;
 }
 
 /** The context of a function in a folder, except for an orchestrator. */
@@ -1026,6 +1041,8 @@ export declare interface FunctionInfo {
     readonly file: string;
     /** Whether `function.json` or a setting says so; it is not loaded then. */
     readonly isDisabled: boolean;
+    /** Of an http function: how it is called. */
+    readonly http?: HttpInfo;
 }
 
 /** What a function reads beside its trigger. */
@@ -1129,6 +1146,16 @@ export declare interface HttpDurableClientOptions extends FunctionOptions {
     /** Below the prefix of the app's routes. Default: the function's name. */
     route?: string | undefined;
     trigger?: FunctionTrigger | undefined;
+}
+
+/** How an http function is called. */
+export declare interface HttpInfo {
+    /** The template of its path, such as `api/orders/{id}`. */
+    readonly route: string;
+    /** In upper case; empty: all. */
+    readonly methods: readonly string[];
+    /** Who may call it: all, who has a key, who has the master key. */
+    readonly authLevel: AuthLevel;
 }
 
 /** The URLs by which one instance is managed. `{eventName}` and `{text}` are the caller's to replace. */

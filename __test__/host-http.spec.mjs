@@ -1,45 +1,12 @@
 /** The server of a function app: http functions of both models, keys, and the paths of the host. */
 
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
-import { createServer } from 'node:http'
 import { describe, test } from 'node:test'
-import * as df from 'durafn'
-import { link, manual, openApp, writeApp } from './support/app.mjs'
+import { link, manual, writeApp } from './support/app.mjs'
 import { addressOf, says, startHost, stop } from './support/cli.mjs'
-import { deferred, refuses, tempStore, until } from './support/hub.mjs'
-
-/** `function.json` of an http function. */
-function http(settings = {}, out = { name: 'res', type: 'http', direction: 'out' }) {
-  const trigger = { name: 'req', type: 'httpTrigger', direction: 'in', authLevel: 'anonymous' }
-  return { bindings: [{ ...trigger, ...settings }, out] }
-}
-
-/** Opens a served app; gives what asks it. */
-async function serve(t, files, options = {}) {
-  const opened = await openApp(t, files, { port: 0, ...options })
-  const ask = (path, init) => fetch(new URL(path, opened.app.url), { redirect: 'manual', ...init })
-  return { ...opened, ask }
-}
-
-/** The same for one classic http function named Work. */
-const serveOne = (t, script, json = http(), rest = {}) =>
-  serve(t, { Work: [json, script], ...rest })
-
-/** An app of `@azure/functions` 4, in text. */
-function serveModern(t, script, rest = {}) {
-  const files = {
-    'package.json': { main: 'index.js' },
-    'index.js': `const { app, HttpResponse } = require('@azure/functions')\n${script}`,
-    ...rest,
-  }
-  return serve(t, link(writeApp(t, files), '@azure/functions@4'))
-}
-
-const post = (body, type = 'application/json') => {
-  return { method: 'POST', body, headers: { 'content-type': type } }
-}
+import { http, post, serve, serveModern, serveOne } from './support/http-app.mjs'
+import { tempStore, until } from './support/hub.mjs'
 
 describe('classic http functions', () => {
   const responses = {
@@ -449,102 +416,5 @@ describe('functions by name', () => {
     )
     const one = await (await ask(`/admin/functions/web?code=${app.masterKey}`)).json()
     assert.equal(one.config.bindings[0].authLevel, 'anonymous')
-  })
-})
-
-describe('the server', () => {
-  const ok = `module.exports = async (context, req) => { context.res = { body: String(req.bufferBody?.length) } }`
-
-  test('a body that is too long is refused, and the host goes on', async (t) => {
-    const { ask } = await serveOne(t, ok)
-    const body = Buffer.alloc(100 * 1024 * 1024)
-    const response = await ask('/api/work', { method: 'POST', body })
-    assert.equal(response.status, 413)
-    assert.match((await response.json()).Message, /longer than the 67108864 bytes/)
-    assert.equal(await (await ask('/api/work', post('12345'))).text(), '5')
-  })
-
-  test('so is one whose length nobody said, and the bound is that of host.json', async (t) => {
-    const { ask } = await serveOne(t, ok, http(), {
-      'host.json': { extensions: { http: { maxRequestBodyBytes: 10 } } },
-    })
-    const stream = (text) => ({ method: 'POST', body: new Blob([text]).stream(), duplex: 'half' })
-    assert.equal((await ask('/api/work', stream('12345678901'))).status, 413)
-    assert.equal(await (await ask('/api/work', stream('1234567890'))).text(), '10')
-  })
-
-  test('a port in use is refused, by its number', async (t) => {
-    const other = createServer().listen(0, '127.0.0.1')
-    await once(other, 'listening')
-    t.after(() => other.close())
-    const { port } = other.address()
-    const dir = writeApp(t, { Work: [http(), ok] })
-    const opening = df.openFunctionApp(dir, { store: 'sqlite::memory:', port })
-    const message = new RegExp(`Port ${port} of 127\\.0\\.0\\.1 is in use`)
-    await refuses('PortUnavailable', opening, { field: 'options.port', message })
-  })
-
-  test('until all is loaded it says that it is starting', async (t) => {
-    const held = deferred()
-    globalThis.durafnHeld = held.promise
-    t.after(() => delete globalThis.durafnHeld)
-    const probe = createServer().listen(0, '127.0.0.1')
-    await once(probe, 'listening')
-    const { port } = probe.address()
-    probe.close()
-    await once(probe, 'close')
-    const dir = writeApp(t, {
-      'Work/function.json': http(),
-      'Work/index.mjs': 'await globalThis.durafnHeld; export default async () => {}',
-    })
-    const opening = openApp(t, dir, { port })
-    const url = `http://127.0.0.1:${port}/admin/host/status`
-    const status = await until('it listens', () => fetch(url).catch(() => null))
-    assert.equal(status.status, 503)
-    held.resolve()
-    await opening
-    assert.deepEqual(await (await fetch(url)).json(), { state: 'Running' })
-  })
-
-  test('closing lets a request end that is under way', async (t) => {
-    const begun = deferred()
-    const held = deferred()
-    globalThis.durafnGate = { begin: begun.resolve, held: held.promise }
-    t.after(() => delete globalThis.durafnGate)
-    const { ask, app } = await serveOne(
-      t,
-      `module.exports = async (context) => {
-        globalThis.durafnGate.begin()
-        await globalThis.durafnGate.held
-        context.res = { body: 'late' }
-      }`,
-    )
-    const asking = ask('/api/work')
-    await begun.promise
-    const closing = app.close()
-    held.resolve()
-    assert.equal(await (await asking).text(), 'late')
-    await closing
-    await assert.rejects(ask('/api/work'))
-  })
-
-  test('what takes longer than functionTimeout is given up', async (t) => {
-    const { ask, logger } = await serveOne(
-      t,
-      `module.exports = () => new Promise(() => {})`,
-      http(),
-      {
-        'host.json': { functionTimeout: '00:00:01' },
-      },
-    )
-    assert.equal((await ask('/api/work')).status, 500)
-    assert.equal(logger.find('error', /'Work' did not end within 1000 ms/).length, 1)
-  })
-
-  test('an app without a port is asked by fetch', async (t) => {
-    const { app } = await openApp(t, { Work: [http(), ok] })
-    assert.equal(app.url, undefined)
-    const response = await app.fetch(new Request('http://localhost/api/work', post('123')))
-    assert.equal(await response.text(), '3')
   })
 })

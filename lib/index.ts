@@ -36,7 +36,8 @@ export {
   openFunctionApp,
   orchestrator,
 } from './host/function-app.js'
-export type { FunctionInfo } from './host/load.js'
+export type { AuthLevel } from './host/http-functions.js'
+export type { FunctionInfo, HttpInfo } from './host/load.js'
 export { type BindingHandler, type OutputBinding, registerBinding } from './host/outputs.js'
 
 // ------------------------------------------------------------------ orchestrators and activities

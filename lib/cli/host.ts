@@ -33,6 +33,8 @@ export function addHost(program: Command): void {
         .argParser(parsePort),
     )
     .option('--host <address>', 'where to listen; default: this machine alone', '127.0.0.1')
+    .option('--allowed-hosts <names...>', 'other names that requests may have it by; *: any')
+    .option('--public-url <url>', 'where callers reach it, for the URLs that they are given')
     .option('--watch', 'start anew when a file of the folder changes')
     .addHelpText(
       'after',
@@ -71,6 +73,8 @@ const PORT_DEFAULT = 7071
 interface StartOptions extends StoreOptions {
   port: number
   host: string
+  allowedHosts?: string[]
+  publicUrl?: string
   watch?: boolean
 }
 
@@ -96,6 +100,8 @@ async function start(options: StartOptions & { dir: string }): Promise<void> {
     store,
     port: options.port,
     host: options.host,
+    allowedHosts: options.allowedHosts,
+    publicUrl: options.publicUrl,
     logger: hostLogger,
     onInvalidFunction: 'skip',
   })
@@ -130,6 +136,7 @@ function stopSignal(): Promise<NodeJS.Signals> {
 function printLoaded(app: FunctionApp, store: string): void {
   print(`Function app  ${app.directory}`)
   print(`Store         ${store}`)
+  print(`Keys          ${app.keyFile}`)
   print(`Address       ${app.url}`)
   print()
   printTable(
@@ -139,7 +146,19 @@ function printLoaded(app: FunctionApp, store: string): void {
     }),
   )
   print()
+  printRoutes(app)
   print('Running. Stop with Ctrl-C.')
+}
+
+function printRoutes({ url, functions }: FunctionApp): void {
+  const rows = functions.flatMap(({ name, http }) => {
+    if (http === undefined) return []
+    const { methods, authLevel, route } = http
+    return [[name, methods.join(', ') || 'all', authLevel, `${url}/${route}`]]
+  })
+  if (rows.length === 0) return
+  printTable(['HTTP', 'METHODS', 'KEY', 'URL'], rows)
+  print()
 }
 
 // ------------------------------------------------------------------ invoke

@@ -40,6 +40,16 @@ export interface FunctionAppOptions extends Omit<OpenOptions, 'threads'> {
   port?: number | undefined
   /** Where it listens, with `port`. Default '127.0.0.1', which is reached from this machine alone. */
   host?: string | undefined
+  /**
+   * Names beside `localhost`, `127.0.0.1` and `[::1]` that the app is reached by, without ports; '*' is
+   * any. Others are refused, as pages of other sites may have had their name point here. Default: with
+   * a `host` beyond this machine any, else none.
+   */
+  allowedHosts?: readonly string[] | undefined
+  /** Origins of pages that may send requests that need a key, such as `https://shop.example`. */
+  allowedOrigins?: readonly string[] | undefined
+  /** Where callers reach the app, if not where it is served: for the URLs that they are given. */
+  publicUrl?: string | undefined
 }
 
 /**
@@ -126,6 +136,12 @@ export class FunctionApp implements AsyncDisposable {
 
   get #keys(): Keys {
     return this.#host.api.keys as Keys
+  }
+
+  /** The file that holds the keys; undefined for a hub in memory, whose keys end with it. */
+  get keyFile(): string | undefined {
+    const { storePath } = this.hub.client
+    return storePath === null ? undefined : `${storePath}-keys.json`
   }
 
   /** The key that opens all that is served. Keep it as a password. */

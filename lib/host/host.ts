@@ -3,7 +3,7 @@
  *
  * Owns: the order in which port, functions, hub and timers begin, and end.
  * Must never: handle a signal of the process, or end it; the command line does.
- * Proved by: `__test__/host.spec.mjs`, `__test__/host-http.spec.mjs`.
+ * Proved by: `__test__/host.spec.mjs`, `__test__/host-server.spec.mjs`.
  */
 
 import { join } from 'node:path'
@@ -17,7 +17,7 @@ import {
   optionalString,
   optionsOf,
 } from '../check.js'
-import { createHttpApi, type HttpApi } from '../http/api.js'
+import { createHttpApi, type HttpApi, type HttpApiOptions } from '../http/api.js'
 import { isLoopback } from '../http/origins.js'
 import { rememberWebhooks } from '../http/responses.js'
 import { HttpServer } from '../http/server.js'
@@ -82,6 +82,8 @@ interface OwnOptions {
   readonly host: string
   readonly log: Log
   readonly app: App
+  /** Those of the management API, checked where it is made. */
+  readonly api: Pick<HttpApiOptions, 'allowedHosts' | 'allowedOrigins' | 'publicUrl'>
   /** Those of `open`. */
   readonly rest: Omit<OpenOptions, 'app'>
 }
@@ -90,7 +92,8 @@ function ownOptions(options: FunctionAppOptions): OwnOptions {
   if ((options as OpenOptions).threads) {
     throw invalid('options.threads', 'is for apps of a module; a folder runs in the calling thread')
   }
-  const { onInvalidFunction, port, host, app, ...rest } = options
+  const { onInvalidFunction, port, host, app, ...others } = options
+  const { allowedHosts, allowedOrigins, publicUrl, ...rest } = others
   const own: Options = { onInvalidFunction, port, host }
   const chosen = app ?? new App()
   if (!(chosen instanceof App)) throw invalid('options.app', 'must be an App', chosen)
@@ -101,6 +104,7 @@ function ownOptions(options: FunctionAppOptions): OwnOptions {
     host: optionalString(own, 'host', 'options') ?? HOST_DEFAULT,
     log: new Log(checkLogger(options.logger, 'options.logger')),
     app: chosen,
+    api: { allowedHosts, allowedOrigins, publicUrl },
     rest,
   }
 }
@@ -152,7 +156,7 @@ interface OpenHub {
 async function openHub(
   directory: string,
   settings: HostSettings,
-  { rest, app, host }: OwnOptions,
+  { rest, app, host, api: apiOptions }: OwnOptions,
   loaded: LoadedApp,
   server: HttpServer | undefined,
 ): Promise<OpenHub> {
@@ -167,9 +171,10 @@ async function openHub(
   })
   try {
     // Whoever reaches an address of the network may know it by any name; there the key is the guard.
-    const allowedHosts = isLoopback(host) ? undefined : ['*']
-    const api = createHttpApi(hub, { bodyBytesMax: settings.bodyBytesMax, allowedHosts })
-    const origin = originOf(server)
+    const allowedHosts = apiOptions.allowedHosts ?? (isLoopback(host) ? undefined : ['*'])
+    const { bodyBytesMax } = settings
+    const api = createHttpApi(hub, { ...apiOptions, bodyBytesMax, allowedHosts })
+    const origin = apiOptions.publicUrl?.replace(/\/+$/, '') ?? originOf(server)
     rememberWebhooks(hub.client, { origin, code: api.keys?.system ?? null })
     const urls = new ClientUrls(hub, api, origin)
     return { hub, api, urls }

@@ -13,7 +13,7 @@ import { type FunctionKind, refused } from './binding.js'
 import { ClassicFunction } from './classic.js'
 import { type Entry, loadEntry } from './entry.js'
 import { findFunction, functionFolders, readFunction } from './function-json.js'
-import { type HttpFunction, httpFunction, inOrder } from './http-functions.js'
+import { type AuthLevel, type HttpFunction, httpFunction, inOrder } from './http-functions.js'
 import type { Environment, Invocable } from './invocation.js'
 import { ModernFunction } from './modern.js'
 import { requireHandlers } from './outputs.js'
@@ -28,6 +28,18 @@ export interface FunctionInfo {
   readonly file: string
   /** Whether `function.json` or a setting says so; it is not loaded then. */
   readonly isDisabled: boolean
+  /** Of an http function: how it is called. */
+  readonly http?: HttpInfo
+}
+
+/** How an http function is called. */
+export interface HttpInfo {
+  /** The template of its path, such as `api/orders/{id}`. */
+  readonly route: string
+  /** In upper case; empty: all. */
+  readonly methods: readonly string[]
+  /** Who may call it: all, who has a key, who has the master key. */
+  readonly authLevel: AuthLevel
 }
 
 /** The functions of an app. */
@@ -151,7 +163,11 @@ class Loading {
     this.#http.push(...http)
     this.#timers.push(...timers)
     this.invocables.push(func)
-    this.functions.push({ name, kind, file, isDisabled: false })
+    const info = { name, kind, file, isDisabled: false }
+    const [route] = http.map(({ methods, authLevel, route: { template } }) => {
+      return { methods, authLevel, route: template }
+    })
+    this.functions.push(route === undefined ? info : { ...info, http: route })
   }
 
   result(): Omit<LoadedApp, 'entry'> {
