@@ -140,8 +140,8 @@ export class FunctionApp implements AsyncDisposable {
 
   /** The file that holds the keys; undefined for a hub in memory, whose keys end with it. */
   get keyFile(): string | undefined {
-    const { storePath } = this.hub.client
-    return storePath === null ? undefined : `${storePath}-keys.json`
+    const { filePrefix } = this.hub.client
+    return filePrefix === null ? undefined : `${filePrefix}-keys.json`
   }
 
   /** The key that opens all that is served. Keep it as a password. */
