@@ -6,8 +6,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { registerHosted } from '../dist/sdk/hosted.js'
+import { startChild } from './support/child.mjs'
 import {
   complete,
+  connect,
   fail,
   openHub,
   PATIENCE_MS,
@@ -19,6 +21,7 @@ import {
 } from './support/hub.mjs'
 import { sdks } from './support/sdk.mjs'
 import { patterns, registerActivities, registerPatterns } from './support/sdk-orchestrators.mjs'
+import { reply, serve } from './support/server.mjs'
 
 const waitsForGo = ({ waitingFor }) => waitingFor?.some(({ name }) => name === 'go')
 
@@ -33,6 +36,16 @@ async function go(client, id) {
     if (!waitsForGo(status)) return status
     await client.raiseEvent(id, 'go', 'went')
   }
+}
+
+/** A process that runs the patterns of a version. */
+async function openWorker({ df, args: { store, version }, say }) {
+  const { sdkOf } = await import('./__test__/support/sdk.mjs')
+  const { registerPatterns } = await import('./__test__/support/sdk-orchestrators.mjs')
+  const app = new df.App()
+  registerPatterns(app, sdkOf(version))
+  await df.open({ store, app })
+  say('open')
 }
 
 function check(status, expected) {
@@ -78,6 +91,69 @@ for (const sdk of sdks) {
         assert.deepEqual(sdk.misnumbered, [])
       })
     }
+
+    test('all patterns, in a process that is killed in the middle of each', async (t) => {
+      const store = tempStore(t)
+      const client = await connect(t, store)
+      const all = Object.entries(patterns(sdk))
+      const worker = async () => {
+        const child = startChild(t, openWorker, { store, version: sdk.version })
+        assert.equal(await child.next(), 'open')
+        return child
+      }
+      const first = await worker()
+      const starts = all.map(([name, { input }]) => ({ name, input, instanceId: name }))
+      for (const { name, ...options } of starts) await client.startNew(name, options)
+      await until('all wait', async () => {
+        const statuses = await Promise.all(all.map(([name]) => client.getStatus(name)))
+        const isThere = (status) =>
+          status?.runtimeStatus === 'Completed' || waitsForGo(status ?? {})
+        return statuses.every(isThere)
+      })
+      await first.kill()
+      const second = await worker()
+      const ended = await Promise.all(all.map(([name]) => go(client, name)))
+      for (const [n, [, { expected }]] of all.entries()) check(ended[n], expected)
+      await second.kill()
+    })
+
+    test('callHttp gives the answer, and follows one of 202', async (t) => {
+      let polls = 0
+      const server = await serve(t, ({ method, url, body, headers }, response) => {
+        if (url === '/slow' && method === 'POST') reply(response, 202, { location: '/poll' })
+        else if (url === '/poll' && polls++ < 2) reply(response, 202, { location: '/poll' })
+        else reply(response, 201, { 'x-a': 'b' }, `${method} ${url} ${headers['x-mine']} ${body}`)
+      })
+      const call = (context, method, path, body, polling) => {
+        const url = `${server.url}${path}`
+        const headers = { 'x-mine': 'm' }
+        return sdk.version === 3
+          ? context.df.callHttp({ method, url, body, headers, enablePolling: polling })
+          : context.df.callHttp(method, url, body, headers, undefined, polling)
+      }
+      const { client } = await open(
+        t,
+        (_app, register) => {
+          register('http', function* (context) {
+            const plain = yield call(context, 'PUT', '/a', { n: 1 })
+            const polled = yield call(context, 'POST', '/slow', 'text')
+            const unpolled = sdk.version > 1 && (yield call(context, 'POST', '/slow', '', false))
+            yield context.df.callActivity('echo', 1)
+            const { statusCode, headers, content } = plain
+            return [statusCode, headers['x-a'], content, polled.content, unpolled.statusCode ?? 202]
+          })
+          register('refused', function* (context) {
+            yield call(context, 'GET', 'http')
+          })
+        },
+        { http: { allowPrivateAddresses: ['127.0.0.0/8'], pollingIntervalMs: 5 } },
+      )
+      const output = await complete(client, 'http')
+      assert.deepEqual(output, [201, 'b', 'PUT /a m {"n":1}', 'GET /poll m ', 202])
+      assert.equal(polls, 3)
+      assert.match((await run(client, 'refused')).output, /callHttp/)
+      assert.deepEqual(sdk.misnumbered, [])
+    })
 
     test('inputs come as they were given, and no input is null', async (t) => {
       const { client } = await open(t, (_app, register) => {

@@ -31,7 +31,7 @@ class Sdk {
     const call = this.makeCall(this.df, name, fn)
     const invoke = async ({ trigger: { value } }) => {
       const context = {}
-      const key = JSON.stringify(value.history.find(({ EventType }) => EventType === 0))
+      const key = value.history[1].OrchestrationInstance.ExecutionId
       this.compare(name, key, value)
       try {
         return { returnValue: await call(value, context) }

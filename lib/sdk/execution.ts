@@ -9,6 +9,7 @@
  * Proved by: `__test__/sdk.spec.mjs`.
  */
 
+import { setImmediate } from 'node:timers/promises'
 import { stringify } from '../codec.js'
 import { NonDurableAwait, Nondeterminism } from '../errors.js'
 import type { Surroundings } from '../execution.js'
@@ -21,6 +22,9 @@ import { type Action, type Answer, actionsOf, answerOf, answerOfError } from './
 
 /** A call that takes longer is warned of: an orchestrator does no I/O. */
 const SLOW_MS = 30_000
+
+/** A replay calls the code once for each turn; after this long the event loop has its turn. */
+const BLOCKING_MS = 10
 
 /** What no `Date` exceeds, so that the SDK cuts no timer in pieces. */
 const LONGEST = '200000000.00:00:00'
@@ -72,11 +76,16 @@ export class HostedExecution {
    */
   async run(activation: Activation): Promise<RawJson | null> {
     let outcomes = ''
+    let since = performance.now()
     if (activation.start !== undefined) this.isMadeAgain = activation.replayed > 0
     for (let n = 0; n < activation.turns.length; n += 1) {
       const turn = activation.turns[n] as ActivationTurn
       const outcome = await this.turn(turn, n < activation.replayed)
       if (outcome === null || this.isDropped) return null
+      if (performance.now() - since > BLOCKING_MS) {
+        await setImmediate()
+        since = performance.now()
+      }
       outcomes += n === 0 ? outcome : `,${outcome}`
     }
     return outcomes
