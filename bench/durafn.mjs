@@ -13,6 +13,15 @@ export async function open(directory) {
   register(app)
   const store = `sqlite:${join(directory, 'hub.db')}`
   const hub = await df.open({ store, app, logger: false })
+  return {
+    ...engineOf(hub),
+    store: 'SQLite, in the process',
+    durability: `WAL, synchronous=${hub.synchronous}: every commit is synced before it is acknowledged`,
+  }
+}
+
+/** What is the same on every store. */
+export function engineOf(hub) {
   const { client } = hub
 
   async function ended(name, id) {
@@ -23,8 +32,6 @@ export async function open(directory) {
 
   return {
     version,
-    store: 'SQLite, in the process',
-    durability: `WAL, synchronous=${hub.synchronous}: every commit is synced before it is acknowledged`,
     async run(name, input) {
       return ended(name, await client.startNew(name, { input }))
     },

