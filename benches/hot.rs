@@ -147,7 +147,7 @@ impl Store {
         let mut outcomes = Vec::with_capacity(works.len());
         let steps = &mut |rows: &mut dyn durafn::provider::Rows| {
             let (hub, entropy) = (hub.clone(), &mut *entropy);
-            let mut context = Context { hub, foreign: false, entropy, effects: Vec::new() };
+            let mut context = Context::new(hub, false, entropy);
             for work in works {
                 outcomes.push(apply(rows, work, &mut context)?);
             }

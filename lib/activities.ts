@@ -16,6 +16,7 @@ import { HubClosed, NotRegistered, TimeoutError } from './errors.js'
 import type { Surroundings } from './execution.js'
 import { failureText } from './failure.js'
 import type { ActivityStart, RawJson } from './protocol.js'
+import { isThenable } from './thenable.js'
 import { Timeout } from './timer.js'
 
 /** Takes a result: `ok` 1 with what the handler gave, or 0 with a `Failure`. */
@@ -178,9 +179,4 @@ function propertiesOf(provider: ExceptionPropertiesProvider, error: unknown): ob
   } catch {
     return undefined
   }
-}
-
-function isThenable(value: unknown): boolean {
-  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
-  return typeof (value as PromiseLike<unknown>).then === 'function'
 }

@@ -16,6 +16,8 @@ import { HTTP_ACTIVITY } from './call-http/request.js'
 import { invalid, type Options, optionalInteger, optionalMs, optionsOf } from './check.js'
 import { checkName } from './codec.js'
 import { callInCurrent } from './context.js'
+import type { HostedBatch, HostedOutcome } from './entities.js'
+import { handlerOfClass, isClass } from './entity-class.js'
 import { AlreadyRegistered, Internal, InvalidName } from './errors.js'
 import type { Registered } from './protocol.js'
 import type { HostedFunction } from './sdk/hosted.js'
@@ -30,6 +32,7 @@ import type {
   OrchestrationDefinition,
   OrchestrationOptions,
 } from './types.js'
+import type { EntityClass, EntityHandler, EntityOptions } from './types-entity.js'
 
 /** An activity as registered. */
 export interface ActivityEntry {
@@ -52,11 +55,19 @@ export interface OrchestratorEntry {
 /** Options of `@azure/functions` that a function may have. */
 const AZURE_KEYS = ['trigger', 'return', 'extraInputs', 'extraOutputs']
 
+/** An entity as registered. */
+export interface EntityEntry {
+  readonly name: string
+  readonly handler: EntityHandler
+  /** Runs a whole batch in place of the handler: the entity is of another SDK. */
+  readonly runBatch?: (batch: HostedBatch) => Promise<HostedOutcome>
+}
+
 // biome-ignore lint/suspicious/noExplicitAny: handlers of any input and result
 type AnyHandler = AnyOrchestrationHandler<any, any>
 
 /**
- * A registry of orchestrators and activities. `df.app` is the one that hubs use by default; tests,
+ * A registry of orchestrators, activities and entities. `df.app` is the one that hubs use by default; tests,
  * and processes with several hubs, make their own.
  *
  * @example
@@ -69,6 +80,7 @@ type AnyHandler = AnyOrchestrationHandler<any, any>
 export class App {
   readonly #orchestrators: Map<string, OrchestratorEntry> = new Map()
   readonly #activities: Map<string, ActivityEntry> = new Map()
+  readonly #entities: Map<string, EntityEntry> = new Map()
   readonly #listeners: Set<(added: Registered) => void> = new Set()
   #tokenProvider: TokenProvider | undefined = undefined
   #propertiesProvider: ExceptionPropertiesProvider | undefined = undefined
@@ -79,6 +91,7 @@ export class App {
     // So that they can be taken off, as from the namespace that durable-functions has in this place.
     this.orchestration = this.orchestration.bind(this)
     this.activity = this.activity.bind(this)
+    this.entity = this.entity.bind(this)
   }
 
   /**
@@ -123,7 +136,7 @@ export class App {
     checkFunctionName(name, 'orchestrator name')
     checkHandler(handler, `orchestrator '${name}'`)
     add(this.#orchestrators, { name, handler: handler as AnyHandler }, 'orchestrator')
-    this.#tell({ orchestrators: [name], activities: [] })
+    this.#tell({ orchestrators: [name], activities: [], entities: [] })
     const definition = (input?: unknown, instanceId?: string): unknown =>
       callInCurrent(definition as unknown as Definition, input, instanceId)
     return define(definition, 'orchestration', name, handler) as OrchestrationDefinition
@@ -167,7 +180,7 @@ export class App {
       maxConcurrency: optionalInteger(known, 'maxConcurrency', 'options', 1, 1_000_000),
     }
     add(this.#activities, entry, 'activity')
-    this.#tell({ orchestrators: [], activities: [registeredActivity(entry)] })
+    this.#tell({ orchestrators: [], activities: [registeredActivity(entry)], entities: [] })
     const definition = (input?: unknown): unknown =>
       callInCurrent(definition as unknown as Definition, input)
     return define(definition, 'activity', name, handler) as ActivityDefinition<TInput, TResult>
@@ -218,7 +231,7 @@ export class App {
 
   /** @internal Whether nothing is registered. */
   get isEmpty(): boolean {
-    return this.#orchestrators.size + this.#activities.size === 0
+    return this.#orchestrators.size + this.#activities.size + this.#entities.size === 0
   }
 
   /** @internal Registers an orchestrator that an SDK runs. */
@@ -229,7 +242,66 @@ export class App {
       throw new Internal(`Orchestrator '${name}' is run by its SDK.`)
     }
     add(this.#orchestrators, { name, handler, hosted }, 'orchestrator')
-    this.#tell({ orchestrators: [name], activities: [] })
+    this.#tell({ orchestrators: [name], activities: [], entities: [] })
+  }
+
+  /**
+   * Registers an entity: a function that is called for each operation, or a class whose methods are
+   * the operations and whose fields are the state.
+   *
+   * An operation of a class is run on a new object that gets the stored fields; what the object holds
+   * afterwards, as JSON, is the new state. The method gets the operation's input and the context. A
+   * class without a method `delete` has that operation all the same: it deletes the entity.
+   *
+   * @param name matched without regard to case; must hold no `@`
+   * @throws AlreadyRegistered, InvalidName, InvalidOption
+   *
+   * @example
+   * ```ts
+   * df.app.entity('counter', (context) => {
+   *   const count = context.df.getState(() => 0)
+   *   if (context.df.operationName === 'add') context.df.setState(count + context.df.getInput())
+   *   return context.df.getState()
+   * })
+   *
+   * df.app.entity('account', class {
+   *   balance = 0
+   *   deposit(amount: number) {
+   *     this.balance += amount
+   *     return this.balance
+   *   }
+   * })
+   * ```
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: of any state unless it is said
+  entity<TState = any>(
+    name: string,
+    handler: EntityHandler<TState> | EntityClass | EntityOptions<TState>,
+  ): void {
+    checkEntityName(name)
+    const given =
+      typeof handler === 'function'
+        ? handler
+        : functionOptions(handler, ['handler'], `entity '${name}'`)['handler']
+    checkHandler(given, `entity '${name}'`)
+    const run = isClass(given) ? handlerOfClass(name, given) : (given as EntityHandler)
+    this.#addEntity({ name, handler: run })
+  }
+
+  /** @internal Registers an entity of another SDK, which runs whole batches. */
+  hostedEntity(name: string, runBatch: (batch: HostedBatch) => Promise<HostedOutcome>): void {
+    checkEntityName(name)
+    this.#addEntity({ name, handler: () => undefined, runBatch })
+  }
+
+  #addEntity(entry: EntityEntry): void {
+    add(this.#entities, entry, 'entity')
+    this.#tell({ orchestrators: [], activities: [], entities: [entry.name] })
+  }
+
+  /** @internal The entity of this name. */
+  findEntity(name: string): EntityEntry | undefined {
+    return find(this.#entities, name)
   }
 
   /** @internal The orchestrator of this name. */
@@ -255,11 +327,12 @@ export class App {
         ...[...this.#activities.values()].map(registeredActivity),
         { name: HTTP_ACTIVITY },
       ],
+      entities: [...this.#entities.values()].map((entry) => entry.name),
     }
   }
 
   /** @internal Takes over what another registry has registered by these names. */
-  adopt(other: App, { orchestrators, activities }: Registered): void {
+  adopt(other: App, { orchestrators, activities, entities }: Registered): void {
     for (const name of orchestrators) {
       const entry = other.findOrchestrator(name)
       if (entry !== undefined) add(this.#orchestrators, entry, 'orchestrator')
@@ -268,7 +341,11 @@ export class App {
       const entry = other.findActivity(name)
       if (entry !== undefined) add(this.#activities, entry, 'activity')
     }
-    this.#tell({ orchestrators, activities })
+    for (const name of entities) {
+      const entry = other.findEntity(name)
+      if (entry !== undefined) add(this.#entities, entry, 'entity')
+    }
+    this.#tell({ orchestrators, activities, entities })
   }
 
   /** @internal Tells of what is registered from now on, until the function given back is called. */
@@ -364,6 +441,14 @@ function outputsOf(options: Options): Outputs | undefined {
   const extra = [options['extraOutputs'] ?? []].flat() as FunctionOutput[]
   const result = (options['return'] ?? undefined) as FunctionOutput | undefined
   return extra.length === 0 && result === undefined ? undefined : { extra, result }
+}
+
+function checkEntityName(name: unknown): void {
+  checkName(name, 'entity name')
+  if (!/[@/\\#?]/.test(name)) return
+  throw new InvalidName('The entity name must hold none of @ / \\ # ?, as it is part of ids.', {
+    field: 'entity name',
+  })
 }
 
 function checkHandler(handler: unknown, what: string): void {

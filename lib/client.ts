@@ -7,9 +7,19 @@
  */
 
 import type { HttpResponse } from './azure/functions.js'
-import { invalid, optionalBoolean, optionsOf, quoteInstanceId } from './check.js'
+import { optionalBoolean, optionsOf, quoteInstanceId } from './check.js'
 import { stringify } from './codec.js'
 import type { Engine } from './engine.js'
+import type { EntityId } from './entity-id.js'
+import {
+  type EntityPage,
+  type EntityStateResponse,
+  entityListing,
+  entityRequest,
+  type ListEntitiesOptions,
+  signalRequest,
+  stateOf,
+} from './entity-status.js'
 import type { HttpManagementPayload } from './http/binding.js'
 import {
   checkStatusResponse,
@@ -19,7 +29,8 @@ import {
   waitedResponse,
 } from './http/responses.js'
 import type { Log } from './log.js'
-import type { RaiseOutcome, RawJson, StatusRow } from './protocol.js'
+import type { EntityRow, RaiseOutcome, RawJson, StatusRow } from './protocol.js'
+import { type RaiseEventOutcome, warnOfDiscard } from './raised.js'
 import {
   filterRequest,
   type GetStatusOptions,
@@ -38,16 +49,9 @@ import {
   startRequest,
 } from './requests.js'
 import { type OrchestrationStatus, statusFromRow } from './status.js'
+import { requireHub, type TaskHubOptions } from './task-hub-options.js'
+import type { SignalOptions } from './types-entity.js'
 import { giveUp, type WaitForCompletionOptions, waitOptions } from './wait.js'
-
-/** What became of an event. */
-export type RaiseEventOutcome =
-  /** The instance waited for it, and will see it. */
-  | { outcome: 'delivered' }
-  /** Kept until the instance waits for it (`unmatchedEvents: 'buffer'`). */
-  | { outcome: 'buffered' }
-  /** Lost; a warning in the log says so. */
-  | { outcome: 'discarded'; reason: 'NotFound' | 'Ended' | 'NotWaiting' }
 
 /** How an instance is restarted; a boolean in its place is its `withNewInstanceId`. */
 export interface RestartOptions {
@@ -66,14 +70,6 @@ export interface InstancePage {
 /** What a purge did. */
 export interface PurgeHistoryResult {
   readonly instancesDeleted: number
-}
-
-/** Which hub a call is for: only the client's own, as a client has one hub. */
-export interface TaskHubOptions {
-  /** Refused unless it is the client's `taskHubName`. */
-  taskHubName?: string | undefined
-  /** Not looked at: there are no connections. */
-  connectionName?: string | undefined
 }
 
 const PAGE_OF_ALL = 1_000
@@ -265,7 +261,7 @@ export class DurableClient {
    */
   rewind(instanceId: string, reason?: unknown, options?: TaskHubOptions): Promise<void> {
     return this.#attempt(() => {
-      this.#requireHub(options)
+      requireHub(options, this.taskHubName)
       return this.#reason('rewind', instanceId, reason, undefined)
     })
   }
@@ -291,10 +287,11 @@ export class DurableClient {
   }
 
   /**
-   * Deletes an instance that has ended, with its history.
+   * Deletes an instance that has ended, with its history; or, by its id `@name@key`, an entity for
+   * which nothing waits.
    *
    * @returns how many were deleted: 0 if there is none of this id
-   * @throws InstanceNotEnded
+   * @throws InstanceNotEnded, EntityInUse
    */
   purgeInstanceHistory(instanceId: string): Promise<PurgeHistoryResult> {
     return this.#send(
@@ -328,14 +325,68 @@ export class DurableClient {
   ): Promise<RaiseEventOutcome> {
     return this.#send(
       () => {
-        this.#requireHub(options)
+        requireHub(options, this.taskHubName)
         return raiseRequest(instanceId, eventName, eventData, this.#engine.payloadBytes)
       },
       (outcome: RaiseOutcome) => {
-        if (outcome.outcome === 'discarded') this.#warnOfDiscard(instanceId, eventName, outcome)
+        if (outcome.outcome === 'discarded')
+          warnOfDiscard(this.#engine.log, instanceId, eventName, outcome)
         return outcome
       },
     )
+  }
+
+  /**
+   * Sends an operation to an entity. Resolves when that is durable, not when it has been carried out;
+   * whether a worker runs does not matter. Signals that one client sends to one entity are carried out
+   * in the order of the calls, awaited or not.
+   *
+   * @throws InvalidEntityId, InvalidName, UnserializableValue, PayloadTooLarge
+   *
+   * @example
+   * ```ts
+   * await client.signalEntity(new df.EntityId('counter', 'visits'), 'add', 1)
+   * ```
+   */
+  signalEntity(
+    entityId: EntityId,
+    operationName?: string,
+    operationInput?: unknown,
+    options?: SignalOptions & TaskHubOptions,
+  ): Promise<void> {
+    return this.#send(() => {
+      const { scheduledTime, ...hub } = options ?? {}
+      requireHub(hub, this.taskHubName)
+      const limit = this.#engine.payloadBytes
+      return signalRequest(entityId, operationName, operationInput, scheduledTime, limit)
+    })
+  }
+
+  /**
+   * The state of an entity, as its last operation left it. What was signalled and not carried out yet
+   * does not show.
+   *
+   * @throws InvalidEntityId
+   */
+  readEntityState<TState = unknown>(
+    entityId: EntityId,
+    options?: TaskHubOptions,
+  ): Promise<EntityStateResponse<TState>> {
+    const request = (): RawJson => entityRequest(entityId, options, this.taskHubName)
+    return this.#send(request, (row: EntityRow | null) => stateOf<TState>(row))
+  }
+
+  /**
+   * One page of the entities that have a state, in the order of their ids.
+   *
+   * @example
+   * ```ts
+   * const { entities } = await client.listEntities({ name: 'counter', keyPrefix: 'eu-' })
+   * ```
+   */
+  listEntities(options?: ListEntitiesOptions): Promise<EntityPage> {
+    const listing = (): Promise<EntityPage> => this.#engine.call(...entityListing(options))
+    return this.#attempt(listing)
   }
 
   /**
@@ -413,37 +464,6 @@ export class DurableClient {
   #log(verb: keyof typeof DONE, instanceId: string, reason: unknown): void {
     const why = reason === undefined ? '' : `: ${stringify(reason, 'reason', Infinity)}`
     this.#engine.log.engine('info', `Instance '${instanceId}' was ${DONE[verb]}${why}`)
-  }
-
-  #warnOfDiscard(
-    instanceId: string,
-    eventName: string,
-    { reason }: RaiseOutcome & { outcome: 'discarded' },
-  ): void {
-    const why = {
-      NotFound: 'there is no such instance',
-      Ended: 'the instance has ended',
-      NotWaiting: 'the instance does not wait for it',
-    }[reason]
-    const remedy =
-      reason === 'NotWaiting'
-        ? "Open the hub with unmatchedEvents: 'buffer' to keep events until they are waited for."
-        : "unmatchedEvents: 'buffer' keeps only events for instances that have not ended."
-    this.#engine.log.engine(
-      'warn',
-      `Event '${eventName}' for instance '${instanceId}' was discarded: ${why}. ${remedy}`,
-    )
-  }
-
-  #requireHub(options: TaskHubOptions | undefined): void {
-    const known = optionsOf(options ?? undefined, 'options', ['taskHubName', 'connectionName'])
-    const name = known['taskHubName']
-    if (name === undefined || name === null || name === this.taskHubName) return
-    throw invalid(
-      'options.taskHubName',
-      `must be the client's own hub, '${this.taskHubName}'`,
-      name,
-    )
   }
 
   /** Sends what `request` makes; what that throws becomes the rejection. */

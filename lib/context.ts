@@ -13,9 +13,18 @@ import { type CallHttpArguments, HttpTask, httpCall } from './call-http/call.js'
 import { HTTP_ACTIVITY } from './call-http/request.js'
 import { invalid, newInstanceId, optionsOf } from './check.js'
 import { quoteName, stringify } from './codec.js'
+import type { EntityId } from './entity-id.js'
 import { InvalidOption, OutsideTurn } from './errors.js'
 import { currentExecution, type Execution } from './execution.js'
+import type { LockState } from './lock.js'
 import { type Log, type LogFunction, type LogLevel, logFunction } from './log.js'
+import {
+  callEntity,
+  lockEntities,
+  lockState,
+  refuseInSection,
+  signalEntity,
+} from './orchestrator-entities.js'
 import type { ActivityStart } from './protocol.js'
 import { type RetryPolicy, retryText } from './retry.js'
 import {
@@ -33,12 +42,13 @@ import type {
   InvocationContext,
   OrchestrationContext,
 } from './types.js'
+import type { SignalOptions } from './types-entity.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: definitions of any input and result
 type AnyDefinition = Definition<any, any>
 
 /** The log methods; made on first use, as most invocations log nothing. */
-abstract class LoggingContext implements InvocationContext {
+export abstract class LoggingContext implements InvocationContext {
   readonly functionName: string
   private logMade: LogFunction | null = null
   private idMade: string | null = null
@@ -195,6 +205,27 @@ class DurableContext implements DurableOrchestrationContext {
     return execution.schedule(action, 'wait') as never
   }
 
+  callEntity(entityId: EntityId, operationName: string, operationInput?: unknown): never {
+    return callEntity(this.execution, entityId, operationName, operationInput) as never
+  }
+
+  signalEntity(
+    entityId: EntityId,
+    operationName: string,
+    operationInput?: unknown,
+    options?: SignalOptions,
+  ): void {
+    signalEntity(this.execution, entityId, operationName, operationInput, options)
+  }
+
+  lock(...entities: unknown[]): never {
+    return lockEntities(this.execution, entities) as never
+  }
+
+  isLocked(): LockState {
+    return lockState(this.execution)
+  }
+
   createTimer(fireAt: Date): TimerTask {
     this.execution.requireTurn('called createTimer')
     const ms = fireAt instanceof Date ? fireAt.getTime() : Number.NaN
@@ -252,6 +283,7 @@ function scheduleOrchestration(
   retry?: RetryPolicy | null,
 ): SingleTask {
   execution.requireTurn('called an orchestration')
+  refuseInSection(execution)
   let action = `{"callSubOrchestrator":{"name":${quoteName(name, 'orchestrator name')}`
   if (instanceId !== undefined && instanceId !== null) {
     action += `,"instanceId":${JSON.stringify(newInstanceId(instanceId, 'instanceId'))}`

@@ -25,7 +25,7 @@ import type {
   Reply,
 } from './protocol.js'
 import type { Functions, Outlet, Runner } from './runner.js'
-import { activationOf, activityOf } from './wire.js'
+import { activationOf, activityOf, entityActivationOf } from './wire.js'
 
 /** After this many exchanges, or this much time, in a row, the event loop gets its turn. */
 const ROUNDS_MAX = 64
@@ -73,6 +73,7 @@ export class Engine implements Outlet {
   private results = ''
   private violations = ''
   private turns = ''
+  private entities = ''
   private poisons = ''
 
   private isPumping = false
@@ -210,6 +211,11 @@ export class Engine implements Outlet {
     this.schedule()
   }
 
+  readonly queueEntity = (outcome: RawJson): void => {
+    this.entities += this.entities === '' ? outcome : `,${outcome}`
+    this.schedule()
+  }
+
   readonly queuePoison = (token: number): void => {
     this.poisons += this.poisons === '' ? token : `,${token}`
     this.schedule()
@@ -225,6 +231,7 @@ export class Engine implements Outlet {
     return (
       this.calls.hasOutgoing ||
       this.turns !== '' ||
+      this.entities !== '' ||
       this.results !== '' ||
       this.forget !== '' ||
       this.violations !== '' ||
@@ -239,11 +246,13 @@ export class Engine implements Outlet {
     if (this.forget !== '') text += `,"forget":[${this.forget}]`
     if (this.results !== '') text += `,"results":[${this.results}]`
     if (this.violations !== '') text += `,"violations":[${this.violations}]`
+    if (this.entities !== '') text += `,"entities":[${this.entities}]`
     if (this.poisons !== '') text += `,"poisons":[${this.poisons}]`
     this.forget = ''
     this.results = ''
     this.violations = ''
     this.turns = ''
+    this.entities = ''
     this.poisons = ''
     return `${text}}`
   }
@@ -320,6 +329,9 @@ export class Engine implements Outlet {
     }
     if (outbound.activations !== undefined) {
       this.runner.run(outbound.activations.map(activationOf))
+    }
+    if (outbound.entities !== undefined) {
+      this.runner.runEntities(outbound.entities.map(entityActivationOf))
     }
     if (outbound.wakeInMs !== undefined) this.wakeIn(outbound.wakeInMs)
   }

@@ -72,6 +72,22 @@ export class InstanceEnded extends DurableError {
 export class InstanceNotEnded extends DurableError {
   static override readonly code: string = 'InstanceNotEnded'
 }
+/** An id of an entity that breaks the rules for those. */
+export class InvalidEntityId extends DurableError {
+  static override readonly code: string = 'InvalidEntityId'
+}
+/** Operations wait for the entity, or an orchestration has it for itself. */
+export class EntityInUse extends DurableError {
+  static override readonly code: string = 'EntityInUse'
+}
+/** The orchestration had failed before the entity answered, so it is not known what it did. */
+export class EntityReplyLost extends DurableError {
+  static override readonly code: string = 'EntityReplyLost'
+}
+/** An orchestrator does what is not allowed inside a critical section. */
+export class LockingRulesViolationError extends DurableError {
+  static override readonly code: string = 'LOCKING_RULES_VIOLATION'
+}
 /** Only a failed instance can be rewound. */
 export class NotRewindable extends DurableError {
   static override readonly code: string = 'NotRewindable'
@@ -207,6 +223,10 @@ const classes: ErrorClass[] = [
   InstanceNotFound,
   InstanceEnded,
   InstanceNotEnded,
+  InvalidEntityId,
+  EntityInUse,
+  EntityReplyLost,
+  LockingRulesViolationError,
   NotRewindable,
   InvalidInstanceId,
   InvalidName,

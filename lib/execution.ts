@@ -13,8 +13,10 @@ import { createHash } from 'node:crypto'
 import type { OrchestratorEntry } from './app.js'
 import type { HttpSettings } from './call-http/settings.js'
 import { objectText, stringify } from './codec.js'
+import type { EntityId } from './entity-id.js'
 import { InvalidOption, NonDurableAwait, NotATask, OutsideTurn } from './errors.js'
 import { failureText } from './failure.js'
+import { type DurableLock, LockedCallTask, LockTask } from './lock.js'
 import type { Log } from './log.js'
 import type { ExecutionStart, RawJson } from './protocol.js'
 import { type RetryPolicy, retryText } from './retry.js'
@@ -67,6 +69,8 @@ export class Execution {
   time = 0
   replaying = false
   customStatus: unknown = undefined
+  /** The critical section that it is in, or waits to get into. */
+  lock: DurableLock | null = null
   /** Its code is a generator. */
   isGenerator = false
   /** It is not known to be anything else: until the function is called, that is anything else. */
@@ -333,7 +337,34 @@ export class Execution {
 
   /** Schedules a task. `action` is its text without the two closing braces. */
   schedule(action: string, kind: TaskKind): SingleTask {
-    const task = new SingleTask(this, this.nextTaskId++, action, kind)
+    return this.add(new SingleTask(this, this.nextTaskId++, action, kind))
+  }
+
+  /** Asks for entities; inside the section from now on. */
+  scheduleLock(action: string, lock: DurableLock): SingleTask {
+    this.lock = lock
+    return this.add(new LockTask(this, this.nextTaskId++, action, lock))
+  }
+
+  /** Calls an entity inside the section. */
+  scheduleLockedCall(action: string, lock: DurableLock, entity: EntityId): SingleTask {
+    return this.add(new LockedCallTask(this, this.nextTaskId++, action, lock, entity))
+  }
+
+  /** Ends the section. At the end of the execution the core does so by itself. */
+  releaseLock(lock: DurableLock): void {
+    if (this.lock !== lock || this.hasEnded || this.isDropped) return
+    this.tell('{"releaseEntities":{}}', 'released a lock')
+    this.lock = null
+  }
+
+  /** Asks for something that makes no task. */
+  tell(action: RawJson, what: string): void {
+    this.requireTurn(what)
+    this.actions.push(action)
+  }
+
+  private add(task: SingleTask): SingleTask {
     this.open.set(task.id, task)
     this.actions.push(task)
     return task
@@ -348,9 +379,8 @@ export class Execution {
   }
 
   cancelTimer(id: number): void {
-    this.requireTurn('cancelled a timer')
+    this.tell(`{"cancelTimer":{"task":${id}}}`, 'cancelled a timer')
     this.open.delete(id)
-    this.actions.push(`{"cancelTimer":{"task":${id}}}`)
   }
 
   /** Whether the task was made in the turn that is running, so that its action can still change. */

@@ -156,6 +156,19 @@ export {
   TaskFailedError,
 } from './azure/task-failed.js'
 
+// ------------------------------------------------------------------ entities
+
+export { EntityId } from './entity-id.js'
+export { DurableLock, LockState } from './lock.js'
+export type {
+  DurableEntityContext,
+  EntityClass,
+  EntityContext,
+  EntityHandler,
+  EntityOptions,
+  SignalOptions,
+} from './types-entity.js'
+
 // ------------------------------------------------------------------ the client
 
 export {
@@ -163,13 +176,18 @@ export {
   type HubClient,
   type InstancePage,
   type PurgeHistoryResult,
-  type RaiseEventOutcome,
   type RestartOptions,
-  type TaskHubOptions,
 } from './client.js'
 export { ConnectedClient } from './connected-client.js'
+export {
+  type EntityPage,
+  EntityStateResponse,
+  type EntityStatus,
+  type ListEntitiesOptions,
+} from './entity-status.js'
 export type { HttpManagementPayload } from './http/binding.js'
 export type { WithUrl } from './http/responses.js'
+export type { RaiseEventOutcome } from './raised.js'
 export type {
   GetStatusOptions,
   ListOptions,
@@ -189,6 +207,7 @@ export {
   type StatusProblem,
   type StatusWaitingFor,
 } from './status.js'
+export type { TaskHubOptions } from './task-hub-options.js'
 export type { WaitForCompletionOptions } from './wait.js'
 
 // ------------------------------------------------------------------ errors
@@ -198,6 +217,8 @@ export {
   AlreadyRegistered,
   CorruptHistory,
   DurableError,
+  EntityInUse,
+  EntityReplyLost,
   type ErrorDetails,
   HttpRequestFailed,
   HttpStatusError,
@@ -209,10 +230,12 @@ export {
   InstanceNotEnded,
   InstanceNotFound,
   Internal,
+  InvalidEntityId,
   InvalidFunction,
   InvalidInstanceId,
   InvalidName,
   InvalidOption,
+  LockingRulesViolationError,
   NonDurableAwait,
   Nondeterminism,
   NotAHub,

@@ -32,6 +32,8 @@ export interface Inbound {
   violations?: string[]
   /** Outcomes of activations. */
   turns?: ActivationOutcome[]
+  /** Outcomes of activations of entities. */
+  entities?: EntityOutcome[]
   /** Tokens of activations that ended their thread too often: their instances are parked as `Poison`. */
   poisons?: number[]
 }
@@ -64,6 +66,12 @@ export type Request =
   | { wait: { instanceId: string } }
   /** Reply: null, when the copy is on disk. */
   | { backup: { file: string } }
+  /** Reply: null. `fireAt` in milliseconds. */
+  | { signalEntity: EntitySignal }
+  /** Reply: `EntityRow | null`. */
+  | { getEntity: { entityId: string } }
+  /** Reply: `{ entities: EntityRow[], cursor: string | null }`, in the order of the ids. */
+  | { listEntities: { filter: EntityFilter; top: number; cursor?: string } }
   /** Worker: orchestrator and activity names added after the open. Reply: null. */
   | { register: Registered }
   /** Worker: no activity starts from now on; those that run may still report. Reply: null. */
@@ -76,6 +84,7 @@ export type Request =
 export interface Registered {
   orchestrators: string[]
   activities: { name: string; maxConcurrency?: number }[]
+  entities: string[]
 }
 
 export interface StartSpec {
@@ -92,6 +101,24 @@ export interface Filter {
   /** Milliseconds since the epoch, compared with the time the instance was scheduled; inclusive. */
   createdFrom?: number
   createdTo?: number
+}
+
+export interface EntitySignal {
+  /** `@name@key`. */
+  entityId: string
+  operation: string
+  input?: RawJson
+  fireAt?: number
+}
+
+/** Times in milliseconds, inclusive. */
+export interface EntityFilter {
+  name?: string
+  /** Only with a name. */
+  keyPrefix?: string
+  lastOperationFrom?: number
+  lastOperationTo?: number
+  includeTransient?: boolean
 }
 
 export type RuntimeStatus =
@@ -137,6 +164,12 @@ export type Action =
   /** Makes no task. */
   | { cancelTimer: { task: number } }
   | { waitForEvent: { name: string } }
+  | { callEntity: { entityId: string; operation: string; input?: RawJson } }
+  /** Makes no task. */
+  | { signalEntity: EntitySignal }
+  | { lockEntities: { entities: string[] } }
+  /** Makes no task. */
+  | { releaseEntities: Record<string, never> }
 
 export type End =
   | { complete: { result?: RawJson } }
@@ -174,6 +207,7 @@ export interface Outbound {
   replies?: Reply[]
   activities?: ActivityTuple[]
   activations?: ActivationTuple[]
+  entities?: EntityTuple[]
   /** The hub is lost, as said here. What waits for a reply gets none. */
   fatal?: EngineError
   /** When to exchange again at the latest, for a timer: milliseconds from now. */
@@ -214,6 +248,17 @@ export type ActivityTuple = [
   input?: Payload,
 ]
 
+export type EntityTuple = [
+  token: number,
+  key: number,
+  entityId: string,
+  operations: OperationTuple[],
+  state?: Payload,
+]
+
+/** An operation that nobody waits for is a signal. */
+export type OperationTuple = [name: string, isSignal: 0 | 1, input?: Payload]
+
 export type ActivationTuple = [
   token: number,
   iid: number,
@@ -238,6 +283,30 @@ export interface ActivityStart {
   attempt: number
   /** The same for every attempt and every re-run of this task, and for no other task. */
   idempotencyKey: string
+}
+
+/** Operations of one entity, to be carried out one after the other. */
+export interface EntityActivation {
+  token: number
+  /** What threads know it by. No instance has such a number. */
+  iid: number
+  /** `@name@key`. */
+  entityId: string
+  operations: OperationTuple[]
+  /** Left out if there is none. */
+  state?: Payload
+}
+
+/** What became of them: of the first ones, if the batch was cut short. */
+export interface EntityOutcome {
+  token: number
+  /** `ok` 1: payload is the result, left out if there is none; 0: a `Failure`. */
+  results: [ok: 0 | 1, payload?: RawJson][]
+  /** The new state, if it is another one. */
+  state?: RawJson
+  /** There is none any more. */
+  deleted?: boolean
+  signals?: EntitySignal[]
 }
 
 export interface Activation {
@@ -319,6 +388,17 @@ export interface StatusRow {
   history?: HistoryRow[]
 }
 
+export interface EntityRow {
+  entityId: string
+  /** It has a state. */
+  exists: boolean
+  /** An orchestration has it for itself. */
+  locked: boolean
+  updated: number
+  state?: Payload
+  problem?: Problem
+}
+
 export interface Problem {
   code: string
   message: string
@@ -333,6 +413,8 @@ export type WaitingFor =
   | { kind: 'timer'; fireAt: number }
   | { kind: 'activity'; name: string; attempt: number; since: number }
   | { kind: 'orchestration'; name: string; instanceId: string }
+  | { kind: 'entity'; entityId: string; operation: string; since: number }
+  | { kind: 'lock'; entityIds: string[]; since: number }
 
 /** One event of the history view, oldest first. */
 export interface HistoryRow {

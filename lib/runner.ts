@@ -9,9 +9,16 @@
 
 import { Activities, type Report } from './activities.js'
 import type { App } from './app.js'
+import { Entities } from './entities.js'
 import type { Surroundings } from './execution.js'
-import { Executor } from './executor.js'
-import type { Activation, ActivityStart, RawJson, Registered } from './protocol.js'
+import { Executor, nothingRun } from './executor.js'
+import type {
+  Activation,
+  ActivityStart,
+  EntityActivation,
+  RawJson,
+  Registered,
+} from './protocol.js'
 
 /** Where what user code did goes: the next batch for the core. */
 export interface Outlet extends Surroundings {
@@ -19,6 +26,8 @@ export interface Outlet extends Surroundings {
   readonly queueResult: Report
   /** Takes the text of an `ActivationOutcome`. */
   readonly queueTurn: (outcome: RawJson) => void
+  /** Takes the text of an `EntityOutcome`. */
+  readonly queueEntity: (outcome: RawJson) => void
   /** Takes the token of an activation that ended its thread too often. */
   readonly queuePoison: (token: number) => void
   /** Exchanges now. Not to be called from within a call of a runner. */
@@ -31,8 +40,9 @@ export interface Runner {
   abort(runs: number[]): void
   start(starts: ActivityStart[]): void
   run(activations: Activation[]): void
+  runEntities(activations: EntityActivation[]): void
   /**
-   * Resolves when no activity runs, at the latest a little after `timeoutMs`, when what still runs is
+   * Resolves when no activity runs and no operation of an entity, at the latest a little after `timeoutMs`, when what still runs is
    * aborted. The core starts none from now on.
    */
   drain(timeoutMs: number): Promise<void>
@@ -75,10 +85,14 @@ export class LocalFunctions implements Functions {
 
 class LocalRunner implements Runner {
   private readonly activities: Activities
+  private readonly entities: Entities
   private readonly executor: Executor
 
   constructor(app: App, outlet: Outlet) {
     this.activities = new Activities(app, outlet, outlet.queueResult)
+    this.entities = new Entities(app, outlet, (outcome, { token }) =>
+      outcome === nothingRun(token) ? outlet.queueTurn(outcome) : outlet.queueEntity(outcome),
+    )
     this.executor = new Executor(app, outlet, outlet.queueTurn, outlet.pump)
   }
 
@@ -98,8 +112,12 @@ class LocalRunner implements Runner {
     this.executor.run(activations)
   }
 
-  drain(timeoutMs: number): Promise<void> {
-    return this.activities.drain(timeoutMs)
+  runEntities(activations: EntityActivation[]): void {
+    this.entities.run(activations)
+  }
+
+  async drain(timeoutMs: number): Promise<void> {
+    await Promise.all([this.activities.drain(timeoutMs), this.entities.drain(timeoutMs)])
   }
 
   close(): void {

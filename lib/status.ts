@@ -70,6 +70,10 @@ export type StatusWaitingFor =
   | { kind: 'timer'; fireAt: Date }
   | { kind: 'activity'; name: string; attempt: number; since: Date }
   | { kind: 'orchestration'; name: string; instanceId: string }
+  /** An operation that was called. */
+  | { kind: 'entity'; entityId: string; operation: string; since: Date }
+  /** Entities that it wants to have for itself. */
+  | { kind: 'lock'; entityIds: string[]; since: Date }
 
 /** One event of an instance's history. */
 export interface StatusHistoryEvent {
@@ -87,7 +91,7 @@ export interface StatusHistoryEvent {
   failure?: StatusFailure
   /** Of `terminate`, `suspend`, `resume` or `rewind`. */
   reason?: unknown
-  /** Of a sub-orchestration. */
+  /** Of a sub-orchestration, or of an entity: `@name@key`. */
   instanceId?: string
   /** Of a timer. */
   fireAt?: Date

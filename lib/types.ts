@@ -9,6 +9,8 @@
 import type { FunctionExtras, FunctionOptions } from './azure/functions.js'
 import type { CallHttpArguments, CallHttpOptions } from './call-http/call.js'
 import type { DurableHttpResponse } from './call-http/request.js'
+import type { EntityId } from './entity-id.js'
+import type { DurableLock, LockState } from './lock.js'
 import type { LogFunction } from './log.js'
 import type { RetryPolicy } from './retry.js'
 import type {
@@ -18,6 +20,7 @@ import type {
   TaskCombinators,
   TimerTask,
 } from './task.js'
+import type { SignalOptions } from './types-entity.js'
 
 // ------------------------------------------------------------------ contexts
 
@@ -161,6 +164,60 @@ export interface DurableOrchestrationContext<TInput = unknown> {
    * @throws InvalidName, OutsideTurn
    */
   waitForExternalEvent<TResult = unknown>(name: string): Task<TResult>
+
+  /**
+   * Has an entity carry out an operation. The task gives what the operation returned, or fails with
+   * what it threw. The operations of one entity are carried out one after the other; those that one
+   * orchestration sends, in the order of the sending.
+   *
+   * @throws InvalidEntityId, InvalidName, UnserializableValue, PayloadTooLarge, OutsideTurn,
+   * LockingRulesViolationError
+   */
+  callEntity<TResult = unknown>(
+    entityId: EntityId,
+    operationName: string,
+    operationInput?: unknown,
+  ): Task<TResult>
+
+  /**
+   * The same, and does not wait for it.
+   *
+   * @throws InvalidEntityId, InvalidName, UnserializableValue, PayloadTooLarge, OutsideTurn,
+   * LockingRulesViolationError
+   */
+  signalEntity(
+    entityId: EntityId,
+    operationName: string,
+    operationInput?: unknown,
+    options?: SignalOptions,
+  ): void
+
+  /**
+   * Begins a critical section: the task gives a lock once all of the entities are this orchestration's
+   * own, and until `lock.release()` no other one's operations are carried out by them. Entities are
+   * locked in one order by everyone, so that two sections never wait for each other.
+   *
+   * Inside a section only its entities are called, one call of each at a time; they are not signalled;
+   * there are no sub-orchestrations, and no further section.
+   *
+   * @throws InvalidEntityId, InvalidOption, OutsideTurn, LockingRulesViolationError
+   *
+   * @example
+   * ```ts
+   * const lock = yield context.df.lock(from, to)
+   * try {
+   *   yield context.df.callEntity(from, 'withdraw', 10)
+   *   yield context.df.callEntity(to, 'deposit', 10)
+   * } finally {
+   *   lock.release()
+   * }
+   * ```
+   */
+  lock(...entities: EntityId[]): Task<DurableLock>
+  lock(entities: readonly EntityId[]): Task<DurableLock>
+
+  /** Whether there is a critical section, asked for or begun, and of which entities. */
+  isLocked(): LockState
 
   /**
    * A timer that fires when wall time has reached `fireAt`, never early; one in the past fires at

@@ -13,6 +13,8 @@ import type {
   ActivationTurn,
   ActivityStart,
   ActivityTuple,
+  EntityActivation,
+  EntityTuple,
   Resolution,
   TurnTuple,
 } from './protocol.js'
@@ -21,6 +23,14 @@ export function activityOf(tuple: ActivityTuple, hubId: string): ActivityStart {
   const [run, iid, exec, task, attempt, instanceId, name, input] = tuple
   const idempotencyKey = `${hubId}-${iid}-${exec}-${task}`
   return { run, iid, instanceId, name, input, attempt, idempotencyKey }
+}
+
+/** The number is one that no instance has, so that threads can hold both in one map. */
+export function entityActivationOf(tuple: EntityTuple): EntityActivation {
+  const [token, key, entityId, operations] = tuple
+  const activation: EntityActivation = { token, iid: 0.5 - key, entityId, operations }
+  if (tuple.length > 4) activation.state = tuple[4]
+  return activation
 }
 
 export function activationOf(tuple: ActivationTuple): Activation {

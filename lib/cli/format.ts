@@ -83,6 +83,10 @@ function waitText(waiting: StatusWaitingFor): string {
       return `activity '${waiting.name}', attempt ${waiting.attempt}, since ${time.format(waiting.since)}`
     case 'orchestration':
       return `orchestration '${waiting.name}', instance '${waiting.instanceId}'`
+    case 'entity':
+      return `operation '${waiting.operation}' of entity '${waiting.entityId}', since ${time.format(waiting.since)}`
+    case 'lock':
+      return `the lock of ${waiting.entityIds.join(', ')}, since ${time.format(waiting.since)}`
   }
 }
 

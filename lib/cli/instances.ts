@@ -7,9 +7,9 @@
  */
 
 import type { Command } from 'commander'
-import type { RaiseEventOutcome } from '../client.js'
 import type { ConnectedClient } from '../connected-client.js'
 import { DurableError, InstanceNotFound, InvalidOption } from '../errors.js'
+import type { RaiseEventOutcome } from '../raised.js'
 import type { OnConflict } from '../requests.js'
 import type { OrchestrationStatus } from '../status.js'
 import { type FilterOptions, filterOf, jsonOption, parseCount, withFilter } from './arguments.js'

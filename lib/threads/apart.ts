@@ -7,7 +7,7 @@
  * Proved by: `__test__/threads.spec.mjs`.
  */
 
-import type { Activation } from '../protocol.js'
+import type { Activation, EntityActivation } from '../protocol.js'
 import type { Run, Thread } from './thread.js'
 
 /** As in `src/core/limits.rs`. */
@@ -27,7 +27,7 @@ export function keyOfRun(run: number): string {
   return `run ${run}`
 }
 
-type Suspect = Activation | Run
+type Suspect = Activation | EntityActivation | Run
 
 export class Apart {
   private readonly make: () => Thread
@@ -93,6 +93,7 @@ export class Apart {
     this.since = now
     this.latest = isRun(suspect) ? keyOfRun(suspect.start.run) : keyOfExecution(suspect.iid)
     if (isRun(suspect)) thread.start(suspect)
+    else if ('operations' in suspect) thread.runEntity(suspect)
     else thread.run(suspect)
     if (this.waiting.length > 0) this.after(SUSPECT_MS, () => this.next())
     else clearTimeout(this.timer)

@@ -28,6 +28,8 @@ export interface ToThread {
   aborts: number[]
   /** `Activation`s. */
   activations: unknown[]
+  /** `EntityActivation`s. */
+  entities: unknown[]
   /** `ActivityStart`s. */
   activities: unknown[]
   /** Abort all activities, and answer `aborted`. */
@@ -48,5 +50,6 @@ export interface FromThread {
   begun?: [run: number, ms: number][]
   results?: [run: number, ok: 0 | 1, payload: RawJson | null][]
   turns?: [iid: number, token: number, outcome: RawJson][]
+  entities?: [iid: number, token: number, outcome: RawJson][]
   aborted?: true
 }

@@ -14,7 +14,13 @@ import { Internal, Poison } from '../errors.js'
 import { executionFailed, nothingRun } from '../executor.js'
 import { failureText, messageOf } from '../failure.js'
 import type { Log } from '../log.js'
-import type { Activation, ActivityStart, RawJson, Registered } from '../protocol.js'
+import type {
+  Activation,
+  ActivityStart,
+  EntityActivation,
+  RawJson,
+  Registered,
+} from '../protocol.js'
 import type { Functions, Outlet, Runner } from '../runner.js'
 import { Timeout } from '../timer.js'
 import { Apart, CRASHES, keyOfExecution, keyOfRun } from './apart.js'
@@ -33,6 +39,9 @@ const COST_WEIGHT = 0.25
 const COSTS_MAX = 10_000
 /** 2^32 over the golden ratio: numbers that follow each other spread evenly. */
 const SPREAD = 0x9e3779b1
+/** What can be registered. Their first letters tell them apart. */
+const KINDS = ['orchestrators', 'activities', 'entities'] as const
+type Kind = (typeof KINDS)[number]
 
 export class Threads implements Functions, Runner, Owner {
   private readonly module: string
@@ -41,7 +50,7 @@ export class Threads implements Functions, Runner, Owner {
   private readonly apart: Apart
   private outlet: Outlet | null = null
   private listener: (added: Registered) => void = () => {}
-  /** Names that the core knows: 'o' or 'a', and the name without regard to case. */
+  /** Names that the core knows: the first letter of the kind, and the name without regard to case. */
   private readonly announced: Set<string> = new Set()
   /** Runs that no thread has been sent, in order. */
   private readonly queue: Map<number, Run> = new Map()
@@ -52,7 +61,7 @@ export class Threads implements Functions, Runner, Owner {
   private isDraining = false
   private idle: (() => void) | null = null
   private ending: Promise<unknown> | null = null
-  private all: Registered = { orchestrators: [], activities: [] }
+  private all: Registered = { orchestrators: [], activities: [], entities: [] }
 
   private constructor(module: string, count: number, log: Log, http: HttpSettings) {
     this.module = module
@@ -83,10 +92,11 @@ export class Threads implements Functions, Runner, Owner {
 
   /** What all threads have registered; an instance may be in any. */
   private agreed(registered: Registered[]): Registered {
-    const texts = registered.map(({ orchestrators, activities }) =>
+    const texts = registered.map(({ orchestrators, activities, entities }) =>
       JSON.stringify([
         orchestrators.toSorted(),
         activities.map((activity) => JSON.stringify(activity)).toSorted(),
+        entities.toSorted(),
       ]),
     )
     const other = texts.findIndex((text) => text !== texts[0])
@@ -148,6 +158,14 @@ export class Threads implements Functions, Runner, Owner {
       const { iid } = activation
       if (this.apart.isSuspect(keyOfExecution(iid))) this.apart.add(activation)
       else this.home(iid).run(activation)
+    }
+  }
+
+  runEntities(activations: EntityActivation[]): void {
+    for (const activation of activations) {
+      const { iid } = activation
+      if (this.apart.isSuspect(keyOfExecution(iid))) this.apart.add(activation)
+      else this.home(iid).runEntity(activation)
     }
   }
 
@@ -230,7 +248,7 @@ export class Threads implements Functions, Runner, Owner {
   }
 
   private get running(): number {
-    return this.every.reduce((sum, thread) => sum + thread.size, 0)
+    return this.every.reduce((sum, thread) => sum + thread.size + thread.entityCount, 0)
   }
 
   private checkIdle(): void {
@@ -259,7 +277,11 @@ export class Threads implements Functions, Runner, Owner {
   private take(thread: Thread, message: FromThread, outlet: Outlet): void {
     for (const instanceId of message.violations ?? []) outlet.violated(instanceId)
     for (const [run, ms] of message.begun ?? []) this.learn(thread.begun(run), ms)
-    for (const turn of message.turns ?? []) this.answered(thread, ...turn)
+    for (const turn of message.turns ?? []) this.answered(thread, outlet.queueTurn, ...turn)
+    for (const [iid, token, outcome] of message.entities ?? []) {
+      const take = outcome === nothingRun(token) ? outlet.queueTurn : outlet.queueEntity
+      this.answered(thread, take, iid, token, outcome)
+    }
     for (const [run, ok, payload] of message.results ?? []) {
       if (!thread.runs.delete(run)) continue // aborted meanwhile
       this.apart.clear(keyOfRun(run))
@@ -267,14 +289,20 @@ export class Threads implements Functions, Runner, Owner {
     }
   }
 
-  private answered(thread: Thread, iid: number, token: number, outcome: RawJson): void {
+  private answered(
+    thread: Thread,
+    take: (outcome: RawJson) => void,
+    iid: number,
+    token: number,
+    outcome: RawJson,
+  ): void {
     const underway = thread.underway.get(iid)
     if (underway?.token === token) {
       thread.underway.delete(iid)
       const gotOn = !underway.isReplay && outcome !== nothingRun(token)
       if (gotOn) this.apart.clear(keyOfExecution(iid))
     }
-    this.outlet?.queueTurn(outcome)
+    take(outcome)
   }
 
   died(thread: Thread, why: string, lost: Lost): void {
@@ -307,18 +335,21 @@ export class Threads implements Functions, Runner, Owner {
     this.outlet?.queueResult(run, 0, failureText(new Poison(message, { instanceId }), 0))
   }
 
-  unsendable(item: Activation | ActivityStart, error: unknown): void {
+  unsendable(item: Activation | EntityActivation | ActivityStart, error: unknown): void {
     const message = `It cannot be sent to a thread: ${messageOf(error)}`
     const failure = failureText(new Internal(message, { cause: error }), 0)
-    if ('token' in item) this.outlet?.queueTurn(executionFailed(item.token, failure))
+    if ('operations' in item) {
+      const results = item.operations.map(() => `[0,${failure}]`).join(',')
+      this.outlet?.queueEntity(`{"token":${item.token},"results":[${results}]}`)
+    } else if ('token' in item) this.outlet?.queueTurn(executionFailed(item.token, failure))
     else this.outlet?.queueResult(item.run, 0, failure)
   }
 
   /** A thread that replaces another has loaded the module. */
   private reloaded(thread: Thread): void {
     const missing = [...this.announced].filter((key) => {
-      const names = key.startsWith('o') ? thread.orchestrators : thread.activities
-      return !names.has(key.slice(1))
+      const kind = KINDS.find((each) => key.startsWith(each.charAt(0))) as Kind
+      return !thread[kind].has(key.slice(1))
     })
     if (missing.length === 0) return
     const names = missing.map((key) => `'${key.slice(1)}'`).join(', ')
@@ -334,9 +365,9 @@ export class Threads implements Functions, Runner, Owner {
    */
   private announce(registered: Registered): void {
     const loaded = this.threads.filter((thread) => thread.isLoaded)
-    const isNew = (kind: 'orchestrators' | 'activities', name: string): boolean => {
+    const isNew = (kind: Kind, name: string): boolean => {
       const key = name.toLowerCase()
-      const mark = `${kind === 'orchestrators' ? 'o' : 'a'}${key}`
+      const mark = `${kind.charAt(0)}${key}`
       if (this.announced.has(mark) || !loaded.every((thread) => thread[kind].has(key))) return false
       this.announced.add(mark)
       return true
@@ -344,8 +375,10 @@ export class Threads implements Functions, Runner, Owner {
     const added: Registered = {
       orchestrators: registered.orchestrators.filter((name) => isNew('orchestrators', name)),
       activities: registered.activities.filter(({ name }) => isNew('activities', name)),
+      entities: registered.entities.filter((name) => isNew('entities', name)),
     }
-    if (added.orchestrators.length + added.activities.length > 0) this.listener(added)
+    const count = added.orchestrators.length + added.activities.length + added.entities.length
+    if (count > 0) this.listener(added)
   }
 }
 
@@ -356,9 +389,10 @@ function isFreer(thread: Thread, than: Thread): boolean {
 
 /** Names that only one of two has. */
 function difference(a: Registered, b: Registered): string[] {
-  const names = ({ orchestrators, activities }: Registered): string[] => [
+  const names = ({ orchestrators, activities, entities }: Registered): string[] => [
     ...orchestrators.map((name) => `orchestrator '${name}'`),
     ...activities.map(({ name }) => `activity '${name}'`),
+    ...entities.map((name) => `entity '${name}'`),
   ]
   const [inA, inB] = [names(a), names(b)]
   return [

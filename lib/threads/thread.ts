@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { InvalidFunction } from '../errors.js'
 import { errorFromFailure, messageOf } from '../failure.js'
-import type { Activation, ActivityStart, Registered } from '../protocol.js'
+import type { Activation, ActivityStart, EntityActivation, Registered } from '../protocol.js'
 import { Timeout } from '../timer.js'
 import type { FromThread, ThreadData } from './messages.js'
 import { refused } from './module.js'
@@ -44,7 +44,7 @@ export interface Owner {
   heard(thread: Thread, message: FromThread): void
   died(thread: Thread, why: string, lost: Lost): void
   /** Its text cannot be made. */
-  unsendable(item: Activation | ActivityStart, error: unknown): void
+  unsendable(item: Activation | EntityActivation | ActivityStart, error: unknown): void
 }
 
 const PROGRAM: string = join(__dirname, 'worker.js')
@@ -67,6 +67,7 @@ export class Thread {
   /** The names that it has registered, without regard to case. */
   readonly orchestrators: Set<string> = new Set()
   readonly activities: Set<string> = new Set()
+  readonly entities: Set<string> = new Set()
   private readonly unbegun: Map<number, Run> = new Map()
   private readonly owner: Owner
   private readonly data: ThreadData
@@ -83,6 +84,7 @@ export class Thread {
   private drops: number[] = []
   private aborts: number[] = []
   private activations: Activation[] = []
+  private batches: EntityActivation[] = []
   private starts: Run[] = []
   private isScheduled = false
 
@@ -136,16 +138,27 @@ export class Thread {
     return this.runs.size + this.starts.length
   }
 
+  /** How many entities it runs operations of. */
+  get entityCount(): number {
+    const isEntity = (iid: number): boolean => !Number.isInteger(iid)
+    return this.batches.length + [...this.underway.keys()].filter(isEntity).length
+  }
+
   /** Whether it has answered all that it was given. */
   get isIdle(): boolean {
     return (
       this.runs.size + this.underway.size === 0 &&
-      this.starts.length + this.activations.length === 0
+      this.starts.length + this.activations.length + this.batches.length === 0
     )
   }
 
   run(activation: Activation): void {
     this.activations.push(activation)
+    this.schedule()
+  }
+
+  runEntity(batch: EntityActivation): void {
+    this.batches.push(batch)
     this.schedule()
   }
 
@@ -223,37 +236,47 @@ export class Thread {
     this.drops = []
     this.aborts = []
     let activations = ''
+    let entities = ''
     let activities = ''
     const post = (): void => {
       this.worker?.postMessage(
-        `{"payloadBytes":${this.owner.payloadBytes},${head},"activations":[${activations.slice(1)}],"activities":[${activities.slice(1)}]}`,
+        `{"payloadBytes":${this.owner.payloadBytes},${head},"activations":[${activations.slice(1)}],"entities":[${entities.slice(1)}],"activities":[${activities.slice(1)}]}`,
       )
       head = '"abortAll":false,"drops":[],"aborts":[]'
       activations = ''
+      entities = ''
       activities = ''
       isNeeded = false
     }
-    for (const activation of this.takeActivations()) {
-      const text = this.textOf(activation)
+    for (const item of [...this.takeActivations(), ...this.takeBatches()]) {
+      const text = this.textOf(item)
       if (text === undefined) continue
-      const { iid, token, replayed } = activation
-      this.underway.set(iid, { iid, token, isReplay: replayed > 0 })
-      activations += `,${text}`
-      if (activations.length > MESSAGE_CHARS_MAX) post()
+      if (this.noteSent(item)) entities += `,${text}`
+      else activations += `,${text}`
+      if (activations.length + entities.length > MESSAGE_CHARS_MAX) post()
     }
     const starts = this.starts
     this.starts = []
     for (const run of starts) {
-      const text = this.textOf(run.start)
-      if (text === undefined) {
-        this.begun(run.start.run)
-        continue
-      }
-      this.runs.set(run.start.run, run)
-      activities += `,${text}`
+      activities += this.textOfRun(run)
       if (activations.length + activities.length > MESSAGE_CHARS_MAX) post()
     }
-    if (isNeeded || activations !== '' || activities !== '') post()
+    if (isNeeded || activations + entities + activities !== '') post()
+  }
+
+  private textOfRun(run: Run): string {
+    const text = this.textOf(run.start)
+    if (text === undefined) this.begun(run.start.run)
+    else this.runs.set(run.start.run, run)
+    return text === undefined ? '' : `,${text}`
+  }
+
+  /** Whether it is of an entity. */
+  private noteSent(item: Activation | EntityActivation): boolean {
+    const { iid, token } = item
+    const isReplay = 'replayed' in item && item.replayed > 0
+    this.underway.set(iid, { iid, token, isReplay })
+    return 'operations' in item
   }
 
   /** Those whose orchestrator the worker has; it may register the others yet. */
@@ -270,7 +293,16 @@ export class Thread {
     return ready
   }
 
-  private textOf(item: Activation | ActivityStart): string | undefined {
+  /** The same for entities. */
+  private takeBatches(): EntityActivation[] {
+    const isKnown = ({ entityId }: EntityActivation): boolean =>
+      this.entities.has(entityId.slice(1, entityId.indexOf('@', 1)))
+    const ready = this.batches.filter(isKnown)
+    this.batches = this.batches.filter((batch) => !isKnown(batch))
+    return ready
+  }
+
+  private textOf(item: Activation | EntityActivation | ActivityStart): string | undefined {
     try {
       return JSON.stringify(item)
     } catch (error) {
@@ -297,10 +329,11 @@ export class Thread {
     this.owner.heard(this, message)
   }
 
-  private learn({ orchestrators, activities }: Registered): void {
+  private learn({ orchestrators, activities, entities }: Registered): void {
     for (const name of orchestrators) this.orchestrators.add(name.toLowerCase())
     for (const { name } of activities) this.activities.add(name.toLowerCase())
-    if (this.activations.length + this.starts.length > 0) this.schedule()
+    for (const name of entities) this.entities.add(name.toLowerCase())
+    if (this.activations.length + this.batches.length + this.starts.length > 0) this.schedule()
   }
 
   // ---------------------------------------------------------------- the ends
@@ -340,6 +373,7 @@ export class Thread {
     this.unbegun.clear()
     this.orchestrators.clear()
     this.activities.clear()
+    this.entities.clear()
     this.backlogMs = 0
     this.drops = []
     this.aborts = []
@@ -359,6 +393,7 @@ export class Thread {
   async close(): Promise<void> {
     this.isClosed = true
     this.activations = []
+    this.batches = []
     clearTimeout(this.pause)
     if (this.runs.size > 0) await this.abortAll()
     await this.worker?.terminate()

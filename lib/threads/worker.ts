@@ -11,11 +11,12 @@ import { Activities } from '../activities.js'
 import type { App } from '../app.js'
 import type { HttpSettings } from '../call-http/settings.js'
 import { PAYLOAD_BYTES_DEFAULT } from '../codec.js'
+import { Entities } from '../entities.js'
 import type { Surroundings } from '../execution.js'
 import { Executor } from '../executor.js'
 import { failureText } from '../failure.js'
 import { Log, type LogLevel } from '../log.js'
-import type { Activation, ActivityStart, RawJson } from '../protocol.js'
+import type { Activation, ActivityStart, EntityActivation, RawJson } from '../protocol.js'
 import { enter } from './inside.js'
 import type { FromThread, ThreadData, ToThread } from './messages.js'
 import { loadApp } from './module.js'
@@ -26,12 +27,14 @@ class ThreadSide implements Surroundings {
   readonly http: HttpSettings
   private readonly port: MessagePort
   private readonly activities: Activities
+  private readonly entities: Entities
   private readonly executor: Executor
   // Of the next message:
   private violations: string[] = []
   private begun: [number, number][] = []
   private results: [number, 0 | 1, RawJson | null][] = []
   private turns: [number, number, RawJson][] = []
+  private outcomes: [number, number, RawJson][] = []
   private isScheduled = false
 
   constructor(port: MessagePort, app: App, log: Log, http: HttpSettings) {
@@ -39,6 +42,7 @@ class ThreadSide implements Surroundings {
     this.log = log
     this.http = http
     this.activities = new Activities(app, this, this.takeResult)
+    this.entities = new Entities(app, this, this.takeEntity)
     this.executor = new Executor(app, this, this.takeTurn, this.post)
     // Whatever ends the thread in an orderly way, what was done before is not lost.
     process.on('exit', this.post)
@@ -56,11 +60,14 @@ class ThreadSide implements Surroundings {
     this.executor.drop(message.drops)
     this.activities.abort(message.aborts)
     if (message.abortAll) this.abortAll()
-    if (message.activations.length === 0) {
+    const activations = message.activations as Activation[]
+    const entities = message.entities as EntityActivation[]
+    if (activations.length + entities.length === 0) {
       this.start(starts)
       return
     }
-    this.executor.run(message.activations as Activation[])
+    this.executor.run(activations)
+    this.entities.run(entities)
     if (starts.length === 0) return
     // Turns are short and activities may not be: the turns end and are told of first. Those of async
     // functions have asked for the next macrotasks already.
@@ -93,6 +100,11 @@ class ThreadSide implements Surroundings {
     this.schedule()
   }
 
+  private readonly takeEntity = (outcome: RawJson, of: EntityActivation): void => {
+    this.outcomes.push([of.iid, of.token, outcome])
+    this.schedule()
+  }
+
   /** Posts once the microtasks of this tick are done, so that one message holds all of them. */
   private schedule(): void {
     if (this.isScheduled) return
@@ -111,11 +123,13 @@ class ThreadSide implements Surroundings {
     if (this.begun.length > 0) message.begun = this.begun
     if (this.results.length > 0) message.results = this.results
     if (this.turns.length > 0) message.turns = this.turns
+    if (this.outcomes.length > 0) message.entities = this.outcomes
     if (Object.keys(message).length === 0) return
     this.violations = []
     this.begun = []
     this.results = []
     this.turns = []
+    this.outcomes = []
     this.port.postMessage(message)
   }
 }

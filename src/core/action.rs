@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::entity::EntityLock;
 use super::history::HistoryEvent;
 use super::retry::Retry;
-use super::{Name, Payload, TaskId, TimeMs};
+use super::{Name, Payload, TaskId, TimeMs, ids};
 
 /// A bound on how many activities or sub-orchestrations of one fan-out run at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,13 +64,45 @@ pub enum Action {
         /// Name of the event.
         name: Name,
     },
+    /// Have an entity carry out an operation.
+    CallEntity {
+        /// Id of the entity.
+        entity_id: String,
+        /// Name of the operation.
+        operation: Name,
+        /// Its input.
+        #[serde(default, deserialize_with = "super::present")]
+        input: Option<Payload>,
+    },
+    /// The same, and do not wait for it. Makes no task.
+    SignalEntity {
+        /// Id of the entity.
+        entity_id: String,
+        /// Name of the operation.
+        operation: Name,
+        /// Its input.
+        #[serde(default, deserialize_with = "super::present")]
+        input: Option<Payload>,
+        /// Not before this time.
+        fire_at: Option<TimeMs>,
+    },
+    /// Have entities for itself, until they are given back or the execution ends.
+    LockEntities {
+        /// Their ids.
+        entities: Vec<String>,
+    },
+    /// Give them back. Makes no task.
+    ReleaseEntities {},
 }
 
 impl Action {
     /// Whether the action makes a task, and so takes a task id.
     #[must_use]
     pub fn makes_task(&self) -> bool {
-        !matches!(self, Self::CancelTimer { .. })
+        !matches!(
+            self,
+            Self::CancelTimer { .. } | Self::SignalEntity { .. } | Self::ReleaseEntities {}
+        )
     }
 
     /// The event that records the action as `task`; `fresh_id` makes ids for children without one.
@@ -94,6 +127,19 @@ impl Action {
             Self::CreateTimer { fire_at } => HistoryEvent::TimerCreated { task, fire_at },
             Self::CancelTimer { task } => HistoryEvent::TimerCanceled { task },
             Self::WaitForEvent { name } => HistoryEvent::EventAwaited { task, name },
+            Self::CallEntity { entity_id, operation, input } => {
+                let entity_id = ids::fold_entity_id(&entity_id);
+                HistoryEvent::EntityOperationCalled { task, entity_id, operation, input }
+            }
+            Self::SignalEntity { entity_id, operation, input, fire_at } => {
+                let entity_id = ids::fold_entity_id(&entity_id);
+                HistoryEvent::EntityOperationSignaled { entity_id, operation, input, fire_at }
+            }
+            Self::LockEntities { entities } => {
+                let entities = ids::lock_order(entities);
+                HistoryEvent::EntityLockRequested(EntityLock { task, entities })
+            }
+            Self::ReleaseEntities {} => HistoryEvent::EntityUnlockSent {},
         }
     }
 
@@ -123,7 +169,20 @@ impl Action {
                 same_name(actual, recorded)
                     && actual_id.as_deref() == chosen.then_some(recorded_id.as_str())
             }
-            (Self::CreateTimer { .. }, HistoryEvent::TimerCreated { .. }) => true,
+            (Self::CreateTimer { .. }, HistoryEvent::TimerCreated { .. })
+            | (Self::ReleaseEntities {}, HistoryEvent::EntityUnlockSent {}) => true,
+            (
+                Self::CallEntity { entity_id: actual, operation: asked, .. },
+                HistoryEvent::EntityOperationCalled { entity_id: recorded, operation, .. },
+            )
+            | (
+                Self::SignalEntity { entity_id: actual, operation: asked, .. },
+                HistoryEvent::EntityOperationSignaled { entity_id: recorded, operation, .. },
+            ) => ids::fold_entity_id(actual) == *recorded && asked == operation,
+            (
+                Self::LockEntities { entities: actual },
+                HistoryEvent::EntityLockRequested(EntityLock { entities: recorded, .. }),
+            ) => ids::lock_order(actual.clone()) == *recorded,
             (
                 Self::CancelTimer { task: actual },
                 HistoryEvent::TimerCanceled { task: recorded },
@@ -143,6 +202,14 @@ impl Action {
             Self::CreateTimer { .. } => "createTimer()".to_owned(),
             Self::CancelTimer { task } => format!("cancel() of timer {task}"),
             Self::WaitForEvent { name } => format!("waitForExternalEvent('{name}')"),
+            Self::CallEntity { entity_id, operation, .. } => {
+                describe_operation("callEntity", &ids::fold_entity_id(entity_id), operation)
+            }
+            Self::SignalEntity { entity_id, operation, .. } => {
+                describe_operation("signalEntity", &ids::fold_entity_id(entity_id), operation)
+            }
+            Self::LockEntities { entities } => describe_lock(&ids::lock_order(entities.clone())),
+            Self::ReleaseEntities {} => "release() of a lock".to_owned(),
         }
     }
 }
@@ -158,6 +225,14 @@ pub fn describe_recorded(event: &HistoryEvent) -> String {
         HistoryEvent::TimerCreated { .. } => "createTimer()".to_owned(),
         HistoryEvent::TimerCanceled { task } => format!("cancel() of timer {task}"),
         HistoryEvent::EventAwaited { name, .. } => format!("waitForExternalEvent('{name}')"),
+        HistoryEvent::EntityOperationCalled { entity_id, operation, .. } => {
+            describe_operation("callEntity", entity_id, operation)
+        }
+        HistoryEvent::EntityOperationSignaled { entity_id, operation, .. } => {
+            describe_operation("signalEntity", entity_id, operation)
+        }
+        HistoryEvent::EntityLockRequested(lock) => describe_lock(&lock.entities),
+        HistoryEvent::EntityUnlockSent {} => "release() of a lock".to_owned(),
         other => format!("{other:?}"),
     }
 }
@@ -169,6 +244,14 @@ fn describe_child(name: &str, id: Option<&str>) -> String {
     }
 }
 
+fn describe_operation(verb: &str, entity_id: &str, operation: &str) -> String {
+    format!("{verb}('{entity_id}', '{operation}')")
+}
+
+fn describe_lock(entities: &[String]) -> String {
+    format!("lock('{}')", entities.join("', '"))
+}
+
 fn same_name(a: &str, b: &str) -> bool {
-    a == b || super::ids::fold_name(a) == super::ids::fold_name(b)
+    a == b || ids::fold_name(a) == ids::fold_name(b)
 }

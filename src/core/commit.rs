@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 
+use super::entity::{EntityLock, EntitySend};
 use super::history::HistoryRecord;
 use super::instance::{FirstTurn, InstanceChange, InstanceHead};
 use super::status::RuntimeStatus;
@@ -70,6 +71,10 @@ pub struct TurnCommit {
     pub timers_cleared: Vec<TaskId>,
     /// Sub-orchestrations to be started.
     pub children: Vec<ChildStart>,
+    /// What goes to entities, in the order of the asking.
+    pub sends: Vec<EntitySend>,
+    /// The entities that the execution has for itself or has asked for, if they are others now.
+    pub locks: Option<Option<EntityLock>>,
     /// Activities that may start once the commit is durable. Not stored: history tells them.
     pub activities: Vec<TaskId>,
     /// New custom status.
@@ -122,6 +127,8 @@ impl TurnCommit {
             timers_set: Vec::new(),
             timers_cleared: Vec::new(),
             children: Vec::new(),
+            sends: Vec::new(),
+            locks: None,
             activities: Vec::new(),
             custom_status,
             ready: false,
@@ -167,6 +174,7 @@ impl TurnCommit {
             || self.ready_changed
             || self.recovers
             || self.custom_status.is_some()
+            || self.locks.is_some()
             || self.end.is_some();
         if !touched {
             return None;
@@ -174,6 +182,7 @@ impl TurnCommit {
         let mut change = InstanceChange {
             updated_ms: Some(now),
             custom_status: self.custom_status.clone(),
+            locks: self.locks.as_ref().map(|locks| locks.as_ref().map(EntityLock::encode)),
             ..InstanceChange::default()
         };
         if self.begins {
@@ -214,8 +223,11 @@ impl TurnCommit {
     /// that the instance has begun.
     #[must_use]
     pub fn first(&self) -> Option<FirstTurn> {
-        let only_begins =
-            self.begins && self.end.is_none() && self.custom_status.is_none() && !self.recovers;
+        let only_begins = self.begins
+            && self.end.is_none()
+            && self.custom_status.is_none()
+            && self.locks.is_none()
+            && !self.recovers;
         only_begins.then_some(FirstTurn { time_ms: self.record.time_ms, ready: self.ready })
     }
 
@@ -248,8 +260,11 @@ fn event_weight(event: &super::history::HistoryEvent) -> usize {
         | E::TaskCompleted { result: payload, .. }
         | E::SubOrchestrationInstanceCreated { input: payload, .. }
         | E::SubOrchestrationInstanceCompleted { result: payload, .. }
-        | E::EventRaised { input: payload, .. } => payload.as_ref(),
-        E::TaskFailed { failure, .. } => Some(failure),
+        | E::EventRaised { input: payload, .. }
+        | E::EntityOperationCalled { input: payload, .. }
+        | E::EntityOperationSignaled { input: payload, .. }
+        | E::EntityOperationCompleted { result: payload, .. } => payload.as_ref(),
+        E::TaskFailed { failure, .. } | E::EntityOperationFailed { failure, .. } => Some(failure),
         _ => None,
     };
     64 + payload.map_or(0, |payload| payload.get().len())

@@ -23,6 +23,8 @@ pub enum ErrorCode {
     InstanceNotEnded,
     /// An instance id that breaks the rules for ids.
     InvalidInstanceId,
+    /// An id of an entity that breaks the rules for those.
+    InvalidEntityId,
     /// A function or event name that is empty, too long or holds control characters.
     InvalidName,
     /// An option or argument with a value that is not allowed.
@@ -31,6 +33,10 @@ pub enum ErrorCode {
     NotRegistered,
     /// A payload over the hub's limit.
     PayloadTooLarge,
+    /// The entity has operations before it, or an orchestration has it for itself.
+    EntityInUse,
+    /// The orchestration had failed when the entity answered.
+    EntityReplyLost,
     /// Only failed instances can be rewound.
     NotRewindable,
     /// The orchestrator does not do what its history says it did.

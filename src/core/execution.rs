@@ -4,9 +4,10 @@
 //! one read back), and which event a message causes (`accept`). Must never: hold the user's code or
 //! know how it runs. Proved by the tests of `turn.rs` and by `tests/replay.rs`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::action::Group;
+use super::call::{Ask, Call, Children};
+use super::entity::EntityLock;
 use super::history::HistoryEvent;
 use super::ids::fold_name;
 use super::message::Message;
@@ -19,27 +20,6 @@ pub trait Entropy {
     fn fresh_id(&mut self) -> String;
     /// A random number of 0 to 1.
     fn unit(&mut self) -> f64;
-}
-
-/// A call that is tried until it succeeds or its policy gives up.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// Name of the function.
-    pub name: Name,
-    /// Its input.
-    pub input: Option<Payload>,
-    /// How it is tried again.
-    pub retry: Option<Retry>,
-    /// The fan-out it belongs to.
-    pub group: Option<Group>,
-    /// The attempt that is under way or due, from 1.
-    pub attempt: u32,
-    /// When the first attempt was scheduled.
-    pub first_ms: TimeMs,
-    /// When this attempt was scheduled.
-    pub since_ms: TimeMs,
-    /// The last attempt failed and the next one begins then.
-    pub again_at: Option<TimeMs>,
 }
 
 /// A task that has been asked for and has no outcome.
@@ -68,6 +48,22 @@ pub enum OpenTask {
         /// When the wait was opened.
         since_ms: TimeMs,
     },
+    /// An operation of an entity.
+    Entity {
+        /// Id of the entity.
+        entity_id: String,
+        /// Name of the operation.
+        operation: Name,
+        /// When it was called.
+        since_ms: TimeMs,
+    },
+    /// Entities that the execution wants to have for itself.
+    Lock {
+        /// Their ids.
+        entities: Vec<String>,
+        /// Since when.
+        since_ms: TimeMs,
+    },
 }
 
 /// A message as the event it causes, before that event is part of history.
@@ -77,15 +73,6 @@ pub struct Accepted {
     pub event: HistoryEvent,
     /// The policy's `retryIf` decides whether there is another attempt, at this time.
     pub ask: Option<Ask>,
-}
-
-/// See [`Accepted::ask`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ask {
-    /// When the next attempt would begin.
-    pub again_at: TimeMs,
-    /// The attempt that failed.
-    pub attempt: u32,
 }
 
 /// See the module's text.
@@ -101,6 +88,8 @@ pub struct Execution {
     released: Vec<TaskId>,
     /// Sub-orchestrations and timers that later turns start.
     postponed: BTreeSet<TaskId>,
+    /// The entities that it has for itself, or has asked for.
+    lock: Option<EntityLock>,
     /// Open activities with an attempt under way or due.
     runnable: usize,
     time_ms: TimeMs,
@@ -126,6 +115,12 @@ impl Execution {
         self.time_ms
     }
 
+    /// The entities that the execution has for itself, or has asked for.
+    #[must_use]
+    pub fn lock(&self) -> Option<&EntityLock> {
+        self.lock.as_ref()
+    }
+
     /// The id that the next task gets.
     #[must_use]
     pub fn next_task(&self) -> TaskId {
@@ -149,7 +144,7 @@ impl Execution {
         match self.open.get(&task)? {
             OpenTask::Timer { fire_at } => Some(*fire_at),
             OpenTask::Activity(call) | OpenTask::Child { call, .. } => call.again_at,
-            OpenTask::Event { .. } => None,
+            OpenTask::Event { .. } | OpenTask::Entity { .. } | OpenTask::Lock { .. } => None,
         }
     }
 
@@ -251,7 +246,26 @@ impl Execution {
                 let task = *self.waits.get(&fold_name(name))?.last()?;
                 plain(HistoryEvent::EventRaised { task, input: input.clone() })
             }
-            Message::Changed => None,
+            Message::EntityCompleted { .. }
+            | Message::EntityFailed { .. }
+            | Message::LockGranted { .. } => plain(self.entity_event(message)?),
+            Message::Entity(_) | Message::TimerSet { .. } | Message::Changed => None,
+        }
+    }
+
+    fn entity_event(&self, message: &Message) -> Option<HistoryEvent> {
+        let task = message.task()?;
+        match (message, self.open.get(&task)?) {
+            (Message::EntityCompleted { result, .. }, OpenTask::Entity { .. }) => {
+                Some(HistoryEvent::EntityOperationCompleted { task, result: result.clone() })
+            }
+            (Message::EntityFailed { failure, .. }, OpenTask::Entity { .. }) => {
+                Some(HistoryEvent::EntityOperationFailed { task, failure: failure.clone() })
+            }
+            (Message::LockGranted { .. }, OpenTask::Lock { .. }) => {
+                Some(HistoryEvent::EntityLockGranted { task })
+            }
+            _ => None,
         }
     }
 
@@ -310,12 +324,31 @@ impl Execution {
             | HistoryEvent::SubOrchestrationInstanceFailed { task, .. }
             | HistoryEvent::TimerFired { task }
             | HistoryEvent::TimerCanceled { task }
-            | HistoryEvent::EventRaised { task, .. } => self.close(*task),
+            | HistoryEvent::EventRaised { task, .. }
+            | HistoryEvent::EntityOperationCompleted { task, .. }
+            | HistoryEvent::EntityOperationFailed { task, .. }
+            | HistoryEvent::EntityLockGranted { task } => self.close(*task),
+            HistoryEvent::EntityOperationCalled { task, entity_id, operation, .. } => {
+                let (entity_id, operation) = (entity_id.clone(), operation.clone());
+                let since_ms = self.time_ms;
+                self.add(*task, OpenTask::Entity { entity_id, operation, since_ms });
+            }
+            HistoryEvent::EntityLockRequested(lock) => {
+                let (entities, since_ms) = (lock.entities.clone(), self.time_ms);
+                self.lock = Some(lock.clone());
+                self.add(lock.task, OpenTask::Lock { entities, since_ms });
+            }
+            HistoryEvent::EntityUnlockSent {} => {
+                if let Some(lock) = self.lock.take() {
+                    self.close(lock.task);
+                }
+            }
             HistoryEvent::StartsPostponed { task } => self.postpone_from(*task),
             HistoryEvent::StartsResumed { task } => {
                 self.postponed = self.postponed.split_off(&(task + 1));
             }
-            HistoryEvent::ExecutionCompleted {}
+            HistoryEvent::EntityOperationSignaled { .. }
+            | HistoryEvent::ExecutionCompleted {}
             | HistoryEvent::ExecutionFailed {}
             | HistoryEvent::EventDiscarded { .. }
             | HistoryEvent::ExecutionTerminated { .. }
@@ -427,51 +460,6 @@ impl Execution {
                 }
             }
             _ => {}
-        }
-    }
-}
-
-/// The open sub-orchestrations of a fan-out with a bound. Which of them wait follows from history
-/// alone, so a replay finds the same. One keeps its place while it waits for another attempt.
-#[derive(Debug, Clone, Default)]
-struct Children {
-    started: HashSet<TaskId>,
-    waiting: VecDeque<TaskId>,
-}
-
-impl Children {
-    fn add(&mut self, task: TaskId, limit: u32) {
-        if self.started.len() < limit.max(1) as usize {
-            self.started.insert(task);
-        } else {
-            self.waiting.push_back(task);
-        }
-    }
-
-    /// One has ended: the one that takes its place.
-    fn remove(&mut self, task: TaskId) -> Option<TaskId> {
-        self.started.remove(&task);
-        let next = self.waiting.pop_front()?;
-        self.started.insert(next);
-        Some(next)
-    }
-}
-
-impl Call {
-    /// What follows a failure of the current attempt: another one at a time, or a question, or
-    /// neither.
-    fn after_failure(
-        &self,
-        now_ms: TimeMs,
-        entropy: &mut dyn Entropy,
-    ) -> (Option<TimeMs>, Option<Ask>) {
-        let Some(retry) = &self.retry else {
-            return (None, None);
-        };
-        let drawn = if retry.jitter > 0.0 { entropy.unit() } else { 0.0 };
-        match retry.next_attempt_at(self.attempt, self.first_ms, now_ms, drawn) {
-            Some(again_at) if retry.ask => (None, Some(Ask { again_at, attempt: self.attempt })),
-            again_at => (again_at, None),
         }
     }
 }

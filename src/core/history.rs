@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::action::Group;
+use super::entity::EntityLock;
 use super::retry::Retry;
 use super::{Name, Payload, TaskId, TimeMs};
 
@@ -214,6 +215,79 @@ pub enum HistoryEvent {
         )]
         input: Option<Payload>,
     },
+    /// An operation of an entity was called.
+    EntityOperationCalled {
+        /// The task it made.
+        #[serde(rename = "k")]
+        task: TaskId,
+        /// Id of the entity.
+        #[serde(rename = "d")]
+        entity_id: String,
+        /// Name of the operation.
+        #[serde(rename = "n")]
+        operation: Name,
+        /// Its input.
+        #[serde(
+            rename = "i",
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
+        input: Option<Payload>,
+    },
+    /// An operation of an entity was asked for whose result nobody waits for.
+    EntityOperationSignaled {
+        /// Id of the entity.
+        #[serde(rename = "d")]
+        entity_id: String,
+        /// Name of the operation.
+        #[serde(rename = "n")]
+        operation: Name,
+        /// Its input.
+        #[serde(
+            rename = "i",
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
+        input: Option<Payload>,
+        /// Not before this time.
+        #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+        fire_at: Option<TimeMs>,
+    },
+    /// An operation that was called returned.
+    EntityOperationCompleted {
+        /// Its task.
+        #[serde(rename = "k")]
+        task: TaskId,
+        /// What it returned.
+        #[serde(
+            rename = "r",
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
+        result: Option<Payload>,
+    },
+    /// An operation that was called threw.
+    EntityOperationFailed {
+        /// Its task.
+        #[serde(rename = "k")]
+        task: TaskId,
+        /// What it threw.
+        #[serde(rename = "f")]
+        failure: Payload,
+    },
+    /// The code asked to have entities for itself.
+    EntityLockRequested(EntityLock),
+    /// It has them.
+    EntityLockGranted {
+        /// The task that asked.
+        #[serde(rename = "k")]
+        task: TaskId,
+    },
+    /// The code gave them back.
+    EntityUnlockSent {},
     /// The sub-orchestrations and timers that the code asked for in this turn, from this task on, are
     /// started by later turns.
     StartsPostponed {
@@ -294,6 +368,10 @@ impl HistoryEvent {
                 | Self::TimerCreated { .. }
                 | Self::TimerCanceled { .. }
                 | Self::EventAwaited { .. }
+                | Self::EntityOperationCalled { .. }
+                | Self::EntityOperationSignaled { .. }
+                | Self::EntityLockRequested(_)
+                | Self::EntityUnlockSent {}
         )
     }
 }

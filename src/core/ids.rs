@@ -1,4 +1,4 @@
-//! Instance ids and names: what is allowed, and how names are compared.
+//! Ids of instances and entities, and names: what is allowed, and how names are compared.
 //!
 //! Owns: the rules of `docs/semantics.md` §1.1 for ids, and the one folding of names. Must never: make an id.
 //! Proved by the tests below.
@@ -70,6 +70,57 @@ pub fn check_name(field: &str, name: &str) -> Result<(), Error> {
     Err(Error::new(ErrorCode::InvalidName, format!("The {field} {name:?} {problem}.")))
 }
 
+/// The parts of an entity's id `@name@key`: its name and its key, in which there may be another `@`.
+#[must_use]
+pub fn entity_parts(id: &str) -> Option<(&str, &str)> {
+    id.strip_prefix('@')?.split_once('@')
+}
+
+/// The id with its name as names are compared.
+#[must_use]
+pub fn fold_entity_id(id: &str) -> String {
+    match entity_parts(id) {
+        Some((name, key)) => format!("@{}@{key}", fold_name(name)),
+        None => id.to_owned(),
+    }
+}
+
+/// Checks an entity's id.
+///
+/// # Errors
+/// `InvalidEntityId`, saying what is wrong with it.
+pub fn check_entity_id(id: &str) -> Result<(), Error> {
+    let problem = match entity_parts(id) {
+        None => "it is not of the form '@name@key'".to_owned(),
+        Some(("", _)) => "its name is empty".to_owned(),
+        Some((name, _)) if name.chars().count() > NAME_CHARS_MAX => {
+            format!("its name is longer than {NAME_CHARS_MAX} characters")
+        }
+        Some((_, key)) if key.chars().count() > INSTANCE_ID_CHARS_MAX => {
+            format!("its key is longer than {INSTANCE_ID_CHARS_MAX} characters")
+        }
+        Some(_) => match id.chars().find(|c| matches!(c, '/' | '\\' | '#' | '?')) {
+            Some(c) => format!("it contains '{c}'"),
+            None if id.chars().any(char::is_control) => "it contains a control character".into(),
+            None => return Ok(()),
+        },
+    };
+    let message = format!("The entity id {id:?} is not valid: {problem}.");
+    Err(Error::new(ErrorCode::InvalidEntityId, message))
+}
+
+/// The order in which entities are locked, the same for everyone: two that want the same ones never
+/// wait for each other.
+#[must_use]
+pub fn lock_order(mut entities: Vec<String>) -> Vec<String> {
+    for id in &mut entities {
+        *id = fold_entity_id(id);
+    }
+    entities.sort_unstable();
+    entities.dedup();
+    entities
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +148,24 @@ mod tests {
     #[test]
     fn names_fold_case_beyond_ascii() {
         assert_eq!(fold_name("SayHÉLLO"), fold_name("sayhéllo"));
+    }
+
+    #[test]
+    fn ids_of_entities_have_two_parts_of_which_the_name_folds() {
+        assert_eq!(entity_parts("@Counter@a@b"), Some(("Counter", "a@b")));
+        assert_eq!(fold_entity_id("@Counter@Key"), "@counter@Key");
+        for good in ["@a@b", "@a@", "@a@b@c"] {
+            assert!(check_entity_id(good).is_ok(), "{good}");
+        }
+        let long = format!("@a@{}", "x".repeat(257));
+        for bad in ["", "a", "@a", "@@b", "@a@b/c", "@a@b\u{7}", &long] {
+            assert_eq!(check_entity_id(bad).unwrap_err().code, ErrorCode::InvalidEntityId, "{bad}");
+        }
+    }
+
+    #[test]
+    fn locks_are_taken_in_one_order() {
+        let ids = ["@b@1", "@A@2", "@a@1", "@B@1"].map(str::to_owned).to_vec();
+        assert_eq!(lock_order(ids), ["@a@1", "@a@2", "@b@1"]);
     }
 }

@@ -3,17 +3,22 @@
 //! Owns: what is known of an instance beside its history. Must never: be filled in by a provider's
 //! own judgement: every field is written because a rule of core said so.
 
+use serde::{Deserialize, Serialize};
+
 use super::status::RuntimeStatus;
 use super::{ExecutionId, InstanceKey, Payload, TaskId, TimeMs};
 
-/// Where a sub-orchestration reports its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A task of an execution, to which a sub-orchestration or an entity reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ParentLink {
-    /// The parent.
+    /// The instance.
+    #[serde(rename = "i")]
     pub key: InstanceKey,
-    /// The execution of the parent that asked.
+    /// The execution that asked.
+    #[serde(rename = "x")]
     pub exec: ExecutionId,
     /// The task it made there.
+    #[serde(rename = "k")]
     pub task: TaskId,
 }
 
@@ -38,6 +43,8 @@ pub struct InstanceHead {
     pub has_problem: bool,
     /// Its function has begun, in this execution or an earlier one (`created_ms` is set).
     pub begun: bool,
+    /// The entities that it has asked to have for itself: an `EntityLock` as JSON.
+    pub locks: Option<String>,
 }
 
 /// What the first turn leaves in the row of an instance that is stored with it.
@@ -90,6 +97,7 @@ impl NewInstance {
             crashes: self.crashes,
             has_problem: false,
             begun: self.begun.is_some(),
+            locks: None,
         }
     }
 }
@@ -121,6 +129,8 @@ pub struct InstanceChange {
     pub problem: Option<Option<Payload>>,
     /// See [`InstanceHead::crashes`].
     pub crashes: Option<u32>,
+    /// See [`InstanceHead::locks`].
+    pub locks: Option<Option<String>>,
 }
 
 impl InstanceHead {
@@ -130,6 +140,9 @@ impl InstanceHead {
         self.exec = change.exec.unwrap_or(self.exec);
         self.crashes = change.crashes.unwrap_or(self.crashes);
         self.begun |= change.created_ms.is_some();
+        if let Some(locks) = &change.locks {
+            self.locks.clone_from(locks);
+        }
         if let Some(problem) = &change.problem {
             self.has_problem = problem.is_some();
         }
@@ -152,6 +165,7 @@ impl InstanceChange {
             custom_status,
             problem,
             crashes,
+            locks,
         } = later;
         self.status = status.or(self.status);
         self.exec = exec.or(self.exec);
@@ -165,6 +179,7 @@ impl InstanceChange {
         self.custom_status = custom_status.or(self.custom_status.take());
         self.problem = problem.or(self.problem.take());
         self.crashes = crashes.or(self.crashes);
+        self.locks = locks.or(self.locks.take());
     }
 }
 

@@ -7,6 +7,12 @@
 pub const TURN_STARTS: usize = 1_000;
 /// Messages that one turn takes; the others are for the next one.
 pub const TURN_MESSAGES: usize = 1_000;
+/// Operations that one turn of an entity takes; the others are for the next one.
+pub const ENTITY_OPERATIONS: usize = 1_000;
+/// Signals of callers that one piece of work carries: their part of a transaction takes some milliseconds.
+pub const SIGNALS: usize = 1_000;
+/// Entities that one critical section locks.
+pub const LOCKED_ENTITIES: usize = 1_000;
 /// Largest payload (input, result, event, custom status, failure), in bytes of JSON.
 pub const PAYLOAD_BYTES: usize = 16 * 1024 * 1024;
 /// Live executions kept in memory; the least recently used idle ones are dropped first.

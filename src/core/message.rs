@@ -4,8 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::entity::EntityMessage;
 use super::history::ChildEnd;
-use super::{ExecutionId, MessageKey, Payload, TaskId};
+use super::{ExecutionId, MessageKey, Payload, TaskId, TimeMs};
 
 /// Something that happened for an instance.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -65,6 +66,40 @@ pub enum Message {
         /// How it ended.
         child: ChildEnd,
     },
+    /// An operation of an entity returned.
+    EntityCompleted {
+        /// The task that called it.
+        task: TaskId,
+        /// What it returned.
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "super::present"
+        )]
+        result: Option<Payload>,
+    },
+    /// An operation of an entity threw.
+    EntityFailed {
+        /// The task that called it.
+        task: TaskId,
+        /// What it threw.
+        failure: Payload,
+    },
+    /// The entities that the instance asked for are its own.
+    LockGranted {
+        /// The task that waits.
+        task: TaskId,
+    },
+    /// For an entity, the only kind that entities get beside the two below.
+    #[serde(rename = "E")]
+    Entity(EntityMessage),
+    /// Another process has set a timer of an entity.
+    TimerSet {
+        /// Which.
+        task: TaskId,
+        /// When it is due.
+        fire_at: TimeMs,
+    },
     /// The instance's row was changed from outside (suspended, resumed, ended, rewound): a live
     /// execution of it must be looked at again.
     Changed,
@@ -104,8 +139,13 @@ impl Message {
             | Self::TaskFailed { task, .. }
             | Self::TimerFired { task }
             | Self::ChildCompleted { task, .. }
-            | Self::ChildFailed { task, .. } => Some(*task),
-            Self::EventRaised { .. } | Self::Changed => None,
+            | Self::ChildFailed { task, .. }
+            | Self::EntityCompleted { task, .. }
+            | Self::EntityFailed { task, .. }
+            | Self::LockGranted { task } => Some(*task),
+            Self::EventRaised { .. } | Self::Entity(_) | Self::TimerSet { .. } | Self::Changed => {
+                None
+            }
         }
     }
 
@@ -113,13 +153,18 @@ impl Message {
     #[must_use]
     pub fn payload_bytes(&self) -> usize {
         let payload = match self {
-            Self::TaskCompleted { result, .. } | Self::ChildCompleted { result, .. } => {
-                result.as_ref()
-            }
-            Self::TaskFailed { failure, .. } => Some(failure),
-            Self::EventRaised { input, .. } => input.as_ref(),
+            Self::TaskCompleted { result, .. }
+            | Self::ChildCompleted { result, .. }
+            | Self::EntityCompleted { result, .. } => result.as_ref(),
+            Self::TaskFailed { failure, .. } | Self::EntityFailed { failure, .. } => Some(failure),
+            Self::Entity(EntityMessage::Operation { input, .. })
+            | Self::EventRaised { input, .. } => input.as_ref(),
             Self::ChildFailed { child, .. } => child.failure.as_ref(),
-            Self::TimerFired { .. } | Self::Changed => None,
+            Self::TimerFired { .. }
+            | Self::LockGranted { .. }
+            | Self::Entity(_)
+            | Self::TimerSet { .. }
+            | Self::Changed => None,
         };
         payload.map_or(0, |payload| payload.get().len())
     }

@@ -8,7 +8,9 @@
 //! proved by the tests in these files and by `tests/replay.rs`.
 
 pub mod action;
+pub mod call;
 pub mod commit;
+pub mod entity;
 pub mod error;
 pub mod execution;
 pub mod history;
@@ -43,7 +45,7 @@ pub(crate) fn present<'de, D: Deserializer<'de>>(
 /// A function or event name, shared between an open task and its history.
 pub type Name = Arc<str>;
 
-/// Key of an instance within its hub. Never used again once the instance is gone.
+/// Key of an instance within its hub, or, below zero, of an entity. Never used again once it is gone.
 pub type InstanceKey = i64;
 /// Key of a stored message. Later messages have greater keys.
 pub type MessageKey = i64;

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::entity::{EntityHead, Signal};
 use super::error::{Error, ErrorCode};
 use super::ids;
 use super::instance::InstanceHead;
@@ -99,6 +100,22 @@ pub struct Filter {
     pub created_to: Option<TimeMs>,
 }
 
+/// Which entities a listing is about: those that have a state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EntityFilter {
+    /// Their name, without regard to case.
+    pub name: Option<String>,
+    /// How the key begins; only with a name.
+    pub key_prefix: Option<String>,
+    /// The last operation was then or later.
+    pub last_operation_from: Option<TimeMs>,
+    /// The last operation was then or earlier.
+    pub last_operation_to: Option<TimeMs>,
+    /// With those that have none.
+    pub include_transient: bool,
+}
+
 /// A call that changes the hub.
 #[derive(Debug, Clone)]
 pub enum Command {
@@ -124,6 +141,8 @@ pub enum Command {
         /// Its open sub-orchestrations too.
         recursive: bool,
     },
+    /// Have an entity carry out an operation.
+    SignalEntity(Signal),
     /// Undo the last turn of a failed instance.
     Rewind {
         /// The instance.
@@ -158,7 +177,7 @@ impl Command {
             | Self::Rewind { instance_id, .. }
             | Self::Restart { instance_id, .. }
             | Self::Purge { instance_id } => Some(instance_id),
-            Self::PurgeKeys(_) => None,
+            Self::SignalEntity(_) | Self::PurgeKeys(_) => None,
         }
     }
 }
@@ -344,6 +363,40 @@ pub fn open_status(head: &InstanceHead) -> RuntimeStatus {
     if head.begun { RuntimeStatus::Running } else { RuntimeStatus::Pending }
 }
 
+/// Checks of a signal that need no row.
+///
+/// # Errors
+/// `InvalidEntityId`, `InvalidName`, `PayloadTooLarge`.
+pub fn check_signal(signal: &Signal, hub: &HubFacts<'_>) -> Result<(), Error> {
+    ids::check_entity_id(&signal.entity_id)?;
+    // An operation may have an empty name.
+    if !signal.operation.is_empty() {
+        ids::check_name("operation name", &signal.operation)?;
+    }
+    check_size("operation input", signal.input.as_ref(), hub.settings.payload_bytes)
+}
+
+/// Whether an entity may be removed: `false` if there is none.
+///
+/// # Errors
+/// `EntityInUse`.
+pub fn decide_entity_purge(
+    id: &str,
+    head: Option<&EntityHead>,
+    awaited: bool,
+) -> Result<bool, Error> {
+    let why = match head {
+        None => return Ok(false),
+        Some(head) if head.lock.is_some() => "an orchestration has it for itself",
+        Some(_) if awaited => "operations wait for it",
+        Some(_) => return Ok(true),
+    };
+    Err(Error::new(
+        ErrorCode::EntityInUse,
+        format!("The entity '{id}' cannot be purged: {why}. Try again when that is over."),
+    ))
+}
+
 /// Whether an instance may be rewound.
 ///
 /// # Errors
@@ -357,6 +410,18 @@ pub fn check_rewind(id: &str, head: Option<&InstanceHead>) -> Result<(), Error> 
         ErrorCode::NotRewindable,
         format!("Only failed instances can be rewound; '{id}' is {:?}.", head.status),
     ))
+}
+
+/// The refusal of a rewind into a critical section.
+#[must_use]
+pub fn not_rewindable_with_locks(id: &str) -> Error {
+    Error::new(
+        ErrorCode::NotRewindable,
+        format!(
+            "The instance '{id}' failed inside a critical section. Its locks were given back, and \
+             others may have changed the entities since, so it cannot go on from there; start it anew."
+        ),
+    )
 }
 
 /// Whether an instance may be removed: `false` if there is none.

@@ -4,6 +4,8 @@
 //! activities and sub-orchestrations whose failure it was told run once more. Must never: touch an
 //! earlier turn: what they did stands. Proved by `tests/conformance.rs`.
 
+use super::entity::Signal;
+use super::error::{ErrorCode, engine_failure};
 use super::execution::{Execution, OpenTask};
 use super::history::{ChildEnd, HistoryEvent, HistoryRecord};
 use super::ids::fold_name;
@@ -13,12 +15,17 @@ use super::{Name, TaskId, TimeMs};
 /// What a rewind does.
 #[derive(Debug)]
 pub struct Rewind {
+    /// The execution failed inside a critical section, whose locks were given back then: others may
+    /// have changed the entities since, so it cannot go on from there.
+    pub had_locks: bool,
     /// Position of the row of history that goes; `None` if the execution did not fail in a turn.
     pub undone: Option<usize>,
     /// Messages that come again, in the order in which the turn had them.
     pub messages: Vec<Message>,
     /// Sub-orchestrations that the execution waits for after the rewind.
     pub children: Vec<AwaitedChild>,
+    /// Operations of entities that are called again.
+    pub calls: Vec<(TaskId, Signal)>,
     /// Timers that are set again.
     pub timers: Vec<(TaskId, TimeMs)>,
     /// Waits that are open again, by folded name, one entry a wait.
@@ -56,15 +63,22 @@ pub fn plan(records: &[HistoryRecord]) -> Rewind {
     let events = undone.map_or(&[][..], |undone| &records[undone].events);
     let messages: Vec<Message> =
         events.iter().filter_map(|event| again(event, &execution)).collect();
-    let mut plan =
-        Rewind { undone, messages, children: Vec::new(), timers: Vec::new(), waits: Vec::new() };
+    let mut plan = Rewind {
+        had_locks: execution.lock().is_some(),
+        undone,
+        messages,
+        children: Vec::new(),
+        calls: Vec::new(),
+        timers: Vec::new(),
+        waits: Vec::new(),
+    };
     for (task, open) in execution.open() {
         match open {
             OpenTask::Timer { fire_at } => plan.timers.push((task, *fire_at)),
             OpenTask::Activity(call) => plan.timers.extend(call.again_at.map(|at| (task, at))),
             OpenTask::Child { call, instance_id, .. } => match call.again_at {
                 Some(at) => plan.timers.push((task, at)),
-                None if plan.messages.iter().any(|message| message.task() == Some(task)) => {}
+                None if plan.comes_again(task) => {}
                 None => plan.children.push(AwaitedChild {
                     task,
                     name: call.name.clone(),
@@ -74,6 +88,16 @@ pub fn plan(records: &[HistoryRecord]) -> Rewind {
                 }),
             },
             OpenTask::Event { name, .. } => plan.waits.push(fold_name(name)),
+            OpenTask::Entity { .. } if plan.comes_again(task) => {}
+            OpenTask::Entity { .. } if failed_operation(task, events) => {
+                plan.calls.extend(called(task, kept));
+            }
+            // The entity's answer may have come while there was nobody to take it; if it is yet to
+            // come, it comes too late.
+            OpenTask::Entity { entity_id, operation, .. } => {
+                plan.messages.push(lost_reply(task, entity_id, operation));
+            }
+            OpenTask::Lock { .. } => {}
         }
     }
     plan.close_waits_of_messages();
@@ -81,6 +105,10 @@ pub fn plan(records: &[HistoryRecord]) -> Rewind {
 }
 
 impl Rewind {
+    fn comes_again(&self, task: TaskId) -> bool {
+        self.messages.iter().any(|message| message.task() == Some(task))
+    }
+
     /// An event that comes again is held by its wait; the other waits are open.
     fn close_waits_of_messages(&mut self) {
         for message in &self.messages {
@@ -103,6 +131,9 @@ fn again(event: &HistoryEvent, before: &Execution) -> Option<Message> {
         HistoryEvent::SubOrchestrationInstanceCompleted { task, result } => {
             Some(Message::ChildCompleted { task: *task, result: result.clone() })
         }
+        HistoryEvent::EntityOperationCompleted { task, result } => {
+            Some(Message::EntityCompleted { task: *task, result: result.clone() })
+        }
         HistoryEvent::EventRaised { task, input } => match before.task(*task) {
             Some(OpenTask::Event { name, .. }) => {
                 Some(Message::EventRaised { name: name.to_string(), input: input.clone() })
@@ -111,6 +142,32 @@ fn again(event: &HistoryEvent, before: &Execution) -> Option<Message> {
         },
         _ => None,
     }
+}
+
+fn failed_operation(task: TaskId, events: &[HistoryEvent]) -> bool {
+    let failed = |event: &HistoryEvent| matches!(event, HistoryEvent::EntityOperationFailed { task: of, .. } if *of == task);
+    events.iter().any(failed)
+}
+
+/// The call of an operation, as it was made.
+fn called(task: TaskId, records: &[HistoryRecord]) -> Option<(TaskId, Signal)> {
+    records.iter().flat_map(|record| &record.events).find_map(|event| match event {
+        HistoryEvent::EntityOperationCalled { task: of, entity_id, operation, input }
+            if *of == task =>
+        {
+            let (entity_id, operation) = (entity_id.clone(), operation.to_string());
+            Some((task, Signal { entity_id, operation, input: input.clone(), fire_at: None }))
+        }
+        _ => None,
+    })
+}
+
+fn lost_reply(task: TaskId, entity_id: &str, operation: &str) -> Message {
+    let message = format!(
+        "The orchestration had failed before entity '{entity_id}' answered to '{operation}', so it is \
+         not known what became of it."
+    );
+    Message::EntityFailed { task, failure: engine_failure(ErrorCode::EntityReplyLost, &message) }
 }
 
 fn end_of(task: TaskId, events: &[HistoryEvent]) -> Option<ChildEnd> {

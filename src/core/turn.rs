@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::commit::{ChildStart, End, TurnCommit};
+use super::entity::{EntityLock, EntitySend, Signal};
 use super::error::{Error, ErrorCode};
 use super::execution::{Accepted, Entropy, Execution, OpenTask};
 use super::history::{ChildEnd, HistoryEvent, HistoryRecord};
@@ -78,11 +79,15 @@ impl HistoryEvent {
         match self {
             Self::TaskCompleted { task, result: value }
             | Self::SubOrchestrationInstanceCompleted { task, result: value }
-            | Self::EventRaised { task, input: value } => {
+            | Self::EventRaised { task, input: value }
+            | Self::EntityOperationCompleted { task, result: value } => {
                 Some(Resolution::Ok { task: *task, value: value.clone() })
             }
-            Self::TimerFired { task } => Some(Resolution::Ok { task: *task, value: None }),
-            Self::TaskFailed { task, failure, again_at: None } => {
+            Self::TimerFired { task } | Self::EntityLockGranted { task } => {
+                Some(Resolution::Ok { task: *task, value: None })
+            }
+            Self::TaskFailed { task, failure, again_at: None }
+            | Self::EntityOperationFailed { task, failure } => {
                 Some(Resolution::Fail { task: *task, failure: failure.clone() })
             }
             Self::SubOrchestrationInstanceFailed { task, child, again_at: None } => {
@@ -249,6 +254,7 @@ impl Turn {
         for action in outcome.actions {
             let task = execution.next_task();
             let event = action.record(task, &mut fresh_id);
+            commit.note_unlock(&event, execution);
             execution.apply(&event);
             if event.is_start() && (postponed.is_some() || commit.starts() >= most) {
                 postponed.get_or_insert(task);
@@ -268,6 +274,7 @@ impl Turn {
                 commit.start_child(task, execution);
             }
         }
+        commit.settle_locks(execution, outcome.end.is_some());
         match &outcome.end {
             Some(End::Complete { .. }) => events.push(HistoryEvent::ExecutionCompleted {}),
             Some(End::Fail { .. }) => events.push(HistoryEvent::ExecutionFailed {}),
@@ -333,8 +340,52 @@ impl TurnCommit {
             HistoryEvent::TimerFired { task } => self.timers_cleared.push(*task),
             HistoryEvent::TimerCanceled { task } => self.cancel_timer(*task),
             HistoryEvent::EventAwaited { name, .. } => self.waits_opened.push(fold_name(name)),
+            HistoryEvent::EntityOperationCalled { task, entity_id, operation, input } => {
+                let signal = signal(entity_id, operation, input.as_ref(), None);
+                self.sends.push(EntitySend::Call { task: *task, signal });
+            }
+            HistoryEvent::EntityOperationSignaled { entity_id, operation, input, fire_at } => {
+                let signal = signal(entity_id, operation, input.as_ref(), *fire_at);
+                self.sends.push(EntitySend::Signal(signal));
+            }
+            HistoryEvent::EntityLockRequested(lock) => {
+                self.locks = Some(None);
+                self.sends.push(EntitySend::Lock(lock.clone()));
+            }
             _ => {}
         }
+    }
+
+    /// The code gives back what entities it has for itself: there is one critical section at a time, so
+    /// another one ends the one before.
+    fn note_unlock(&mut self, event: &HistoryEvent, execution: &Execution) {
+        if let HistoryEvent::EntityUnlockSent {} | HistoryEvent::EntityLockRequested(_) = event {
+            self.unlock(execution.lock().cloned());
+        }
+    }
+
+    fn unlock(&mut self, lock: Option<EntityLock>) {
+        if let Some(lock) = lock {
+            self.locks = Some(None);
+            self.sends.push(EntitySend::Unlock(lock));
+        }
+    }
+
+    /// What the turn leaves. What an execution that ends asks for in its last turn is never its own.
+    fn settle_locks(&mut self, execution: &Execution, ends: bool) {
+        if !ends {
+            if self.locks.is_some() {
+                self.locks = Some(execution.lock().cloned());
+            }
+            return;
+        }
+        let Some(lock) = execution.lock() else { return };
+        let asked = self.sends.len();
+        self.sends.retain(|send| !matches!(send, EntitySend::Lock(asked) if asked == lock));
+        if self.sends.len() == asked {
+            self.unlock(Some(lock.clone()));
+        }
+        self.locks = Some(None);
     }
 
     fn start_child(&mut self, task: TaskId, execution: &Execution) {
@@ -357,6 +408,16 @@ impl TurnCommit {
             self.timers_cleared.push(task);
         }
     }
+}
+
+fn signal(
+    entity_id: &str,
+    operation: &str,
+    input: Option<&Payload>,
+    fire_at: Option<TimeMs>,
+) -> Signal {
+    let (entity_id, operation) = (entity_id.to_owned(), operation.to_owned());
+    Signal { entity_id, operation, input: input.cloned(), fire_at }
 }
 
 fn defect(what: &str) -> Error {

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::entity::EntityRow;
+use super::error::raw;
 use super::execution::{Execution, OpenTask};
 use super::history::{HistoryEvent, HistoryRecord};
 use super::instance::InstanceRow;
@@ -51,6 +53,8 @@ pub enum WaitingFor {
     Timer { fire_at: TimeMs },
     Activity { name: String, attempt: u32, since: TimeMs },
     Orchestration { name: String, instance_id: String },
+    Entity { entity_id: String, operation: String, since: TimeMs },
+    Lock { entity_ids: Vec<String>, since: TimeMs },
 }
 
 /// One event of the history view.
@@ -78,6 +82,34 @@ pub struct HistoryView {
     pub fire_at: Option<TimeMs>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
+}
+
+/// What questions about entities give.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the fields are those of EntityRow")]
+pub struct EntityView {
+    pub entity_id: String,
+    pub exists: bool,
+    pub locked: bool,
+    pub updated: TimeMs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Payload>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Payload>,
+}
+
+impl From<EntityRow> for EntityView {
+    fn from(row: EntityRow) -> Self {
+        Self {
+            entity_id: row.id,
+            exists: row.head.exists,
+            locked: row.head.lock.is_some(),
+            updated: row.updated_ms,
+            state: row.state,
+            problem: row.problem,
+        }
+    }
 }
 
 impl From<InstanceRow> for StatusView {
@@ -131,7 +163,8 @@ impl StatusView {
             for event in shown {
                 if let HistoryEvent::TaskScheduled { task, name, .. }
                 | HistoryEvent::EventAwaited { task, name }
-                | HistoryEvent::SubOrchestrationInstanceCreated { task, name, .. } = event
+                | HistoryEvent::SubOrchestrationInstanceCreated { task, name, .. }
+                | HistoryEvent::EntityOperationCalled { task, operation: name, .. } = event
                 {
                     names.insert(*task, name.to_string());
                 }
@@ -156,7 +189,20 @@ impl StatusView {
             E::TaskScheduled { input, .. } | E::EventRaised { input, .. } => {
                 view.input.clone_from(input);
             }
+            E::EntityOperationCalled { entity_id, input, .. } => {
+                view.instance_id = Some(entity_id.clone());
+                view.input.clone_from(input);
+            }
+            E::EntityOperationSignaled { entity_id, operation, input, fire_at } => {
+                view.name = Some(operation.to_string());
+                view.instance_id = Some(entity_id.clone());
+                view.input.clone_from(input);
+                view.fire_at = *fire_at;
+            }
+            E::EntityOperationFailed { failure, .. } => view.failure = Some(failure.clone()),
+            E::EntityLockRequested(lock) => view.input = Some(raw(&lock.entities)),
             E::TaskCompleted { result, .. }
+            | E::EntityOperationCompleted { result, .. }
             | E::SubOrchestrationInstanceCompleted { result, .. } => {
                 view.result.clone_from(result);
             }
@@ -186,6 +232,8 @@ impl StatusView {
             E::TimerCanceled { .. }
             | E::TimerFired { .. }
             | E::EventAwaited { .. }
+            | E::EntityLockGranted { .. }
+            | E::EntityUnlockSent {}
             | E::StartsPostponed { .. }
             | E::StartsResumed { .. } => {}
         }
@@ -215,6 +263,13 @@ pub(super) fn event_type(event: &HistoryEvent) -> &'static str {
         E::EventAwaited { .. } => "EventAwaited",
         E::EventRaised { .. } => "EventRaised",
         E::EventDiscarded { .. } => "EventDiscarded",
+        E::EntityOperationCalled { .. } => "EntityOperationCalled",
+        E::EntityOperationSignaled { .. } => "EntityOperationSignaled",
+        E::EntityOperationCompleted { .. } => "EntityOperationCompleted",
+        E::EntityOperationFailed { .. } => "EntityOperationFailed",
+        E::EntityLockRequested(_) => "EntityLockRequested",
+        E::EntityLockGranted { .. } => "EntityLockGranted",
+        E::EntityUnlockSent {} => "EntityUnlockSent",
         E::StartsPostponed { .. } => "StartsPostponed",
         E::StartsResumed { .. } => "StartsResumed",
         E::ExecutionCompleted {} => "ExecutionCompleted",
@@ -240,7 +295,12 @@ fn task_of(event: &HistoryEvent) -> Option<TaskId> {
         | E::TimerCanceled { task }
         | E::TimerFired { task }
         | E::EventAwaited { task, .. }
-        | E::EventRaised { task, .. } => Some(*task),
+        | E::EventRaised { task, .. }
+        | E::EntityOperationCalled { task, .. }
+        | E::EntityOperationCompleted { task, .. }
+        | E::EntityOperationFailed { task, .. }
+        | E::EntityLockGranted { task } => Some(*task),
+        E::EntityLockRequested(lock) => Some(lock.task),
         _ => None,
     }
 }
@@ -269,6 +329,14 @@ impl From<&OpenTask> for WaitingFor {
             OpenTask::Timer { fire_at } => Self::Timer { fire_at: *fire_at },
             OpenTask::Event { name, since_ms } => {
                 Self::Event { name: name.to_string(), since: *since_ms }
+            }
+            OpenTask::Entity { entity_id, operation, since_ms } => Self::Entity {
+                entity_id: entity_id.clone(),
+                operation: operation.to_string(),
+                since: *since_ms,
+            },
+            OpenTask::Lock { entities, since_ms } => {
+                Self::Lock { entity_ids: entities.clone(), since: *since_ms }
             }
         }
     }

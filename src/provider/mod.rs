@@ -16,12 +16,13 @@ pub mod transaction;
 
 use std::path::Path;
 
+use crate::core::entity::EntityRow;
 use crate::core::instance::InstanceRow;
 use crate::core::message::Delivery;
-use crate::core::request::{Filter, HubSettings};
+use crate::core::request::{EntityFilter, Filter, HubSettings};
 use crate::core::{InstanceKey, MessageKey, Payload, TaskId, TimeMs};
 pub use error::{ProviderError, ProviderErrorKind, Result};
-pub use rows::Rows;
+pub use rows::{EntityRows, Rows};
 
 /// Number of an ownership of the hub. Each worker that takes the hub gets the next one.
 pub type Epoch = i64;
@@ -94,7 +95,7 @@ pub trait Provider: Reader {
 }
 
 /// Questions to a store. Each sees one committed state.
-pub trait Reader: Send {
+pub trait Reader: EntityReader {
     /// The row of an instance, by id.
     fn find(&mut self, id: &str) -> Result<Option<InstanceRow>>;
 
@@ -131,6 +132,36 @@ pub trait Reader: Send {
 
     /// The whole content in a canonical form, for comparing two stores in tests.
     fn snapshot(&mut self) -> Result<Snapshot>;
+}
+
+/// Questions about entities. Each sees one committed state.
+pub trait EntityReader: Send {
+    /// The row of an entity, by id.
+    fn find_entity(&mut self, id: &str) -> Result<Option<EntityRow>>;
+
+    /// An entity with the messages that wait for it, oldest first.
+    fn load_entity(&mut self, key: InstanceKey) -> Result<Option<LoadedEntity>>;
+
+    /// A page of entities in the order of their ids.
+    fn list_entities(&mut self, filter: &EntityFilter, page: &Page) -> Result<EntityListing>;
+}
+
+/// See [`EntityReader::load_entity`].
+#[derive(Debug)]
+pub struct LoadedEntity {
+    /// Its row.
+    pub row: EntityRow,
+    /// Messages that wait for it; signals whose time has not come are not among them.
+    pub messages: Vec<StoredMessage>,
+}
+
+/// A page of entities.
+#[derive(Debug)]
+pub struct EntityListing {
+    /// The entities.
+    pub rows: Vec<EntityRow>,
+    /// Where the next page begins; `None` if this is the last.
+    pub cursor: Option<String>,
 }
 
 /// See [`Provider::arrivals`].

@@ -3,7 +3,7 @@
 //! Owns: what a filter asks for, the order of a listing, and the text of a cursor.
 //! Must never: read a row. Proved by the tests below and by `tests/provider_sqlite.rs`.
 
-use crate::core::request::Filter;
+use crate::core::request::{EntityFilter, Filter};
 use crate::core::status::RuntimeStatus;
 use crate::core::{InstanceKey, TimeMs, ids, limits};
 
@@ -65,6 +65,47 @@ impl Sieve {
     }
 }
 
+/// A filter of entities, made ready to be compared with rows.
+#[derive(Debug, Clone)]
+pub(super) struct EntitySieve {
+    /// How the id begins.
+    pub(super) prefix: String,
+    from: TimeMs,
+    to: TimeMs,
+    include_transient: bool,
+}
+
+impl EntitySieve {
+    pub(super) fn of(filter: &EntityFilter) -> Self {
+        let key = filter.key_prefix.as_deref().unwrap_or_default();
+        let name = filter.name.as_deref().map(ids::fold_name);
+        Self {
+            prefix: name.map_or_else(|| "@".to_owned(), |name| format!("@{name}@{key}")),
+            from: filter.last_operation_from.unwrap_or(TimeMs::MIN),
+            to: filter.last_operation_to.unwrap_or(TimeMs::MAX),
+            include_transient: filter.include_transient,
+        }
+    }
+
+    pub(super) fn passes(&self, exists: bool, updated_ms: TimeMs) -> bool {
+        (exists || self.include_transient) && (self.from..=self.to).contains(&updated_ms)
+    }
+
+    /// The text of a place in the listing: after the entity of this id.
+    pub(super) fn cursor(id: &str) -> String {
+        Position::Id(id.to_owned()).encode()
+    }
+
+    /// The id after which a page begins, `None` for the first.
+    pub(super) fn position(&self, page: &Page) -> Result<Option<String>> {
+        let Some(cursor) = page.cursor.as_deref() else { return Ok(None) };
+        match Position::decode(cursor, Some(&self.prefix)) {
+            Some(Position::Id(id)) => Ok(Some(id)),
+            _ => Err(not_a_cursor("list entities", cursor)),
+        }
+    }
+}
+
 /// A place in a listing: after this row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Position {
@@ -86,13 +127,9 @@ impl Position {
     /// The place where a page begins, `None` for the first.
     pub(super) fn of(page: &Page, sieve: &Sieve) -> Result<Option<Self>> {
         let Some(cursor) = page.cursor.as_deref() else { return Ok(None) };
-        Self::decode(cursor, sieve.prefix.as_deref()).map(Some).ok_or_else(|| {
-            ProviderError::new(
-                ProviderErrorKind::Invalid,
-                "list instances",
-                format!("{cursor:?} is not a cursor of a listing with this filter"),
-            )
-        })
+        Self::decode(cursor, sieve.prefix.as_deref())
+            .map(Some)
+            .ok_or_else(|| not_a_cursor("list instances", cursor))
     }
 
     fn decode(cursor: &str, prefix: Option<&str>) -> Option<Self> {
@@ -103,6 +140,11 @@ impl Position {
         let (time, key) = cursor.strip_prefix('s')?.split_once('.')?;
         Some(Self::Schedule(time.parse().ok()?, key.parse().ok()?))
     }
+}
+
+fn not_a_cursor(operation: &str, cursor: &str) -> ProviderError {
+    let cause = format!("{cursor:?} is not a cursor of a listing with this filter");
+    ProviderError::new(ProviderErrorKind::Invalid, operation, cause)
 }
 
 /// How many instances a page may have.

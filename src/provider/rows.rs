@@ -3,6 +3,7 @@
 //! Owns: the primitive operations that `transaction` is made of. Must never: refuse anything: the
 //! caller has checked. Each operation is one or two statements of SQL at most.
 
+use crate::core::entity::{EntityChange, EntityHead};
 use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
 use crate::core::request::HubSettings;
 use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs};
@@ -39,8 +40,26 @@ pub enum Clear {
     All,
 }
 
+/// Entities, as a store keeps them. Their messages and timers are those of every other key.
+pub trait EntityRows {
+    /// What rules need to know of an entity, by id.
+    fn entity_by_id(&mut self, id: &str) -> Result<Option<EntityHead>>;
+    /// The same, by key.
+    fn entity(&mut self, key: InstanceKey) -> Result<Option<EntityHead>>;
+    /// A new entity, without a state. None has its id.
+    fn insert_entity(&mut self, id: &str, now_ms: TimeMs) -> Result<InstanceKey>;
+    /// Changes the fields that are set.
+    fn update_entity(&mut self, key: InstanceKey, change: &EntityChange) -> Result<()>;
+    /// Removes an entity with its messages and timers.
+    fn remove_entity(&mut self, key: InstanceKey) -> Result<()>;
+    /// How often in a row the process has died with operations of it under way.
+    fn entity_crashes(&mut self, key: InstanceKey) -> Result<Option<u32>>;
+    /// Whether a message waits for the entity, or will when its time has come.
+    fn entity_is_awaited(&mut self, key: InstanceKey) -> Result<bool>;
+}
+
 /// See the module's text.
-pub trait Rows {
+pub trait Rows: EntityRows {
     /// What rules need to know of an instance, by key.
     fn head(&mut self, key: InstanceKey) -> Result<Option<InstanceHead>>;
     /// The same, by id.

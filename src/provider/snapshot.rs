@@ -4,7 +4,9 @@
 //! by ids and by the place in their order. Must never: read a store.
 //! Proved by `tests/differential.rs`.
 
+use crate::core::entity::{EntityMessage, EntityRow};
 use crate::core::instance::InstanceRow;
+use crate::core::message::Message;
 use crate::core::request::HubSettings;
 use crate::core::{ExecutionId, Payload, TaskId, TimeMs};
 
@@ -27,7 +29,7 @@ impl Lines {
         self.0.push(format!(
             "instance {:?} name={:?} exec={} status={:?} ready={} scheduled={} created={:?} \
              updated={} completed={:?} parent={link:?} parent_id={:?} crashes={} problem={} \
-             custom_status={} input={} output={} failure={}",
+             custom_status={} input={} output={} failure={} locks={:?}",
             head.id,
             head.name,
             head.exec,
@@ -44,6 +46,21 @@ impl Lines {
             payload(row.input.as_ref()),
             payload(row.output.as_ref()),
             payload(row.failure.as_ref()),
+            head.locks,
+        ));
+    }
+
+    /// An entity; `owner` is the id that the key of its lock stands for now.
+    pub(super) fn entity(&mut self, row: &EntityRow, owner: Option<&str>) {
+        let lock = row.head.lock.map(|lock| (owner, lock.exec, lock.task));
+        self.0.push(format!(
+            "entity {:?} state={} lock={lock:?} scheduled={} updated={} problem={} crashes={}",
+            row.id,
+            payload(row.state.as_ref()),
+            row.head.scheduled,
+            row.updated_ms,
+            payload(row.problem.as_ref()),
+            row.crashes,
         ));
     }
 
@@ -56,7 +73,7 @@ impl Lines {
     /// A message, the `place`th of its instance.
     pub(super) fn message(&mut self, id: &str, place: usize, message: &NewMessage) {
         let NewMessage { exec, event, taken, body, .. } = message;
-        let body = String::from_utf8_lossy(body);
+        let body = without_keys(body);
         self.0.push(format!(
             "message {id:?} {place:06} exec={exec:?} event={event:?} taken={taken} body={body}"
         ));
@@ -74,6 +91,18 @@ impl Lines {
         self.0.sort_unstable();
         Snapshot(self.0)
     }
+}
+
+/// The body of a message. Those for entities hold keys, which differ from store to store.
+fn without_keys(body: &[u8]) -> String {
+    let Ok(Message::Entity(mut message)) = Message::decode(body) else {
+        return String::from_utf8_lossy(body).into_owned();
+    };
+    match &mut message {
+        EntityMessage::Operation { caller, .. } => caller.iter_mut().for_each(|of| of.key = 0),
+        EntityMessage::Lock { owner, .. } | EntityMessage::Unlock { owner } => owner.key = 0,
+    }
+    String::from_utf8_lossy(&Message::Entity(message).encode()).into_owned()
 }
 
 fn payload(payload: Option<&Payload>) -> &str {

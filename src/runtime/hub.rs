@@ -10,19 +10,18 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::core::TimeMs;
+use crate::core::entity::Signal;
 use crate::core::error::{Error, ErrorCode};
 use crate::core::ids::fold_name;
 use crate::core::limits;
 use crate::core::request::{self, Command, HubSettings};
 use crate::core::view::StatusView;
-use crate::provider::sqlite::{self, SqliteOptions, SqliteProvider};
 use crate::provider::transaction::{Effect, Outcome, Work};
 use crate::provider::{Arrivals, Page};
 
 use super::clock;
 use super::dispatcher::{Dispatcher, DispatcherOptions, Step};
 use super::entropy::SystemEntropy;
-use super::fault::caller_error;
 use super::opening::serve_store;
 use super::outbox::{Event, Opened, Outbox};
 use super::protocol::{EngineOptions, Inbound, Registered, Reply, Request, RequestId, Role};
@@ -116,6 +115,9 @@ impl Hub {
             for outcome in inbound.turns {
                 dispatcher.activation_done(outcome, &mut step);
             }
+            for outcome in inbound.entities {
+                dispatcher.entity_done(outcome, &mut step);
+            }
             for token in inbound.poisons {
                 dispatcher.poisoned_thread(token, &mut step);
             }
@@ -180,7 +182,7 @@ impl Hub {
             }
         }
         for key in std::mem::take(&mut step.loads) {
-            self.read(ReadRequest::Load(key));
+            self.read(if key < 0 { ReadRequest::LoadEntity(key) } else { ReadRequest::Load(key) });
         }
         if let Some(until) = step.timers_until {
             self.read(ReadRequest::Timers(until));
@@ -238,6 +240,7 @@ impl Hub {
             return;
         }
         let request = match request.command() {
+            Ok(Command::SignalEntity(signal)) => return add_signal(rid, signal, work),
             Ok(command) => {
                 let command = self.dispatcher_takes(rid, command);
                 work.extend(command.map(|command| (Ticket::Request(rid), Work::Command(command))));
@@ -256,6 +259,13 @@ impl Hub {
             Request::List { filter, top, cursor } => {
                 let page = Page { top: top.clamp(1, limits::PAGE_INSTANCES), cursor };
                 self.read(ReadRequest::List { rid, filter, page });
+            }
+            Request::GetEntity { entity_id } => {
+                self.read(ReadRequest::GetEntity { rid, entity_id });
+            }
+            Request::ListEntities { filter, top, cursor } => {
+                let page = Page { top: top.clamp(1, limits::PAGE_INSTANCES), cursor };
+                self.read(ReadRequest::ListEntities { rid, filter, page });
             }
             Request::Count { filter } => self.read(ReadRequest::Count { rid, filter }),
             Request::Wait { instance_id } => self.wait(rid, instance_id, step),
@@ -307,26 +317,9 @@ impl Hub {
 
     /// Copying takes as long as the file is large, so it has a thread and a view of its own.
     fn backup(&self, rid: RequestId, file: PathBuf) {
-        let request = ReadRequest::Backup { rid, file };
-        let Some(path) = self.options.path.as_ref().map(PathBuf::from) else {
-            return self.read(request);
-        };
-        let copy = move |outbox: &Arc<Outbox>| {
-            let options = SqliteOptions {
-                path: Some(path),
-                hub_name: None,
-                relaxed: false,
-                role: sqlite::Role::Client,
-            };
-            let event = match SqliteProvider::open(&options) {
-                Ok(mut view) => reader::serve(&mut view, request),
-                Err(error) => [Event::Reply(Reply::error(rid, caller_error(&error)))],
-            };
-            outbox.push(event);
-        };
-        if let Err(error) = threads::spawn("durafn-backup", Arc::clone(&self.outbox), copy) {
-            let error = Error::new(ErrorCode::StoreUnavailable, format!("no thread: {error}"));
-            self.outbox.push([Event::Reply(Reply::error(rid, error))]);
+        match self.options.path.as_ref().map(PathBuf::from) {
+            Some(path) => reader::spawn_backup(path, rid, file, &self.outbox),
+            None => self.read(ReadRequest::Backup { rid, file }),
         }
     }
 
@@ -378,6 +371,12 @@ impl Hub {
             Event::Answer(rid, Outcome::Command(Err(error))) => {
                 step.out.replies.push(Reply::error(rid, error));
             }
+            Event::Signaled(verdicts) => {
+                step.out.replies.extend(verdicts.into_iter().map(|(rid, verdict)| match verdict {
+                    Ok(()) => Reply::ok(rid, &()),
+                    Err(error) => Reply::error(rid, error),
+                }));
+            }
             Event::Answer(rid, _) | Event::Closed(rid) => {
                 step.out.replies.push(Reply::ok(rid, &()));
             }
@@ -408,6 +407,7 @@ impl Hub {
                 dispatcher.arrived(ready, held, messages, opening, step);
             }
             Event::Loaded(key, answer) => dispatcher.loaded(key, *answer, step),
+            Event::EntityLoaded(key, answer) => dispatcher.entity_loaded(key, *answer, step),
             Event::Timers(Ok((until, rows))) => dispatcher.timers_read(until, rows),
             Event::Timers(Err(message)) => {
                 dispatcher.timers_failed();
@@ -466,6 +466,16 @@ impl Drop for Hub {
     /// The owner is gone without a close (a worker thread that was ended, say): the store is let go.
     fn drop(&mut self) {
         let _ = self.to_store.send(StoreMessage::Close(None));
+    }
+}
+
+/// Signals that follow each other are one piece of work, so that a transaction takes many.
+fn add_signal(rid: RequestId, signal: Signal, work: &mut Vec<(Ticket, Work)>) {
+    match work.last_mut() {
+        Some((Ticket::Requests, Work::Signals(signals))) if signals.len() < limits::SIGNALS => {
+            signals.push((rid, signal));
+        }
+        _ => work.push((Ticket::Requests, Work::Signals(vec![(rid, signal)]))),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::core::error::Error;
 use crate::core::view::StatusView;
 use crate::core::{InstanceKey, TimeMs};
 use crate::provider::transaction::{Effect, Outcome, Work};
-use crate::provider::{Arrivals, Loaded, ProviderError, TimerRow};
+use crate::provider::{Arrivals, Loaded, LoadedEntity, ProviderError, TimerRow};
 
 use super::protocol::{EngineInfo, Reply, RequestId};
 use super::reader::ReadRequest;
@@ -29,6 +29,8 @@ pub enum Event {
     Unwritable(Work, Error),
     /// A caller's command was done.
     Answer(RequestId, Outcome),
+    /// Callers' signals were stored, or refused.
+    Signaled(Vec<(RequestId, Result<(), Error>)>),
     /// A caller's answer.
     Reply(Reply),
     /// A consequence of a transaction.
@@ -37,6 +39,8 @@ pub enum Event {
     Arrived(Arrivals, bool),
     /// An instance was read.
     Loaded(InstanceKey, Box<Result<Option<Loaded>, ProviderError>>),
+    /// An entity was read.
+    EntityLoaded(InstanceKey, Box<Result<Option<LoadedEntity>, ProviderError>>),
     /// An instance that a caller waits for was read.
     Watched(String, Result<Option<Box<StatusView>>, Error>),
     /// Timers were read.

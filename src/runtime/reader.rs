@@ -8,11 +8,14 @@ use std::sync::mpsc::Receiver;
 
 use serde::Serialize;
 
+use crate::core::error::{Error, ErrorCode};
 use crate::core::history::HistoryRecord;
+use crate::core::ids::fold_entity_id;
 use crate::core::limits::READY_READ;
-use crate::core::request::Filter;
-use crate::core::view::StatusView;
+use crate::core::request::{EntityFilter, Filter};
+use crate::core::view::{EntityView, StatusView};
 use crate::core::{InstanceKey, TimeMs};
+use crate::provider::sqlite::{self, SqliteOptions, SqliteProvider};
 use crate::provider::{Page, Reader, Result};
 
 use super::fault::caller_error;
@@ -45,6 +48,24 @@ pub enum ReadRequest {
         rid: RequestId,
         /// Which instances.
         filter: Filter,
+        /// Which page.
+        page: Page,
+    },
+    /// An entity, to carry out operations.
+    LoadEntity(InstanceKey),
+    /// An entity's state.
+    GetEntity {
+        /// Who asks.
+        rid: RequestId,
+        /// The entity.
+        entity_id: String,
+    },
+    /// A page of entities.
+    ListEntities {
+        /// Who asks.
+        rid: RequestId,
+        /// Which entities.
+        filter: EntityFilter,
         /// Which page.
         page: Page,
     },
@@ -88,6 +109,14 @@ pub fn serve<R: Reader + ?Sized>(reader: &mut R, request: ReadRequest) -> [Event
             reply(rid, status(reader, &instance_id, history))
         }
         ReadRequest::List { rid, filter, page } => reply(rid, list(reader, &filter, &page)),
+        ReadRequest::LoadEntity(key) => Event::EntityLoaded(key, Box::new(reader.load_entity(key))),
+        ReadRequest::GetEntity { rid, entity_id } => {
+            let row = reader.find_entity(&fold_entity_id(&entity_id));
+            reply(rid, row.map(|row| row.map(EntityView::from)))
+        }
+        ReadRequest::ListEntities { rid, filter, page } => {
+            reply(rid, list_entities(reader, &filter, &page))
+        }
         ReadRequest::Count { rid, filter } => reply(rid, reader.count(&filter)),
         ReadRequest::Timers(until) => Event::Timers(match reader.timers_due(until, TIMERS) {
             // A reading that was cut short ends before the last time that it saw.
@@ -146,6 +175,22 @@ fn list<R: Reader + ?Sized>(reader: &mut R, filter: &Filter, page: &Page) -> Res
     Ok(PageView { instances, cursor: listing.cursor })
 }
 
+#[derive(Serialize)]
+struct EntityPageView {
+    entities: Vec<EntityView>,
+    cursor: Option<String>,
+}
+
+fn list_entities<R: Reader + ?Sized>(
+    reader: &mut R,
+    filter: &EntityFilter,
+    page: &Page,
+) -> Result<EntityPageView> {
+    let listing = reader.list_entities(filter, page)?;
+    let entities = listing.rows.into_iter().map(EntityView::from).collect();
+    Ok(EntityPageView { entities, cursor: listing.cursor })
+}
+
 /// Starts the thread.
 ///
 /// # Errors
@@ -156,4 +201,25 @@ pub fn spawn(
     outbox: Arc<Outbox>,
 ) -> std::io::Result<()> {
     threads::spawn("durafn-reader", outbox, move |outbox| run(reader, &inbox, outbox))
+}
+
+/// Copies a hub's file on a thread of its own.
+pub(super) fn spawn_backup(hub: PathBuf, rid: RequestId, file: PathBuf, outbox: &Arc<Outbox>) {
+    let copy = move |outbox: &Arc<Outbox>| {
+        let options = SqliteOptions {
+            path: Some(hub),
+            hub_name: None,
+            relaxed: false,
+            role: sqlite::Role::Client,
+        };
+        let event = match SqliteProvider::open(&options) {
+            Ok(mut view) => serve(&mut view, ReadRequest::Backup { rid, file }),
+            Err(error) => [Event::Reply(Reply::error(rid, caller_error(&error)))],
+        };
+        outbox.push(event);
+    };
+    if let Err(error) = threads::spawn("durafn-backup", Arc::clone(outbox), copy) {
+        let error = Error::new(ErrorCode::StoreUnavailable, format!("no thread: {error}"));
+        outbox.push([Event::Reply(Reply::error(rid, error))]);
+    }
 }

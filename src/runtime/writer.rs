@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::core::commit::TurnCommit;
+use crate::core::entity::Signal;
 use crate::core::execution::Entropy;
 use crate::core::limits::{COMMIT_BYTES, COMMIT_ITEMS};
 use crate::core::message::Message;
@@ -31,6 +32,8 @@ pub enum Ticket {
     Dispatcher,
     /// The caller.
     Request(RequestId),
+    /// The callers that the work names.
+    Requests,
     /// Nobody.
     Nobody,
 }
@@ -225,7 +228,7 @@ impl Writer {
                 *settings = rows.settings()?;
             }
             let hub = HubFacts { settings, worker_lives, now_ms: clock::now_ms() };
-            let mut context = Context { hub, foreign: !owner, entropy, effects: Vec::new() };
+            let mut context = Context::new(hub, !owner, entropy);
             for (_, work) in batch {
                 let outcome = apply(rows, work, &mut context)?;
                 done.push((outcome, std::mem::take(&mut context.effects)));
@@ -241,6 +244,11 @@ impl Writer {
             match ticket {
                 Ticket::Dispatcher => events.push(Event::Done(work, outcome)),
                 Ticket::Request(rid) => events.push(Event::Answer(rid, outcome)),
+                Ticket::Requests => {
+                    if let Outcome::Signals(verdicts) = outcome {
+                        events.push(Event::Signaled(verdicts));
+                    }
+                }
                 Ticket::Nobody => {}
             }
             events.extend(effects.into_iter().map(Event::Effect));
@@ -286,6 +294,7 @@ impl Writer {
                 Ticket::Request(rid) => {
                     events.push(Event::Reply(Reply::error(rid, caller_error(error))));
                 }
+                Ticket::Requests => events.push(not_sent(work, error)),
                 // A caller waits for this one too.
                 _ if matches!(work, Work::Begin(_)) => events.push(not_begun(work, error)),
                 _ => kept.push((ticket, work)),
@@ -309,6 +318,7 @@ impl Writer {
             Ticket::Request(rid) => Event::Reply(Reply::error(rid, caller_error(error))),
             Ticket::Dispatcher if matches!(work, Work::Begin(_)) => not_begun(work, error),
             Ticket::Dispatcher => Event::Unwritable(work, caller_error(error)),
+            Ticket::Requests => not_sent(work, error),
             Ticket::Nobody => Event::Trouble(error.to_string()),
         };
         self.outbox.push([event]);
@@ -404,6 +414,11 @@ fn not_begun(work: Work, error: &ProviderError) -> Event {
     Event::Done(work, Outcome::Begun { answer: Err(caller_error(error)), key: None })
 }
 
+fn not_sent(work: Work, error: &ProviderError) -> Event {
+    let Work::Signals(signals) = work else { return Event::Trouble(error.to_string()) };
+    Event::Signaled(signals.into_iter().map(|(rid, _)| (rid, Err(caller_error(error)))).collect())
+}
+
 fn weight(work: &Work) -> usize {
     match work {
         Work::Turn(commit) => commit.weight(),
@@ -416,6 +431,12 @@ fn weight(work: &Work) -> usize {
         }
         Work::Command(Command::RaiseEvent { input, .. }) => {
             input.as_ref().map_or(64, |input| input.get().len())
+        }
+        Work::Entity(commit) => commit.weight(),
+        Work::Signals(signals) => {
+            let bytes =
+                |signal: &Signal| signal.input.as_ref().map_or(64, |input| input.get().len());
+            signals.iter().map(|(_, signal)| bytes(signal)).sum()
         }
         Work::Keep { messages, .. } => messages.iter().map(Message::payload_bytes).sum(),
         _ => 64,

@@ -130,6 +130,36 @@ pub(crate) fn raised(name: &str, input: &impl Serialize) -> Message {
     Message::EventRaised { name: name.to_owned(), input: Some(payload(input)) }
 }
 
+pub(crate) fn call_entity(entity_id: &str, operation: &str, input: &impl Serialize) -> Action {
+    let (entity_id, operation) = (entity_id.to_owned(), operation.into());
+    Action::CallEntity { entity_id, operation, input: Some(payload(input)) }
+}
+
+pub(crate) fn signal_entity(entity_id: &str, operation: &str, input: &impl Serialize) -> Action {
+    let (entity_id, operation) = (entity_id.to_owned(), operation.into());
+    Action::SignalEntity { entity_id, operation, input: Some(payload(input)), fire_at: None }
+}
+
+pub(crate) fn lock<const N: usize>(entities: [&str; N]) -> Action {
+    Action::LockEntities { entities: entities.map(str::to_owned).to_vec() }
+}
+
+pub(crate) fn release() -> Action {
+    Action::ReleaseEntities {}
+}
+
+pub(crate) fn operation_completed(task: TaskId, result: &impl Serialize) -> Message {
+    Message::EntityCompleted { task, result: Some(payload(result)) }
+}
+
+pub(crate) fn operation_failed(task: TaskId, failure: &impl Serialize) -> Message {
+    Message::EntityFailed { task, failure: payload(failure) }
+}
+
+pub(crate) fn granted(task: TaskId) -> Message {
+    Message::LockGranted { task }
+}
+
 pub(crate) fn child_completed(task: TaskId, result: &impl Serialize) -> Message {
     Message::ChildCompleted { task, result: Some(payload(result)) }
 }

@@ -160,8 +160,7 @@ impl Hub {
         self.store.foresee(&mut works.iter());
         self.store.transaction(fence, &mut |rows| {
             outcomes.clear();
-            let mut context =
-                Context { hub: hub.clone(), foreign, entropy: &mut *entropy, effects: Vec::new() };
+            let mut context = Context::new(hub.clone(), foreign, &mut *entropy);
             let mut rows = SeenRows::new(rows, usize::MAX);
             for work in works {
                 outcomes.push(apply(&mut rows, work, &mut context)?);
@@ -219,6 +218,14 @@ impl Hub {
                 format!("delivered to {}: {}", self.ids[&key], json(&delivery.message))
             }
             Effect::Changed { key } => format!("changed {}", self.ids[&key]),
+            Effect::EntityMade { key, id } => {
+                let text = format!("made {id}");
+                self.ids.insert(key, id);
+                text
+            }
+            Effect::TimerSet { key, task, fire_at } => {
+                format!("timer {task} of {} at {fire_at}", self.ids[&key])
+            }
             Effect::Ended { instance_id } => format!("ended {instance_id}"),
         }
     }

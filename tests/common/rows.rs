@@ -1,11 +1,12 @@
 //! The rows of a transaction, seen through: what was called, what was inserted, and a failure after
 //! so many writes.
 
+use durafn::core::entity::{EntityChange, EntityHead};
 use durafn::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
 use durafn::core::request::HubSettings;
 use durafn::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs};
 use durafn::provider::rows::{Clear, HistoryKey, NewMessage};
-use durafn::provider::{ProviderError, ProviderErrorKind, Result, Rows, StoredMessage};
+use durafn::provider::{EntityRows, ProviderError, ProviderErrorKind, Result, Rows, StoredMessage};
 
 /// See the module's text.
 pub(crate) struct SeenRows<'a> {
@@ -37,6 +38,30 @@ impl<'a> SeenRows<'a> {
             }
             None => Err(ProviderError::new(ProviderErrorKind::Transient, "write", "injected")),
         }
+    }
+}
+
+impl EntityRows for SeenRows<'_> {
+    fn entity_by_id(&mut self, id: &str) -> Result<Option<EntityHead>> {
+        self.read("entity_by_id").entity_by_id(id)
+    }
+    fn entity(&mut self, key: InstanceKey) -> Result<Option<EntityHead>> {
+        self.read("entity").entity(key)
+    }
+    fn entity_crashes(&mut self, key: InstanceKey) -> Result<Option<u32>> {
+        self.read("entity_crashes").entity_crashes(key)
+    }
+    fn insert_entity(&mut self, id: &str, now_ms: TimeMs) -> Result<InstanceKey> {
+        self.write("insert_entity")?.insert_entity(id, now_ms)
+    }
+    fn update_entity(&mut self, key: InstanceKey, change: &EntityChange) -> Result<()> {
+        self.write("update_entity")?.update_entity(key, change)
+    }
+    fn remove_entity(&mut self, key: InstanceKey) -> Result<()> {
+        self.write("remove_entity")?.remove_entity(key)
+    }
+    fn entity_is_awaited(&mut self, key: InstanceKey) -> Result<bool> {
+        self.read("entity_is_awaited").entity_is_awaited(key)
     }
 }
 

@@ -17,7 +17,8 @@ use durafn::provider::transaction::{Outcome, Park, Work};
 
 use crate::common::actions::{
     call, call_retried, cancel, child, child_completed, child_failed, child_retried, completed,
-    continues, failed, fired, nothing, raised, retry, returns, throws, timer, wait,
+    continues, failed, fired, granted, nothing, operation_completed, raised, retry, returns,
+    throws, timer, wait,
 };
 use crate::common::hub::{Hub, raise};
 use crate::common::{Rng, payload};
@@ -307,6 +308,8 @@ impl Choice {
                 OpenTask::Activity(_) => completed(*task, &1),
                 OpenTask::Timer { .. } => fired(*task),
                 OpenTask::Event { .. } => raised("nobody", &1),
+                OpenTask::Entity { .. } => operation_completed(*task, &1),
+                OpenTask::Lock { .. } => granted(*task),
                 OpenTask::Child { instance_id, .. } if self.rng.chance(50) => {
                     child_failed(*task, instance_id, &"no")
                 }

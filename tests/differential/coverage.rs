@@ -197,6 +197,10 @@ impl Coverage {
                 ];
                 self.see_any("raise", came_to, &outcomes);
             }
+            Command::SignalEntity(_) => {
+                let outcomes = ["Done", "InvalidEntityId", "InvalidName", "PayloadTooLarge"];
+                self.see_any("signal", came_to, &outcomes);
+            }
             Command::Control { control, recursive, .. } => {
                 let name = match control {
                     Control::Terminate => "terminate",

@@ -18,6 +18,7 @@ fn head(begun: bool) -> InstanceHead {
         crashes: 0,
         has_problem: false,
         begun,
+        locks: None,
     }
 }
 

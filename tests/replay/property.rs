@@ -12,7 +12,7 @@ use durafn::core::turn::{Resolution, TurnOutcome};
 use super::run::{Run, open};
 use crate::common::actions::{
     call, call_retried, cancel, child, child_completed, child_failed, child_retried, completed,
-    failed, fired, raised, retry, timer, wait,
+    failed, fired, granted, operation_completed, operation_failed, raised, retry, timer, wait,
 };
 use crate::common::{Rng, json, seed_from_env};
 
@@ -129,6 +129,9 @@ fn message(execution: &Execution, rng: &mut Rng) -> Message {
         OpenTask::Child { .. } => child_completed(task, &rng.below(9)),
         OpenTask::Timer { .. } => fired(task),
         OpenTask::Event { name, .. } => raised(name, &rng.below(9)),
+        OpenTask::Entity { .. } if rng.chance(50) => operation_failed(task, &"no"),
+        OpenTask::Entity { .. } => operation_completed(task, &rng.below(9)),
+        OpenTask::Lock { .. } => granted(task),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use durafn::core::request::Command;
 use durafn::core::{InstanceKey, TimeMs};
 use durafn::provider::transaction::{Effect, Outcome, Work};
-use durafn::provider::{Arrivals, Loaded, ProviderError, TimerRow};
+use durafn::provider::{Arrivals, Loaded, LoadedEntity, ProviderError, TimerRow};
 use durafn::runtime::dispatcher::{Dispatcher, Step};
 
 use super::host::Host;
@@ -24,7 +24,8 @@ pub(crate) enum Event {
     Done(Box<Work>, Outcome),
     Effect(Effect),
     Arrived(Arrivals, bool),
-    Loaded(InstanceKey, Result<Option<Loaded>, ProviderError>),
+    Loaded(InstanceKey, Box<Result<Option<Loaded>, ProviderError>>),
+    EntityLoaded(InstanceKey, Box<Result<Option<LoadedEntity>, ProviderError>>),
     Timers(Option<(TimeMs, Vec<TimerRow>)>),
     Ready(Result<Vec<InstanceKey>, InstanceKey>),
 }
@@ -102,7 +103,8 @@ impl Process {
             Event::Arrived(Arrivals { ready, messages, held }, opening) => {
                 dispatcher.arrived(ready, held, messages, opening, step);
             }
-            Event::Loaded(key, answer) => dispatcher.loaded(key, answer, step),
+            Event::Loaded(key, answer) => dispatcher.loaded(key, *answer, step),
+            Event::EntityLoaded(key, answer) => dispatcher.entity_loaded(key, *answer, step),
             Event::Timers(Some((until, rows))) => dispatcher.timers_read(until, rows),
             Event::Timers(None) => dispatcher.timers_failed(),
             Event::Ready(Ok(keys)) => dispatcher.ready_read(&keys),

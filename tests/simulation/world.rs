@@ -14,7 +14,9 @@ use durafn::core::request::{Answer, Command, Filter, HubFacts, HubSettings};
 use durafn::core::status::RuntimeStatus;
 use durafn::provider::memory::MemoryProvider;
 use durafn::provider::transaction::{Context, Effect, Outcome, Work, apply};
-use durafn::provider::{Arrivals, Epoch, Page, Provider, ProviderError, ProviderErrorKind, Reader};
+use durafn::provider::{
+    Arrivals, EntityReader, Epoch, Page, Provider, ProviderError, ProviderErrorKind, Reader,
+};
 use durafn::runtime::dispatcher::{Dispatcher, DispatcherOptions, Step};
 use durafn::runtime::protocol::{OnNondeterminism, Registered, RegisteredActivity};
 
@@ -69,6 +71,7 @@ impl World {
             concurrent_activities: *rng.pick(&[1, 3, 100]),
             turn_starts: *rng.pick(&[1, 2, 1_000]),
             turn_messages: *rng.pick(&[1, 2, 1_000]),
+            entity_operations: *rng.pick(&[1, 2, 1_000]),
             payload_bytes: 10_000,
             on_nondeterminism: OnNondeterminism::Hold,
         };
@@ -77,7 +80,11 @@ impl World {
             store: MemoryProvider::new(),
             settings: HubSettings { orchestrators: folded, ..HubSettings::default() },
             options,
-            registered: Registered { orchestrators, activities: activities.to_vec() },
+            registered: Registered {
+                orchestrators,
+                activities: activities.to_vec(),
+                entities: vec!["account".to_owned()],
+            },
             faults: Faults::default(),
             process: None,
             observer: Observer::default(),
@@ -343,8 +350,14 @@ impl World {
         let fails = self.rng.chance(self.faults.failed_reads);
         let failure = || ProviderError::new(ProviderErrorKind::Transient, "read", "injected");
         let event = match self.process().reads.pop_front().unwrap() {
-            Read::Load(key) if fails => Event::Loaded(key, Err(failure())),
-            Read::Load(key) => Event::Loaded(key, self.store.load(key)),
+            Read::Load(key) if key < 0 && fails => {
+                Event::EntityLoaded(key, Box::new(Err(failure())))
+            }
+            Read::Load(key) if key < 0 => {
+                Event::EntityLoaded(key, Box::new(self.store.load_entity(key)))
+            }
+            Read::Load(key) if fails => Event::Loaded(key, Box::new(Err(failure()))),
+            Read::Load(key) => Event::Loaded(key, Box::new(self.store.load(key))),
             Read::Ready(from) if fails => Event::Ready(Err(from)),
             Read::Ready(from) => Event::Ready(Ok(self.store.ready(from, READY_READ).unwrap())),
             Read::Timers(_) if fails => Event::Timers(None),
@@ -406,8 +419,7 @@ impl World {
         let (mut done, mut found) = (Vec::new(), Arrivals::default());
         self.store.transaction(fence, &mut |rows| {
             let mut rows = SeenRows::new(rows, writes);
-            let mut context =
-                Context { hub: hub.clone(), foreign, entropy: &mut *entropy, effects: Vec::new() };
+            let mut context = Context::new(hub.clone(), foreign, &mut *entropy);
             for work in works {
                 let outcome = apply(&mut rows, work, &mut context)?;
                 done.push((outcome, std::mem::take(&mut context.effects)));

@@ -41,11 +41,13 @@ pub(super) const UPDATE_INSTANCES: &str = "UPDATE hub.instances AS i SET \
     output = CASE WHEN c.fields & 4 <> 0 THEN c.output ELSE i.output END, \
     failure = CASE WHEN c.fields & 8 <> 0 THEN c.failure ELSE i.failure END, \
     problem = CASE WHEN c.fields & 16 <> 0 THEN c.problem ELSE i.problem END, \
+    locks = CASE WHEN c.fields & 32 <> 0 THEN c.locks ELSE i.locks END, \
     custom_status = coalesce(c.custom_status, i.custom_status) \
     FROM unnest($1::bigint[], $2::smallint[], $3::integer[], $4::boolean[], $5::bigint[], \
      $6::bigint[], $7::integer[], $8::integer[], $9::bigint[], $10::bytea[], $11::bytea[], \
-     $12::bytea[], $13::bytea[], $14::bytea[]) AS c(iid, status, exec, ready, created_ms, \
-     updated_ms, crashes, fields, completed_ms, input, output, failure, problem, custom_status) \
+     $12::bytea[], $13::bytea[], $14::bytea[], $15::text[]) AS c(iid, status, exec, ready, \
+     created_ms, updated_ms, crashes, fields, completed_ms, input, output, failure, problem, \
+     custom_status, locks) \
     WHERE i.iid = c.iid";
 pub(super) const DELETE_HISTORY_ROWS: &str = "DELETE FROM hub.history AS h \
     USING unnest($1::bigint[], $2::bigint[]) AS gone(iid, hid) \
@@ -257,6 +259,7 @@ impl Batch {
             .with(column(all, |(_, to)| inner(to.failure.as_ref())))
             .with(column(all, |(_, to)| inner(to.problem.as_ref())))
             .with(column(all, |(_, to)| bytes(to.custom_status.as_ref())))
+            .with(column(all, |(_, to)| to.locks.as_ref().and_then(Option::as_deref)))
     }
 
     fn ask_history<'a>(&'a self, asks: &mut Vec<Ask<'a>>) {
@@ -355,6 +358,7 @@ fn fields(change: &InstanceChange) -> i32 {
         | i32::from(change.output.is_some()) << 2
         | i32::from(change.failure.is_some()) << 3
         | i32::from(change.problem.is_some()) << 4
+        | i32::from(change.locks.is_some()) << 5
 }
 
 fn bytes(payload: Option<&Payload>) -> Option<&[u8]> {

@@ -16,7 +16,7 @@ use crate::provider::{ProviderError, ProviderErrorKind, Result, StoredMessage, p
 macro_rules! head_columns {
     () => {
         "iid, id, name, exec, status, parent_iid, parent_exec, parent_task, crashes, \
-         problem IS NOT NULL, created_ms IS NOT NULL"
+         problem IS NOT NULL, created_ms IS NOT NULL, locks"
     };
 }
 pub(super) use head_columns;
@@ -66,6 +66,7 @@ pub(super) fn head(row: &Row) -> Result<InstanceHead> {
         crashes: number(&id, column::<i32>(row, 8)?)?,
         has_problem: column(row, 9)?,
         begun: column(row, 10)?,
+        locks: column(row, 11)?,
         id,
     })
 }
@@ -76,17 +77,17 @@ pub(super) fn instance(row: &Row, unreadable: Unreadable) -> Result<InstanceRow>
     let id = head.id.as_str();
     let payload = |index, field| payload(row, id, index, field, unreadable);
     Ok(InstanceRow {
-        ready: column(row, 11)?,
-        scheduled_ms: column(row, 12)?,
-        created_ms: column(row, 13)?,
-        updated_ms: column(row, 14)?,
-        completed_ms: column(row, 15)?,
-        parent_id: column(row, 16)?,
-        input: payload(17, "input")?,
-        output: payload(18, "output")?,
-        failure: payload(19, "failure")?,
-        custom_status: payload(20, "custom status")?,
-        problem: payload(21, "problem")?,
+        ready: column(row, 12)?,
+        scheduled_ms: column(row, 13)?,
+        created_ms: column(row, 14)?,
+        updated_ms: column(row, 15)?,
+        completed_ms: column(row, 16)?,
+        parent_id: column(row, 17)?,
+        input: payload(18, "input")?,
+        output: payload(19, "output")?,
+        failure: payload(20, "failure")?,
+        custom_status: payload(21, "custom status")?,
+        problem: payload(22, "problem")?,
         head,
     })
 }
@@ -124,7 +125,10 @@ pub(super) fn column<'r, T: FromSql<'r>>(row: &'r Row, index: usize) -> Result<T
         .map_err(|error| ProviderError::new(ProviderErrorKind::Corrupt, "read a row", error))
 }
 
-fn number<T: TryInto<u32> + Copy + std::fmt::Display>(whose: &str, stored: T) -> Result<u32> {
+pub(super) fn number<T: TryInto<u32> + Copy + std::fmt::Display>(
+    whose: &str,
+    stored: T,
+) -> Result<u32> {
     stored.try_into().map_err(|_| corrupt(whose, format!("{stored} is out of range")))
 }
 

@@ -257,7 +257,7 @@ fn candidates(
 }
 
 /// The first id that may come, and the end of the ids with the prefix, if there is one.
-fn ids_from(prefix: &str, after: Option<&str>) -> (String, Option<String>) {
+pub(super) fn ids_from(prefix: &str, after: Option<&str>) -> (String, Option<String>) {
     // No id holds a control character, so U+0001 after an id makes the text that follows it at once.
     let first = after.map_or_else(|| prefix.to_owned(), |id| format!("{id}\u{1}"));
     (first, page::after_prefix(prefix))

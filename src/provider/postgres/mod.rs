@@ -17,6 +17,7 @@
 
 mod batch;
 mod columns;
+mod entities;
 mod listing;
 #[cfg(test)]
 mod plans;

@@ -4,12 +4,12 @@
 //! (`session::PLANS`): what still reads one has no index to go by.
 
 use super::session::{Place, Session};
-use super::{batch, listing, query, rows, schema};
+use super::{batch, entities, listing, query, rows, schema};
 
 /// Tables of a row or of few.
 const SMALL: [&str; 3] = ["hub", "workers", "parts"];
 
-const STATEMENTS: [&str; 47] = [
+const STATEMENTS: [&str; 55] = [
     super::FENCE,
     super::BELLS,
     super::ALL_READY,
@@ -57,6 +57,14 @@ const STATEMENTS: [&str; 47] = [
     listing::CANDIDATES,
     listing::COUNT_IDS,
     listing::ROWS,
+    entities::HEAD,
+    entities::HEAD_BY_ID,
+    entities::ROW,
+    entities::ROW_BY_ID,
+    entities::CRASHES,
+    entities::UPDATE,
+    entities::AWAITED,
+    entities::IN_RANGE,
 ];
 
 #[test]
@@ -87,8 +95,10 @@ fn no_statement_reads_a_whole_table() {
 const FILL: &str = "INSERT INTO hub.instances (iid, part, id, name, name_folded, exec, status, ready, \
       scheduled_ms, updated_ms, crashes) \
       SELECT n, 0, n, 'f', 'f', 0, 1, false, n, n, 0 FROM generate_series(1, 20000) AS n; \
+    INSERT INTO hub.entities (part, id, scheduled, updated_ms, crashes) \
+      SELECT 0, '@f@' || n, 0, n, 0 FROM generate_series(1, 20000) AS n; \
     INSERT INTO hub.history (iid, exec, body) SELECT n, 0, '' FROM generate_series(1, 20000) AS n; \
     INSERT INTO hub.messages SELECT n, n, 0, NULL, true, '' FROM generate_series(1, 20000) AS n; \
     INSERT INTO hub.waits SELECT n, 'go', 1 FROM generate_series(1, 20000) AS n; \
     INSERT INTO hub.timers SELECT n, 1, n FROM generate_series(1, 20000) AS n; \
-    ANALYZE hub.instances, hub.history, hub.messages, hub.waits, hub.timers";
+    ANALYZE hub.instances, hub.entities, hub.history, hub.messages, hub.waits, hub.timers";

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use tokio_postgres::Row;
 
+use crate::core::entity::EntityRow;
 use crate::core::instance::InstanceRow;
 use crate::core::request::Filter;
 use crate::core::{InstanceKey, TimeMs};
@@ -19,6 +20,7 @@ use crate::provider::{
 };
 
 use super::columns::{self, Unreadable, column, row_columns};
+use super::entities::{self, EVERY_ENTITY};
 use super::listing;
 use super::session::{Ask, Session};
 
@@ -144,6 +146,7 @@ fn snapshot(session: &mut Session) -> Result<Snapshot> {
         BEGIN_READING,
         SETTINGS,
         EVERY_INSTANCE,
+        EVERY_ENTITY,
         EVERY_ROW,
         EVERY_MESSAGE,
         EVERY_WAIT,
@@ -151,7 +154,7 @@ fn snapshot(session: &mut Session) -> Result<Snapshot> {
         END_READING,
     ];
     let found = session.all(operation, &texts.map(Ask::new))?;
-    let [_, settings, instances, history, messages, waits, timers, _] = &found[..] else {
+    let [_, settings, instances, entities, history, messages, waits, timers, _] = &found[..] else {
         return Ok(Lines::default().finish());
     };
     let mut lines = Lines::default();
@@ -167,11 +170,18 @@ fn snapshot(session: &mut Session) -> Result<Snapshot> {
         .iter()
         .map(|row| columns::instance(row, Unreadable::Refuse))
         .collect::<Result<_>>()?;
-    let ids: HashMap<InstanceKey, &str> =
-        instances.iter().map(|row| (row.head.key, row.head.id.as_str())).collect();
+    let entities: Vec<EntityRow> = entities.iter().map(entities::entity).collect::<Result<_>>()?;
+    let ids: HashMap<InstanceKey, &str> = instances
+        .iter()
+        .map(|row| (row.head.key, row.head.id.as_str()))
+        .chain(entities.iter().map(|row| (row.head.key, row.id.as_str())))
+        .collect();
     let id = |key: InstanceKey| ids.get(&key).copied().unwrap_or("(gone)");
     for row in &instances {
         lines.instance(row, row.head.parent.map(|link| id(link.key)));
+    }
+    for row in &entities {
+        lines.entity(row, row.head.lock.map(|lock| id(lock.key)));
     }
     let mut places: HashMap<InstanceKey, usize> = HashMap::new();
     let mut place = |key: InstanceKey| {

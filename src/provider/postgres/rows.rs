@@ -80,7 +80,9 @@ struct Known {
 pub(super) struct PostgresRows<'s> {
     session: &'s mut Session,
     /// How many partitions the hub has.
-    partitions: u16,
+    pub(super) partitions: u16,
+    /// The partitions of entities that this transaction has come upon.
+    pub(super) entity_parts: HashMap<InstanceKey, i16>,
     /// The writer has no partition: owners are told of what it writes.
     rings: bool,
     known: Known,
@@ -89,7 +91,14 @@ pub(super) struct PostgresRows<'s> {
 
 impl<'s> PostgresRows<'s> {
     pub(super) fn new(session: &'s mut Session, partitions: u16, rings: bool) -> Self {
-        Self { session, partitions, rings, known: Known::default(), batch: Batch::default() }
+        Self {
+            session,
+            partitions,
+            entity_parts: HashMap::new(),
+            rings,
+            known: Known::default(),
+            batch: Batch::default(),
+        }
     }
 
     /// Sends what begins the transaction, and with it reads all that is foreseen. Gives the rows of the
@@ -183,7 +192,7 @@ impl<'s> PostgresRows<'s> {
     }
 
     /// Reads what was not foreseen, as it is after the writes so far.
-    fn read(&mut self, operation: &str, ask: Ask<'_>) -> Result<Vec<Row>> {
+    pub(super) fn read(&mut self, operation: &str, ask: Ask<'_>) -> Result<Vec<Row>> {
         self.send(None)?;
         self.session.rows(operation, ask)
     }
@@ -203,6 +212,9 @@ impl<'s> PostgresRows<'s> {
     }
 
     fn partition(&self, key: InstanceKey) -> Option<i16> {
+        if key < 0 {
+            return self.entity_parts.get(&key).copied();
+        }
         let head = self.known.heads.get(&key)?.as_ref()?;
         Some(partition(&head.id, self.partitions))
     }
@@ -347,7 +359,7 @@ impl Rows for PostgresRows<'_> {
             None => {}
         }
         if self.rings && message.taken {
-            if !self.known.heads.contains_key(&message.key) {
+            if message.key > 0 && !self.known.heads.contains_key(&message.key) {
                 self.read_heads(&[message.key], &[])?;
             }
             if let Some(part) = self.partition(message.key) {

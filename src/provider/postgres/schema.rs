@@ -9,7 +9,10 @@ use super::columns::column;
 use super::session::{Ask, Place, Session};
 
 /// Each brings the tables from the version of its place to the next one. Once released, none changes.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_hub.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/postgres/0001_hub.sql"),
+    include_str!("../../../migrations/postgres/0002_entities.sql"),
+];
 /// How many partitions the first migration makes.
 const PARTITIONS: i16 = 256;
 /// Longest name of a schema, in bytes.

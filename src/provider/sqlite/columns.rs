@@ -17,7 +17,7 @@ use super::statement::{column, corrupt};
 macro_rules! head_columns {
     () => {
         "iid, id, name, exec, status, parent_iid, parent_exec, parent_task, crashes, \
-         problem IS NOT NULL, created_ms IS NOT NULL"
+         problem IS NOT NULL, created_ms IS NOT NULL, locks"
     };
 }
 pub(super) use head_columns;
@@ -63,6 +63,7 @@ pub(super) fn head(row: &Row<'_>) -> Result<InstanceHead> {
         crashes: of(row, &id, 8)?,
         has_problem: of(row, &id, 9)?,
         begun: of(row, &id, 10)?,
+        locks: of(row, &id, 11)?,
         id,
     })
 }
@@ -73,17 +74,17 @@ pub(super) fn instance(row: &Row<'_>, unreadable: Unreadable) -> Result<Instance
     let id = head.id.as_str();
     let payload = |index, field| payload(row, id, index, field, unreadable);
     Ok(InstanceRow {
-        ready: of(row, id, 11)?,
-        scheduled_ms: of(row, id, 12)?,
-        created_ms: of(row, id, 13)?,
-        updated_ms: of(row, id, 14)?,
-        completed_ms: of(row, id, 15)?,
-        parent_id: of(row, id, 16)?,
-        input: payload(17, "input")?,
-        output: payload(18, "output")?,
-        failure: payload(19, "failure")?,
-        custom_status: payload(20, "custom status")?,
-        problem: payload(21, "problem")?,
+        ready: of(row, id, 12)?,
+        scheduled_ms: of(row, id, 13)?,
+        created_ms: of(row, id, 14)?,
+        updated_ms: of(row, id, 15)?,
+        completed_ms: of(row, id, 16)?,
+        parent_id: of(row, id, 17)?,
+        input: payload(18, "input")?,
+        output: payload(19, "output")?,
+        failure: payload(20, "failure")?,
+        custom_status: payload(21, "custom status")?,
+        problem: payload(22, "problem")?,
         head,
     })
 }

@@ -284,7 +284,7 @@ impl Candidate {
 
 /// The first id that may come, and the end of the ids with the prefix. Where there is no end a BLOB
 /// stands for it: SQLite puts every text before every BLOB.
-fn ids_from(prefix: &str, after: Option<&str>) -> (String, Value) {
+pub(super) fn ids_from(prefix: &str, after: Option<&str>) -> (String, Value) {
     // No id holds a NUL, so the text that follows an id at once is the id and a NUL.
     let first = after.map_or_else(|| prefix.to_owned(), |id| format!("{id}\0"));
     let end = page::after_prefix(prefix).map_or(Value::Blob(Vec::new()), Value::Text);

@@ -9,6 +9,7 @@
 //! rows        statements of a transaction                           query       Reader
 //! arrivals    what other processes wrote                            listing     filters and pages
 //! checkpoint  the size of the log                                   statement   rusqlite's errors
+//! entities    their rows, questions about them
 //! ```
 //!
 //! Whoever wants to write stands in line (`files::WaitingLine`) until SQLite gives it the lock. Who has
@@ -19,6 +20,7 @@ mod arrivals;
 mod checkpoint;
 mod columns;
 mod connection;
+mod entities;
 mod files;
 mod listing;
 #[cfg(test)]

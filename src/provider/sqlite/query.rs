@@ -20,6 +20,7 @@ use crate::provider::{
 
 use super::columns::{self, Unreadable, row_columns};
 use super::connection::{self, Purpose};
+use super::entities;
 use super::files::{HubFiles, file_failed, private_file};
 use super::listing;
 use super::rows::{HISTORY, ROW, SqliteRows};
@@ -148,12 +149,19 @@ fn snapshot(sql: Sql<'_>) -> Result<Snapshot> {
     let text = concat!("SELECT ", row_columns!(), " FROM instances");
     let instances =
         sql.all(operation, text, [], |row| columns::instance(row, Unreadable::Refuse))?;
-    let ids: HashMap<InstanceKey, &str> =
-        instances.iter().map(|row| (row.head.key, row.head.id.as_str())).collect();
+    let entities = sql.all(operation, entities::ALL, [], entities::entity)?;
+    let ids: HashMap<InstanceKey, &str> = instances
+        .iter()
+        .map(|row| (row.head.key, row.head.id.as_str()))
+        .chain(entities.iter().map(|row| (row.head.key, row.id.as_str())))
+        .collect();
     let id = |key: InstanceKey| ids.get(&key).copied().unwrap_or("(gone)");
     for row in &instances {
         let parent = row.head.parent.map(|link| id(link.key));
         lines.instance(row, parent);
+    }
+    for row in &entities {
+        lines.entity(row, row.head.lock.map(|lock| id(lock.key)));
     }
 
     let mut places: HashMap<InstanceKey, usize> = HashMap::new();

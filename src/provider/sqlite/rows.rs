@@ -263,30 +263,39 @@ impl Rows for SqliteRows<'_> {
 
 /// The columns that a change sets, in the order of the fields: a set of fields is one statement.
 /// A column that is not named is not written, nor is an index it does not stand in.
-struct Assignments<'a> {
+pub(super) struct Assignments<'a> {
+    table: &'static str,
+    key: &'static str,
     columns: Vec<&'static str>,
-    values: Vec<ToSqlOutput<'a>>,
+    pub(super) values: Vec<ToSqlOutput<'a>>,
 }
 
 impl<'a> Assignments<'a> {
+    pub(super) fn to(table: &'static str, key: &'static str) -> Self {
+        let (columns, values) = (Vec::with_capacity(8), Vec::with_capacity(8));
+        Self { table, key, columns, values }
+    }
+
     fn of(change: &'a InstanceChange) -> Self {
-        let mut all = Self { columns: Vec::with_capacity(8), values: Vec::with_capacity(8) };
-        all.set("status", change.status.map(|status| integer(status.number())));
-        all.set("exec", change.exec.map(integer));
-        all.set("ready", change.ready.map(integer));
-        all.set("created_ms", change.created_ms.map(integer));
-        all.set("updated_ms", change.updated_ms.map(integer));
-        all.set("completed_ms", change.completed_ms.map(|time| time.map_or(NULL, integer)));
-        all.set("input", change.input.as_ref().map(|payload| blob(payload.as_ref())));
-        all.set("output", change.output.as_ref().map(|payload| blob(payload.as_ref())));
-        all.set("failure", change.failure.as_ref().map(|payload| blob(payload.as_ref())));
-        all.set("custom_status", change.custom_status.as_ref().map(|payload| blob(Some(payload))));
-        all.set("problem", change.problem.as_ref().map(|payload| blob(payload.as_ref())));
-        all.set("crashes", change.crashes.map(integer));
+        let mut all = Self::to("instances", "iid");
+        all.add("status", change.status.map(|status| integer(status.number())));
+        all.add("exec", change.exec.map(integer));
+        all.add("ready", change.ready.map(integer));
+        all.add("created_ms", change.created_ms.map(integer));
+        all.add("updated_ms", change.updated_ms.map(integer));
+        all.add("completed_ms", change.completed_ms.map(|time| time.map_or(NULL, integer)));
+        all.add("input", change.input.as_ref().map(|payload| blob(payload.as_ref())));
+        all.add("output", change.output.as_ref().map(|payload| blob(payload.as_ref())));
+        all.add("failure", change.failure.as_ref().map(|payload| blob(payload.as_ref())));
+        all.add("custom_status", change.custom_status.as_ref().map(|payload| blob(Some(payload))));
+        all.add("problem", change.problem.as_ref().map(|payload| blob(payload.as_ref())));
+        all.add("crashes", change.crashes.map(integer));
+        let locks = change.locks.as_ref();
+        all.add("locks", locks.map(|locks| locks.as_deref().map_or(NULL, text)));
         all
     }
 
-    fn set(&mut self, column: &'static str, value: Option<ToSqlOutput<'a>>) {
+    pub(super) fn add(&mut self, column: &'static str, value: Option<ToSqlOutput<'a>>) {
         if let Some(value) = value {
             self.columns.push(column);
             self.values.push(value);
@@ -294,28 +303,35 @@ impl<'a> Assignments<'a> {
     }
 
     /// `None` if nothing is set. The key is the last parameter.
-    fn statement(&self) -> Option<String> {
+    pub(super) fn statement(&self) -> Option<String> {
         let (first, rest) = self.columns.split_first()?;
         let mut sql = String::with_capacity(160);
-        sql.push_str("UPDATE instances SET ");
-        sql.push_str(first);
+        for part in ["UPDATE ", self.table, " SET ", first] {
+            sql.push_str(part);
+        }
         for column in rest {
             sql.push_str(" = ?, ");
             sql.push_str(column);
         }
-        sql.push_str(" = ? WHERE iid = ?");
+        for part in [" = ? WHERE ", self.key, " = ?"] {
+            sql.push_str(part);
+        }
         Some(sql)
     }
 }
 
-const NULL: ToSqlOutput<'static> = ToSqlOutput::Owned(Value::Null);
+pub(super) const NULL: ToSqlOutput<'static> = ToSqlOutput::Owned(Value::Null);
 
-fn integer(number: impl Into<i64>) -> ToSqlOutput<'static> {
+pub(super) fn integer(number: impl Into<i64>) -> ToSqlOutput<'static> {
     ToSqlOutput::Owned(Value::Integer(number.into()))
 }
 
-fn blob(payload: Option<&Payload>) -> ToSqlOutput<'_> {
+pub(super) fn blob(payload: Option<&Payload>) -> ToSqlOutput<'_> {
     payload.map_or(NULL, |payload| ToSqlOutput::Borrowed(ValueRef::Blob(payload.get().as_bytes())))
+}
+
+fn text(text: &str) -> ToSqlOutput<'_> {
+    ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes()))
 }
 
 /// The widest update that a change can make, for the test of its plan.
@@ -334,6 +350,7 @@ pub(super) fn widest_update() -> String {
         custom_status: None,
         problem: Some(None),
         crashes: Some(0),
+        locks: Some(None),
     };
     Assignments::of(&change).statement().unwrap()
 }

@@ -21,7 +21,7 @@ use crate::core::{InstanceKey, Payload};
 
 use super::ending::{append_notice, terminate};
 use super::rewind::rewind_tree;
-use super::{Begin, Context, Effect, Outcome, StartedInstance};
+use super::{Begin, Context, Effect, Outcome, StartedInstance, entity};
 use crate::provider::rows::{Clear, NewMessage};
 use crate::provider::{Result, Rows};
 
@@ -44,11 +44,15 @@ pub fn apply_command(
         Command::Control { instance_id, control, reason, recursive } => {
             control_tree(rows, instance_id, *control, reason.as_ref(), *recursive, context)
         }
+        Command::SignalEntity(signal) => entity::signal(rows, signal, context),
         Command::Rewind { instance_id, reason } => {
             rewind_tree(rows, instance_id, reason.as_ref(), context)
         }
         Command::Restart { instance_id, with_new_instance_id } => {
             restart(rows, instance_id, *with_new_instance_id, context)
+        }
+        Command::Purge { instance_id } if instance_id.starts_with('@') => {
+            entity::purge(rows, instance_id, context)
         }
         Command::Purge { instance_id } => {
             let head = rows.head_by_id(instance_id)?;

@@ -9,7 +9,7 @@ use crate::core::message::Message;
 use crate::core::status::RuntimeStatus;
 use crate::core::{Payload, TimeMs};
 
-use super::{Context, Effect};
+use super::{Context, Effect, entity};
 use crate::provider::rows::Clear;
 use crate::provider::{Result, Rows};
 
@@ -72,6 +72,10 @@ fn end(
 ) -> Result<()> {
     change.updated_ms = Some(context.hub.now_ms);
     change.ended(context.hub.now_ms);
+    if head.locks.is_some() {
+        change.locks = Some(None);
+        entity::unlock_all(rows, head, context)?;
+    }
     rows.update_instance(head.key, &change)?;
     rows.clear(head.key, Clear::Ended)?;
     let message =

@@ -63,14 +63,25 @@ impl Foresight {
             }
             Work::Park { key, .. } | Work::Unpark(key) => self.keys.push(*key),
             Work::CountCrash(keys) | Work::ClearCrash(keys) => self.keys.extend(keys),
-            Work::Forget(_) | Work::PutSettings(_) => {}
+            Work::Entity(commit) => {
+                self.messages += commit.replies.len() + commit.signals.len() + 1;
+                self.keys.extend(commit.replies.iter().map(|reply| reply.to.key));
+                self.keys.extend(commit.grant.as_ref().map(|grant| grant.owner.key));
+            }
+            Work::Signals(signals) => self.messages += signals.len(),
+            // Entities are looked at one by one.
+            Work::Due(_)
+            | Work::MarkEntity(..)
+            | Work::EntityCrashes { .. }
+            | Work::Forget(_)
+            | Work::PutSettings(_) => {}
         }
     }
 
     fn turn(&mut self, commit: &TurnCommit) {
         self.ids.extend(commit.children.iter().map(|child| child.instance_id.clone()));
         self.starts += commit.children.len();
-        self.messages += usize::from(commit.end.is_some());
+        self.messages += usize::from(commit.end.is_some()) + commit.sends.len();
     }
 
     fn command(&mut self, command: &Command) {
@@ -88,6 +99,7 @@ impl Foresight {
             | Command::Rewind { instance_id, .. }
             | Command::Restart { instance_id, .. }
             | Command::Purge { instance_id } => self.ids.push(instance_id.clone()),
+            Command::SignalEntity(_) => self.messages += 1,
             Command::PurgeKeys(keys) => self.keys.extend(keys),
         }
     }

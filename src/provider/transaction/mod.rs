@@ -7,16 +7,21 @@
 
 mod command;
 mod ending;
+mod entity;
 mod foresight;
 mod rewind;
 mod turn;
 
+use std::collections::HashMap;
+
 pub use command::apply_command;
+pub use entity::apply_entity;
 pub use foresight::Foresight;
 pub use turn::apply_turn;
 use turn::write_turn;
 
 use crate::core::commit::{TurnCommit, TurnVerdict};
+use crate::core::entity::{EntityChange, EntityCommit, EntityVerdict, Signal};
 use crate::core::error::Error;
 use crate::core::execution::Entropy;
 use crate::core::instance::{InstanceChange, ParentLink};
@@ -24,7 +29,7 @@ use crate::core::message::{Delivery, Message};
 use crate::core::replay::Problem;
 use crate::core::request::{self, Answer, Command, HubFacts, HubSettings, StartSpec};
 use crate::core::status::RuntimeStatus;
-use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, error};
+use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs, error};
 
 use super::rows::NewMessage;
 use super::{Result, Rows};
@@ -36,6 +41,21 @@ pub enum Work {
     Turn(Box<TurnCommit>),
     /// Start an instance whose first turn has run already, in the worker that started it.
     Begin(Box<Begin>),
+    /// Write a turn of an entity.
+    Entity(Box<EntityCommit>),
+    /// Signals of callers, each with who asked.
+    Signals(Vec<(u32, Signal)>),
+    /// The time of these scheduled signals has come: entity, and number of the timer.
+    Due(Vec<(InstanceKey, TaskId)>),
+    /// Write down why an entity carries out no operations; `None`: nothing keeps it from it.
+    MarkEntity(InstanceKey, Option<Box<Problem>>),
+    /// Count that the process may die of the operations of these entities, or that it did not.
+    EntityCrashes {
+        /// The entities.
+        keys: Vec<InstanceKey>,
+        /// It may; else the counts are cleared.
+        counts: bool,
+    },
     /// Carry out a caller's command.
     Command(Command),
     /// Keep what no turn can take at once.
@@ -102,6 +122,10 @@ pub enum Outcome {
         /// The new instance; `None` if there is none, or its first turn was not written.
         key: Option<InstanceKey>,
     },
+    /// Of a turn of an entity.
+    Entity(EntityVerdict),
+    /// Of signals, each with who asked.
+    Signals(Vec<(u32, std::result::Result<(), Error>)>),
     /// Of a command.
     Command(std::result::Result<Answer, Error>),
     /// Of anything else.
@@ -124,6 +148,22 @@ pub enum Effect {
     Changed {
         /// The instance.
         key: InstanceKey,
+    },
+    /// There is a new entity, without a state.
+    EntityMade {
+        /// Its key.
+        key: InstanceKey,
+        /// Its id.
+        id: String,
+    },
+    /// A signal to an entity has been scheduled.
+    TimerSet {
+        /// The entity.
+        key: InstanceKey,
+        /// Number of the timer.
+        task: TaskId,
+        /// When it is due.
+        fire_at: TimeMs,
     },
     /// An instance has ended, by a turn or from outside.
     Ended {
@@ -161,6 +201,16 @@ pub struct Context<'a> {
     pub entropy: &'a mut dyn Entropy,
     /// What follows, to be acted on once the transaction is durable.
     pub effects: Vec<Effect>,
+    /// Keys of entities that this transaction has come upon, by id.
+    entities: HashMap<String, InstanceKey>,
+}
+
+impl<'a> Context<'a> {
+    /// Of one transaction.
+    #[must_use]
+    pub fn new(hub: HubFacts<'a>, foreign: bool, entropy: &'a mut dyn Entropy) -> Self {
+        Self { hub, foreign, entropy, effects: Vec::new(), entities: HashMap::new() }
+    }
 }
 
 impl Context<'_> {
@@ -194,6 +244,28 @@ impl Context<'_> {
         self.effects.push(Effect::Delivered { key, delivery });
         Ok(())
     }
+
+    /// Passes a message on that is stored already.
+    fn pass_on(&mut self, key: InstanceKey, stored: MessageKey, message: Message) {
+        let delivery = Delivery { key: Some(stored), exec: None, message };
+        self.effects.push(Effect::Delivered { key, delivery });
+    }
+
+    /// Tells the worker, wherever it is, of a timer of an entity.
+    fn note_timer(
+        &mut self,
+        rows: &mut dyn Rows,
+        key: InstanceKey,
+        task: TaskId,
+        fire_at: TimeMs,
+    ) -> Result<()> {
+        if !self.foreign {
+            self.effects.push(Effect::TimerSet { key, task, fire_at });
+        } else if self.hub.worker_lives {
+            insert(rows, key, None, &Message::TimerSet { task, fire_at })?;
+        }
+        Ok(())
+    }
 }
 
 /// Carries out one piece of work.
@@ -204,6 +276,22 @@ pub fn apply(rows: &mut dyn Rows, work: &Work, context: &mut Context<'_>) -> Res
     match work {
         Work::Turn(commit) => Ok(Outcome::Turn(apply_turn(rows, commit.key, commit, context)?)),
         Work::Begin(begin) => command::begin(rows, begin, context),
+        Work::Entity(commit) => Ok(Outcome::Entity(apply_entity(rows, commit, context)?)),
+        Work::Signals(signals) => Ok(Outcome::Signals(entity::signal_all(rows, signals, context)?)),
+        Work::Due(timers) => {
+            entity::fall_due(rows, timers, context)?;
+            Ok(Outcome::Done)
+        }
+        Work::MarkEntity(key, problem) => {
+            let problem = Some(problem.as_deref().map(error::raw));
+            let change = EntityChange { problem, ..EntityChange::default() };
+            rows.update_entity(*key, &change)?;
+            Ok(Outcome::Done)
+        }
+        Work::EntityCrashes { keys, counts } => {
+            entity::count_crashes(rows, keys, *counts)?;
+            Ok(Outcome::Done)
+        }
         Work::Command(command) => Ok(Outcome::Command(apply_command(rows, command, context)?)),
         Work::Keep { key, exec, messages } => {
             keep(rows, *key, *exec, messages)?;

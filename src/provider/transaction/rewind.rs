@@ -3,18 +3,20 @@
 //! Owns: the rows that a rewind reads and writes. Must never: decide what is undone (that is
 //! `core::rewind`), or leave an execution waiting for a child that nobody will tell it of.
 
+use crate::core::entity::EntitySend;
 use crate::core::error::{ErrorCode, engine_failure};
 use crate::core::history::{ChildEnd, ChildStatus, HistoryEvent, HistoryRecord};
 use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, ParentLink};
 use crate::core::message::Message;
 use crate::core::request::{self, Answer};
-use crate::core::rewind::{AwaitedChild, plan};
+use crate::core::rewind::{AwaitedChild, Rewind, plan};
 use crate::core::status::RuntimeStatus;
 use crate::core::{Payload, TaskId};
 
 use super::command::Verdict;
 use super::ending::append_notice;
-use super::{Context, insert};
+use super::{Context, entity, insert};
+use crate::provider::rows::HistoryKey;
 use crate::provider::{ProviderError, ProviderErrorKind, Result, Rows};
 
 /// Rewinds a failed instance and the failed children that it waits for.
@@ -28,30 +30,44 @@ pub(super) fn rewind_tree(
     if let Err(error) = request::check_rewind(id, head.as_ref()) {
         return Ok(Err(error));
     }
-    let mut next: Vec<InstanceHead> = head.into_iter().collect();
-    while let Some(head) = next.pop() {
-        for child in rewind_one(rows, &head, reason, context)? {
+    let Some(head) = head else { return Ok(Ok(Answer::Done)) };
+    let plan = plan_one(rows, &head)?;
+    if plan.0.had_locks {
+        return Ok(Err(request::not_rewindable_with_locks(id)));
+    }
+    let mut next = vec![(head, plan)];
+    while let Some((head, (plan, history))) = next.pop() {
+        let children = rewind_one(rows, &head, plan, &history, reason, context)?;
+        for child in children {
             next.extend(rejoin(rows, &head, child)?);
         }
     }
     Ok(Ok(Answer::Done))
 }
 
-fn rewind_one(
-    rows: &mut dyn Rows,
-    head: &InstanceHead,
-    reason: Option<&Payload>,
-    context: &mut Context<'_>,
-) -> Result<Vec<AwaitedChild>> {
+/// What a rewind of an instance does, with the rows of its history.
+type Planned = (Rewind, Vec<HistoryKey>);
+
+fn plan_one(rows: &mut dyn Rows, head: &InstanceHead) -> Result<Planned> {
     let stored = rows.history(head.key, head.exec)?;
     let records: std::result::Result<Vec<HistoryRecord>, String> =
         stored.iter().map(|(_, body)| HistoryRecord::decode(body)).collect();
     let records = records.map_err(|cause| {
         ProviderError::new(ProviderErrorKind::Corrupt, "reading the history to rewind", cause)
     })?;
-    let plan = plan(&records);
+    Ok((plan(&records), stored.into_iter().map(|(key, _)| key).collect()))
+}
+
+fn rewind_one(
+    rows: &mut dyn Rows,
+    head: &InstanceHead,
+    plan: Rewind,
+    history: &[HistoryKey],
+    reason: Option<&Payload>,
+    context: &mut Context<'_>,
+) -> Result<Vec<AwaitedChild>> {
     if let Some(undone) = plan.undone {
-        rows.remove_history(head.key, stored[undone].0)?;
+        rows.remove_history(head.key, history[undone])?;
     }
     for message in &plan.messages {
         insert(rows, head.key, Some(head.exec), message)?;
@@ -61,6 +77,10 @@ fn rewind_one(
     }
     for wait in plan.waits {
         rows.open_wait(head.key, &wait)?;
+    }
+    for (task, signal) in plan.calls {
+        let call = EntitySend::Call { task, signal };
+        entity::send(rows, head.key, head.exec, &[call], context)?;
     }
     let now = context.hub.now_ms;
     append_notice(rows, head, now, HistoryEvent::ExecutionRewound { reason: reason.cloned() })?;
@@ -85,12 +105,18 @@ fn rejoin(
     rows: &mut dyn Rows,
     parent: &InstanceHead,
     child: AwaitedChild,
-) -> Result<Option<InstanceHead>> {
+) -> Result<Option<(InstanceHead, Planned)>> {
     let task = child.task;
     let link = ParentLink { key: parent.key, exec: parent.exec, task };
     let own = rows.head_by_id(&child.instance_id)?.filter(|head| head.parent == Some(link));
     let message = match own {
-        Some(head) if head.status == RuntimeStatus::Failed => return Ok(Some(head)),
+        Some(head) if head.status == RuntimeStatus::Failed => {
+            let plan = plan_one(rows, &head)?;
+            if !plan.0.had_locks {
+                return Ok(Some((head, plan)));
+            }
+            rows.row(head.key)?.map(|row| ended(task, row))
+        }
         Some(head) if !head.status.has_ended() => return Ok(None),
         Some(head) => rows.row(head.key)?.map(|row| ended(task, row)),
         None if child.postponed => return Ok(None),
@@ -101,16 +127,17 @@ fn rejoin(
     Ok(None)
 }
 
-/// What a completed or terminated child tells.
+/// What a child tells that has ended and stays so.
 fn ended(task: TaskId, row: InstanceRow) -> Message {
     if row.head.status == RuntimeStatus::Completed {
         return Message::ChildCompleted { task, result: row.output };
     }
+    let failed = row.head.status == RuntimeStatus::Failed;
     let child = ChildEnd {
         name: row.head.name.into(),
         instance_id: row.head.id,
-        status: ChildStatus::Terminated,
-        failure: None,
+        status: if failed { ChildStatus::Failed } else { ChildStatus::Terminated },
+        failure: row.failure,
         reason: row.output,
     };
     Message::ChildFailed { task, child }

@@ -10,7 +10,7 @@ use crate::core::instance::{InstanceHead, NewInstance, ParentLink};
 use crate::core::message::{Delivery, Message};
 use crate::core::request::{self, OnConflict, StartDecision, StartSpec};
 
-use super::{Context, Effect, StartedInstance, ending};
+use super::{Context, Effect, StartedInstance, ending, entity};
 use crate::provider::rows::Clear;
 use crate::provider::{ProviderError, ProviderErrorKind, Result, Rows};
 
@@ -59,7 +59,7 @@ pub(super) fn write_turn(
     for child in &commit.children {
         start_child(rows, head, commit, child, context)?;
     }
-    Ok(())
+    entity::send(rows, head.key, commit.exec, &commit.sends, context)
 }
 
 fn write_open(

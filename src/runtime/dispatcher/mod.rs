@@ -9,9 +9,11 @@
 mod backlog;
 mod beginning;
 mod cache;
+mod entities;
 mod live;
 mod options;
 mod recovery;
+mod results;
 mod suspects;
 mod turns;
 
@@ -19,8 +21,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 
-use crate::core::error::{engine_failure, raw};
-use crate::core::execution::{Entropy, OpenTask};
+use crate::core::error::engine_failure;
+use crate::core::execution::Entropy;
 use crate::core::ids::fold_name;
 use crate::core::limits::REPLAY_TURNS;
 use crate::core::message::{Delivery, Message};
@@ -32,9 +34,7 @@ use crate::provider::TimerRow;
 use crate::provider::transaction::{Effect, Outcome, Park, StartedInstance, Work};
 
 use super::activities::Activities;
-use super::protocol::{
-    ActivityStart, LogEntry, LogLevel, Outbound, Registered, RequestId, RunId, RunResult, Token,
-};
+use super::protocol::{LogEntry, LogLevel, Outbound, Registered, RequestId, RunId, Token};
 use super::timers::Timers;
 use backlog::{Backlog, Why};
 use live::{Live, State, is_unstored};
@@ -77,6 +77,7 @@ pub struct Dispatcher {
     next_token: Token,
     last_handle: InstanceKey,
     activities: Activities,
+    entities: entities::Entities,
     timers: Timers,
     /// Instances that may have something to run.
     runnable: Vec<InstanceKey>,
@@ -124,6 +125,7 @@ impl Dispatcher {
             tokens: FxHashMap::default(),
             next_token: 1,
             last_handle: 0,
+            entities: entities::Entities::default(),
             timers: Timers::default(),
             runnable: Vec::new(),
             waiting_loads: VecDeque::new(),
@@ -161,11 +163,13 @@ impl Dispatcher {
     fn add_names(&mut self, registered: &Registered) {
         self.names.extend(registered.orchestrators.iter().map(|name| fold_name(name)));
         self.activities.register(&registered.activities);
+        self.entities.register(&registered.entities);
     }
 
-    /// No activity starts from now on.
+    /// No activity starts from now on, nor an operation of an entity.
     pub fn drain(&mut self) {
         self.activities.drain();
+        self.entities.drain();
     }
 
     /// The last call: what only memory holds goes to the store. Later calls do nothing.
@@ -184,6 +188,7 @@ impl Dispatcher {
                 step.work.push(Work::Keep { key: *key, exec: live.exec, messages });
             }
         }
+        self.entities.close(step);
         if !innocent.is_empty() {
             // The process ends by itself: nothing that was under way took it down.
             step.work.push(Work::ClearCrash(innocent));
@@ -195,7 +200,10 @@ impl Dispatcher {
         match effect {
             Effect::Started(started) => self.started(started, step),
             Effect::Delivered { key, delivery } => self.deliver(key, delivery, step),
+            Effect::Changed { key } if key < 0 => self.entities.changed(key),
             Effect::Changed { key } => self.changed(key),
+            Effect::EntityMade { key, id } => self.entities.made(key, id),
+            Effect::TimerSet { key, task, fire_at } => self.timers.add(fire_at, key, task),
             Effect::Ended { .. } => {}
         }
     }
@@ -215,6 +223,14 @@ impl Dispatcher {
             }
             (Work::Turn(commit), Outcome::Turn(verdict)) => {
                 self.committed(*commit, verdict, step);
+            }
+            (Work::Entity(commit), Outcome::Entity(verdict)) => {
+                self.entity_committed(&commit, verdict);
+            }
+            (Work::EntityCrashes { keys, .. }, _) => {
+                for key in keys {
+                    self.entity_counted(key);
+                }
             }
             (Work::CountCrash(keys), _) => {
                 for key in keys {
@@ -243,6 +259,10 @@ impl Dispatcher {
             self.load_called_at_open(key);
         }
         for (key, delivery) in messages {
+            if key < 0 {
+                self.deliver_to_entity(key, delivery, opening, step);
+                continue;
+            }
             if opening {
                 self.load_called_at_open(key);
             }
@@ -260,47 +280,18 @@ impl Dispatcher {
         self.timers.read_failed();
     }
 
-    /// An activity ended in JavaScript.
-    pub fn result(&mut self, result: RunResult, step: &mut Step) {
-        let RunResult { run, ok, payload } = result;
-        let Some(activity) = self.activities.end(run) else {
-            return;
-        };
-        let Some(live) = self.lives.get_mut(&activity.key) else {
-            return;
-        };
-        if live.exec != activity.exec {
-            return;
-        }
-        live.activities.remove(&activity.task);
-        let task = activity.task;
-        let over = too_large("result", payload.as_ref().filter(|_| ok), self.options.payload_bytes);
-        let message = match (over, payload) {
-            (Some(failure), _) => Message::TaskFailed { task, failure },
-            (None, result) if ok => Message::TaskCompleted { task, result },
-            (None, failure) => {
-                Message::TaskFailed { task, failure: failure.unwrap_or_else(|| raw(&())) }
-            }
-        };
-        let exec = Some(activity.exec);
-        if matches!(live.state, State::Suspended) {
-            let none_runs = live.activities.is_empty();
-            self.keep(activity.key, activity.exec, vec![message], step);
-            if none_runs {
-                self.forget(activity.key, step);
-            }
-            return;
-        }
-        self.deliver(activity.key, Delivery { key: None, exec, message }, step);
-    }
-
     /// Does what time and the calls since the last one make possible. Ends each round of calls.
     pub fn advance(&mut self, now_ms: TimeMs, step: &mut Step) {
         if self.closed {
             return;
         }
         let opened_ms = *self.opened_ms.get_or_insert(now_ms);
+        let mut signals = Vec::new();
         for row in self.timers.take_due(now_ms) {
+            if row.key < 0 {
+                signals.push((row.key, row.task));
+                continue;
+            }
             // One that was due when the hub was opened may be what ended the process before.
             if row.fire_at <= opened_ms && !self.lives.contains_key(&row.key) {
                 self.load_called_at_open(row.key);
@@ -308,12 +299,16 @@ impl Dispatcher {
             let message = Message::TimerFired { task: row.task };
             self.deliver(row.key, Delivery { key: None, exec: None, message }, step);
         }
+        if !signals.is_empty() {
+            step.work.push(Work::Due(signals));
+        }
         // One that took some messages and had no turn comes again with the others.
         while !self.runnable.is_empty() {
             for key in std::mem::take(&mut self.runnable) {
                 self.run(key, now_ms, step);
             }
         }
+        self.run_entities(step);
         self.start_activities(step);
         self.evict(step);
         self.fill_room(step);
@@ -340,6 +335,9 @@ impl Dispatcher {
             let problem = Box::new(Problem::new(error.code, error.message.clone()));
             return self.park(commit.key, problem, Park::Hold, step);
         }
+        if let Work::Entity(commit) = work {
+            return self.entity_unwritable(commit.key, &error.message, step);
+        }
         step.log(LogLevel::Error, "", error.to_string());
         if let Work::Keep { key, .. } = work {
             self.kept(*key);
@@ -350,6 +348,12 @@ impl Dispatcher {
     #[must_use]
     pub fn has(&self, id: &str) -> bool {
         self.ids.contains_key(id)
+    }
+
+    /// How many entities are in memory.
+    #[must_use]
+    pub fn live_entities(&self) -> usize {
+        self.entities.live()
     }
 
     /// How many instances are in memory.
@@ -382,6 +386,9 @@ impl Dispatcher {
     }
 
     fn deliver(&mut self, key: InstanceKey, delivery: Delivery, step: &mut Step) {
+        if key < 0 {
+            return self.deliver_to_entity(key, delivery, false, step);
+        }
         if matches!(delivery.message, Message::Changed) {
             step.work.extend(delivery.key.map(|key| Work::Forget(vec![key])));
             return self.changed(key);
@@ -412,31 +419,6 @@ impl Dispatcher {
                 State::Idle | State::Suspended | State::Suspect => self.reload(key),
                 _ => live.stale = true,
             },
-        }
-    }
-
-    fn start_activities(&mut self, step: &mut Step) {
-        for (run, activity) in self.activities.start() {
-            let (key, task) = (activity.key, activity.task);
-            let Some(live) = self.lives.get_mut(&key) else {
-                self.activities.end(run);
-                continue;
-            };
-            let Some(OpenTask::Activity(call)) = live.execution.task(task) else {
-                live.activities.remove(&task);
-                self.activities.end(run);
-                continue;
-            };
-            step.out.activities.push(ActivityStart {
-                run,
-                iid: key,
-                exec: activity.exec,
-                task,
-                attempt: call.attempt,
-                instance_id: live.id.clone(),
-                name: call.name.clone(),
-                input: call.input.clone(),
-            });
         }
     }
 

@@ -23,6 +23,8 @@ pub struct DispatcherOptions {
     pub turn_starts: usize,
     /// Messages that one turn takes.
     pub turn_messages: usize,
+    /// Operations that one turn of an entity takes.
+    pub entity_operations: usize,
     /// Largest payload.
     pub payload_bytes: usize,
     /// See [`OnNondeterminism`].
@@ -48,6 +50,7 @@ impl DispatcherOptions {
             concurrent_activities,
             turn_starts: limits::TURN_STARTS,
             turn_messages: limits::TURN_MESSAGES,
+            entity_operations: limits::ENTITY_OPERATIONS,
             payload_bytes: info.payload_bytes,
             on_nondeterminism: options.on_nondeterminism,
         }

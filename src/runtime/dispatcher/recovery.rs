@@ -53,6 +53,7 @@ impl Dispatcher {
     /// Readings that failed are tried again.
     pub fn retry_reads(&mut self) {
         self.waiting_loads.extend(self.failed_loads.drain(..));
+        self.entities.retry_loads();
         self.timers.retry();
         self.backlog.retry();
     }
@@ -60,7 +61,10 @@ impl Dispatcher {
     /// Whether readings wait to be tried again.
     #[must_use]
     pub fn has_failed_reads(&self) -> bool {
-        !self.failed_loads.is_empty() || self.timers.has_failed() || self.backlog.has_failed()
+        !self.failed_loads.is_empty()
+            || self.timers.has_failed()
+            || self.backlog.has_failed()
+            || self.entities.has_failed()
     }
 
     /// The store has answered.
@@ -244,7 +248,7 @@ impl Dispatcher {
                     }
                 }
                 OpenTask::Timer { fire_at } => self.timers.add(*fire_at, key, task),
-                OpenTask::Event { .. } => {}
+                OpenTask::Event { .. } | OpenTask::Entity { .. } | OpenTask::Lock { .. } => {}
             }
         }
         let of_this = |delivery: &&Delivery| delivery.exec.is_none_or(|exec| exec == live.exec);

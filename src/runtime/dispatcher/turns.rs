@@ -89,6 +89,9 @@ impl Dispatcher {
         let Some(key) = self.tokens.remove(&outcome.token) else {
             return;
         };
+        if self.entities.runs(key, outcome.token) {
+            return self.entity_lost(key);
+        }
         let Some(live) = self.lives.get_mut(&key) else {
             return;
         };
@@ -115,6 +118,9 @@ impl Dispatcher {
     /// An activation has ended its thread too often.
     pub fn poisoned_thread(&mut self, token: Token, step: &mut Step) {
         let Some(key) = self.tokens.remove(&token) else { return };
+        if self.entities.runs(key, token) {
+            return self.entity_poisoned_thread(key, step);
+        }
         let Some(live) = self.lives.get(&key) else { return };
         let current = match live.state {
             State::Running(of, _) | State::Replaying(of) => of == token,

@@ -4,19 +4,22 @@
 //! works on a copy. Must never: be clever; it is what the other stores are compared with.
 //! Proved by `tests/conformance.rs` and `tests/differential.rs`.
 
+mod entities;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::core::entity::EntityRow;
 use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
 use crate::core::message::{Delivery, Message};
 use crate::core::request::{Filter, HubSettings};
 use crate::core::status::RuntimeStatus;
 use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, ids};
 
-use super::page::{self, Position, Sieve};
-use super::rows::{Clear, HistoryKey, NewMessage};
-use super::snapshot::Lines;
-use super::{
+use crate::provider::page::{self, Position, Sieve};
+use crate::provider::rows::{Clear, HistoryKey, NewMessage};
+use crate::provider::snapshot::Lines;
+use crate::provider::{
     Arrivals, Epoch, Listing, Loaded, Ownership, Page, Provider, ProviderError, ProviderErrorKind,
     Reader, Result, Rows, Snapshot, StoredMessage, TimerRow,
 };
@@ -35,6 +38,7 @@ pub struct MemoryProvider {
 struct Tables {
     settings: HubSettings,
     instances: BTreeMap<InstanceKey, InstanceRow>,
+    entities: BTreeMap<InstanceKey, EntityRow>,
     history: BTreeMap<HistoryKey, HistoryRow>,
     messages: BTreeMap<MessageKey, NewMessage>,
     waits: BTreeMap<(InstanceKey, String), u32>,
@@ -203,11 +207,18 @@ impl Reader for MemoryProvider {
 
     fn snapshot(&mut self) -> Result<Snapshot> {
         let tables = &self.tables;
-        let id = |key| tables.instances.get(key).map_or("(gone)", |row| row.head.id.as_str());
+        let id = |key| {
+            let instance = tables.instances.get(key).map(|row| row.head.id.as_str());
+            let entity = tables.entities.get(key).map(|row| row.id.as_str());
+            instance.or(entity).unwrap_or("(gone)")
+        };
         let mut lines = Lines::default();
         lines.settings(&tables.settings);
         for row in tables.instances.values() {
             lines.instance(row, row.head.parent.as_ref().map(|link| id(&link.key)));
+        }
+        for row in tables.entities.values() {
+            lines.entity(row, row.head.lock.as_ref().map(|lock| id(&lock.key)));
         }
         let mut places: BTreeMap<InstanceKey, usize> = BTreeMap::new();
         let mut place = |key| {

@@ -3,6 +3,9 @@
 //! Owns: the Rust half of `lib/protocol.ts`, field by field. Must never: hold a rule.
 //! Proved by every test under `__test__/`.
 
+mod entities;
+mod requests;
+
 use std::fmt;
 
 use serde::de::{Error as _, SeqAccess, Visitor};
@@ -10,9 +13,12 @@ use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::error::{Error, ErrorCode};
-use crate::core::request::{Command, Control, Filter, StartSpec, UnmatchedEvents};
+use crate::core::request::UnmatchedEvents;
 use crate::core::turn::{Resolution, TurnOutcome};
 use crate::core::{ExecutionId, InstanceKey, Payload, TaskId, TimeMs};
+
+pub use entities::{EntityActivation, EntityOutcome, OperationResult, OperationStart};
+pub use requests::{ControlRequest, GetRequest, Request};
 
 /// Number of a client call, chosen by JavaScript.
 pub type RequestId = u32;
@@ -35,6 +41,8 @@ pub struct Inbound {
     pub violations: Vec<String>,
     /// Outcomes of activations.
     pub turns: Vec<ActivationOutcome>,
+    /// Outcomes of turns of entities.
+    pub entities: Vec<EntityOutcome>,
     /// Activations that ended their thread too often.
     pub poisons: Vec<Token>,
 }
@@ -70,113 +78,6 @@ impl<'de> Deserialize<'de> for RunResult {
     }
 }
 
-/// A client call.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
-pub enum Request {
-    Start {
-        starts: Vec<StartSpec>,
-    },
-    RaiseEvent {
-        instance_id: String,
-        name: String,
-        #[serde(default, deserialize_with = "crate::core::present")]
-        input: Option<Payload>,
-    },
-    Terminate(ControlRequest),
-    Suspend(ControlRequest),
-    Resume(ControlRequest),
-    Rewind {
-        instance_id: String,
-        #[serde(default, deserialize_with = "crate::core::present")]
-        reason: Option<Payload>,
-    },
-    Restart {
-        instance_id: String,
-        with_new_instance_id: bool,
-    },
-    Purge {
-        instance_id: String,
-    },
-    PurgeBy {
-        filter: Filter,
-    },
-    Get(GetRequest),
-    List {
-        filter: Filter,
-        top: usize,
-        cursor: Option<String>,
-    },
-    Count {
-        filter: Filter,
-    },
-    Wait {
-        instance_id: String,
-    },
-    Backup {
-        file: String,
-    },
-    Register(Registered),
-    Drain {},
-    Close {},
-    Panic {},
-}
-
-impl Request {
-    /// As a command to the store.
-    ///
-    /// # Errors
-    /// The request, if it is for the hub.
-    #[expect(clippy::result_large_err, reason = "the request goes on by value, it is no error")]
-    pub fn command(self) -> Result<Command, Self> {
-        Ok(match self {
-            Self::Start { starts } => Command::Start(starts),
-            Self::RaiseEvent { instance_id, name, input } => {
-                Command::RaiseEvent { instance_id, name, input }
-            }
-            Self::Terminate(request) => request.command(Control::Terminate),
-            Self::Suspend(request) => request.command(Control::Suspend),
-            Self::Resume(request) => request.command(Control::Resume),
-            Self::Rewind { instance_id, reason } => Command::Rewind { instance_id, reason },
-            Self::Restart { instance_id, with_new_instance_id } => {
-                Command::Restart { instance_id, with_new_instance_id }
-            }
-            Self::Purge { instance_id } => Command::Purge { instance_id },
-            other => return Err(other),
-        })
-    }
-}
-
-/// Terminate, suspend, resume.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
-pub struct ControlRequest {
-    pub instance_id: String,
-    #[serde(default, deserialize_with = "crate::core::present")]
-    pub reason: Option<Payload>,
-    #[serde(default)]
-    pub recursive: bool,
-}
-
-impl ControlRequest {
-    fn command(self, control: Control) -> Command {
-        let Self { instance_id, reason, recursive } = self;
-        Command::Control { instance_id, control, reason, recursive }
-    }
-}
-
-/// One instance's status.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "documented in lib/protocol.ts")]
-pub struct GetRequest {
-    pub instance_id: String,
-    #[serde(default)]
-    pub history: bool,
-}
-
 /// Functions that the process can run.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -184,6 +85,7 @@ pub struct GetRequest {
 pub struct Registered {
     pub orchestrators: Vec<String>,
     pub activities: Vec<RegisteredActivity>,
+    pub entities: Vec<String>,
 }
 
 /// See [`Registered`].
@@ -221,6 +123,8 @@ pub struct Outbound {
     pub activities: Vec<ActivityStart>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub activations: Vec<Activation>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub entities: Vec<EntityActivation>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fatal: Option<CallerError>,
     #[serde(skip_serializing_if = "Option::is_none")]

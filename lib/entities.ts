@@ -1,0 +1,217 @@
+/**
+ * Runs the operations of entities.
+ *
+ * Owns: which operation runs when, and what one that fails takes back.
+ * Must never: run two operations of one entity at the same time; the core sends the next batch when it
+ * has stored this one.
+ * Proved by: `__test__/entities.spec.mjs`.
+ */
+
+import type { App } from './app.js'
+import { stringify } from './codec.js'
+import { EntityBatch } from './entity-batch.js'
+import { EntityInvocation } from './entity-context.js'
+import { entityIdFromText } from './entity-id.js'
+import { signalText } from './entity-operation.js'
+import type { Surroundings } from './execution.js'
+import { nothingRun } from './executor.js'
+import { failureText } from './failure.js'
+import type { EntityActivation, RawJson } from './protocol.js'
+import { isThenable } from './thenable.js'
+import { Timeout } from './timer.js'
+
+/** Takes the text of the outcome of an activation. */
+export type EmitEntity = (outcome: RawJson, of: EntityActivation) => void
+
+export class Entities {
+  private readonly app: App
+  private readonly surroundings: Surroundings
+  private readonly emit: EmitEntity
+  /** Batches that did not end at once. */
+  private running = 0
+  private idle: (() => void) | null = null
+
+  constructor(app: App, surroundings: Surroundings, emit: EmitEntity) {
+    this.app = app
+    this.surroundings = surroundings
+    this.emit = emit
+  }
+
+  run(activations: EntityActivation[]): void {
+    for (const activation of activations) this.begin(activation)
+  }
+
+  /** Resolves when nothing runs, at the latest after `timeoutMs`. */
+  drain(timeoutMs: number): Promise<void> {
+    if (this.running === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timeout = new Timeout(timeoutMs, resolve)
+      this.idle = () => {
+        timeout.clear()
+        resolve()
+      }
+    })
+  }
+
+  private begin(activation: EntityActivation): void {
+    const id = entityIdFromText(activation.entityId)
+    const entry = this.app.findEntity(id.name)
+    if (entry === undefined) {
+      this.emit(nothingRun(activation.token), activation)
+      return
+    }
+    const batch = new EntityBatch(activation, entry, this.surroundings)
+    const pending = entry.runBatch === undefined ? runAll(batch) : runHosted(batch)
+    if (pending === null) {
+      this.emit(batch.outcome(), activation)
+      return
+    }
+    this.running += 1
+    void pending.then((outcome) => {
+      this.running -= 1
+      this.emit(outcome, activation)
+      if (this.running > 0 || this.idle === null) return
+      // In a microtask of its own, so that the outcome is queued before the waiter goes on.
+      queueMicrotask(this.idle)
+      this.idle = null
+    })
+  }
+}
+
+/** Runs operations until one is not done at once; null: none was. */
+function runAll(batch: EntityBatch): Promise<RawJson> | null {
+  while (!batch.isDone) {
+    const before = saved(batch)
+    let result: unknown
+    const invocation = new EntityInvocation(batch)
+    try {
+      result = batch.entry.handler(invocation as never)
+      if (isThenable(result)) return goOn(batch, before, invocation, result)
+    } catch (error) {
+      failed(batch, before, error)
+      continue
+    }
+    completed(batch, before, invocation, result)
+  }
+  return null
+}
+
+async function goOn(
+  batch: EntityBatch,
+  before: Saved,
+  invocation: EntityInvocation,
+  result: PromiseLike<unknown>,
+): Promise<RawJson> {
+  try {
+    completed(batch, before, invocation, await result)
+  } catch (error) {
+    failed(batch, before, error)
+  }
+  return (await runAll(batch)) ?? batch.outcome()
+}
+
+/** What an operation that fails has not changed. */
+interface Saved {
+  readonly stateText: RawJson | null
+  readonly signals: number
+}
+
+function saved(batch: EntityBatch): Saved {
+  return { stateText: batch.stateText, signals: batch.signals.length }
+}
+
+function completed(
+  batch: EntityBatch,
+  before: Saved,
+  invocation: EntityInvocation,
+  returned: unknown,
+): void {
+  let text: RawJson | null
+  try {
+    const limit = batch.surroundings.payloadBytes
+    invocation.close()
+    const field = `result of operation '${invocation.df.operationName}' of entity '${batch.id.name}'`
+    text = stringify(invocation.resultOr(returned), field, limit)
+  } catch (error) {
+    failed(batch, before, error)
+    return
+  }
+  batch.add(text === null ? '[1]' : `[1,${text}]`)
+}
+
+/** The operation has not been: its state and what it sent are taken back. */
+function failed(batch: EntityBatch, before: Saved, error: unknown): void {
+  batch.stateText = before.stateText
+  batch.signals.length = before.signals
+  batch.add(`[0,${failureText(error, batch.surroundings.payloadBytes)}]`)
+}
+
+// ------------------------------------------------------------------ entities of another SDK
+
+/** A batch as the out-of-process protocol has it. All texts are JSON. */
+export interface HostedBatch {
+  self: { name: string; key: string }
+  exists: boolean
+  state: string | null
+  batch: { name: string; input: string | null; isSignal: boolean }[]
+}
+
+/** What such an entity makes of it. */
+export interface HostedOutcome {
+  entityExists: boolean
+  entityState?: string | null
+  results: { isError: boolean; result?: string }[]
+  signals: { target: { name: string; key: string }; name: string; input?: string | null }[]
+}
+
+async function runHosted(batch: EntityBatch): Promise<RawJson> {
+  const { activation, id, stateText } = batch
+  const operations = activation.operations.map(([name, isSignal, ...input]) => ({
+    name,
+    input: input.length === 0 ? null : JSON.stringify(input[0]),
+    isSignal: isSignal === 1,
+  }))
+  try {
+    const { name, key } = id
+    const hosted = { self: { name, key }, exists: stateText !== null, state: stateText }
+    const run = batch.entry.runBatch as (batch: HostedBatch) => Promise<HostedOutcome>
+    takeHosted(batch, await run({ ...hosted, batch: operations }))
+  } catch (error) {
+    // The batch as a whole came to nothing: each of its operations has failed.
+    batch.results = ''
+    batch.index = 0
+    batch.stateText = stateText
+    batch.signals = []
+    const failure = failureText(error, batch.surroundings.payloadBytes)
+    for (const _ of operations) batch.add(`[0,${failure}]`)
+  }
+  return batch.outcome()
+}
+
+function takeHosted(batch: EntityBatch, outcome: HostedOutcome): void {
+  const { entityExists, entityState, results, signals } = outcome
+  const { operations } = batch.activation
+  if (results.length !== operations.length) {
+    throw new TypeError(`it gave ${results.length} results for ${operations.length} operations`)
+  }
+  // What exists without a state has been returned from and never set: it has none.
+  batch.stateText = entityExists ? checkedText(entityState ?? null) : null
+  for (const { target, name, input } of signals) {
+    const id = entityIdFromText(`@${target.name}@${target.key}`)
+    batch.signals.push(signalText(id, name, checkedText(input === '' ? null : (input ?? null))))
+  }
+  for (const { isError, result } of results) {
+    if (isError) batch.add(`[0,${hostedFailure(result)}]`)
+    else batch.add(result === undefined ? '[1]' : `[1,${checkedText(result)}]`)
+  }
+}
+
+/** Text that another SDK says is JSON. */
+function checkedText(text: string | null): RawJson | null {
+  return text === null ? null : JSON.stringify(JSON.parse(text))
+}
+
+function hostedFailure(result: string | undefined): RawJson {
+  const shown = result ?? '{}'
+  return JSON.stringify({ name: 'Error', message: shown, stack: `Error: ${shown}`, result: shown })
+}

@@ -1,0 +1,61 @@
+/**
+ * A batch of operations of one entity.
+ *
+ * Owns: the state of the entity while they run, and the text of what has come of them.
+ * Must never: run one.
+ * Proved by: `__test__/entities.spec.mjs`.
+ */
+
+import type { EntityEntry } from './app.js'
+import { type EntityId, entityIdFromText } from './entity-id.js'
+import type { Surroundings } from './execution.js'
+import type { EntityActivation, RawJson } from './protocol.js'
+
+/** After so long a batch ends with the operation that runs: its callers wait, and so do others. */
+const BATCH_MS = 50
+
+/** The operations of one entity that are carried out, and what has come of them so far. */
+export class EntityBatch {
+  readonly id: EntityId
+  readonly entry: EntityEntry
+  readonly activation: EntityActivation
+  readonly surroundings: Surroundings
+  /** The JSON text of the state; null if there is none. */
+  stateText: RawJson | null
+  /** What the operations have sent, as JSON text. */
+  signals: RawJson[] = []
+  /** The operation that runs, or is next. */
+  index = 0
+  results = ''
+  private readonly textBefore: RawJson | null
+  private readonly began = performance.now()
+
+  constructor(activation: EntityActivation, entry: EntityEntry, surroundings: Surroundings) {
+    this.activation = activation
+    this.entry = entry
+    this.surroundings = surroundings
+    this.id = entityIdFromText(activation.entityId)
+    const { state } = activation
+    this.stateText = state === undefined ? null : JSON.stringify(state)
+    this.textBefore = this.stateText
+  }
+
+  get isDone(): boolean {
+    const { operations } = this.activation
+    return this.index >= operations.length || performance.now() - this.began > BATCH_MS
+  }
+
+  add(result: RawJson): void {
+    this.results += this.results === '' ? result : `,${result}`
+    this.index += 1
+  }
+
+  outcome(): RawJson {
+    let text = `{"token":${this.activation.token},"results":[${this.results}]`
+    if (this.stateText !== this.textBefore) {
+      text += this.stateText === null ? ',"deleted":true' : `,"state":${this.stateText}`
+    }
+    if (this.signals.length > 0) text += `,"signals":[${this.signals.join(',')}]`
+    return `${text}}`
+  }
+}
