@@ -102,7 +102,7 @@ export declare type AnyResult<TResult = unknown> = {
 export declare type AnyTask = Task<any, any>;
 
 /**
- * A registry of orchestrators and activities. `df.app` is the one that hubs use by default; tests,
+ * A registry of orchestrators, activities and entities. `df.app` is the one that hubs use by default; tests,
  * and processes with several hubs, make their own.
  *
  * @example
@@ -174,6 +174,35 @@ export declare class App {
      * @throws InvalidOption
      */
     setExceptionPropertiesProvider(provider: ExceptionPropertiesProvider | undefined): void;
+    /**
+     * Registers an entity: a function that is called for each operation, or a class whose methods are
+     * the operations and whose fields are the state.
+     *
+     * An operation of a class is run on a new object that gets the stored fields; what the object holds
+     * afterwards, as JSON, is the new state. The method gets the operation's input and the context. A
+     * class without a method `delete` has that operation all the same: it deletes the entity.
+     *
+     * @param name matched without regard to case; must hold no `@`
+     * @throws AlreadyRegistered, InvalidName, InvalidOption
+     *
+     * @example
+     * ```ts
+     * df.app.entity('counter', (context) => {
+     *   const count = context.df.getState(() => 0)
+     *   if (context.df.operationName === 'add') context.df.setState(count + context.df.getInput())
+     *   return context.df.getState()
+     * })
+     *
+     * df.app.entity('account', class {
+     *   balance = 0
+     *   deposit(amount: number) {
+     *     this.balance += amount
+     *     return this.balance
+     *   }
+     * })
+     * ```
+     */
+    entity<TState = any>(name: string, handler: EntityHandler<TState> | EntityClass | EntityOptions<TState>): void;
 }
 
 /** The registry that hubs use unless another is given. */
@@ -568,10 +597,11 @@ export declare class DurableClient {
      */
     restart(instanceId: string, options?: RestartOptions | boolean): Promise<string>;
     /**
-     * Deletes an instance that has ended, with its history.
+     * Deletes an instance that has ended, with its history; or, by its id `@name@key`, an entity for
+     * which nothing waits.
      *
      * @returns how many were deleted: 0 if there is none of this id
-     * @throws InstanceNotEnded
+     * @throws InstanceNotEnded, EntityInUse
      */
     purgeInstanceHistory(instanceId: string): Promise<PurgeHistoryResult>;
     /** Deletes all instances that have ended and that the filter lets pass. */
@@ -586,6 +616,35 @@ export declare class DurableClient {
      * @throws InvalidName, UnserializableValue, PayloadTooLarge
      */
     raiseEvent(instanceId: string, eventName: string, eventData?: unknown, options?: TaskHubOptions): Promise<RaiseEventOutcome>;
+    /**
+     * Sends an operation to an entity. Resolves when that is durable, not when it has been carried out;
+     * whether a worker runs does not matter. Signals that one client sends to one entity are carried out
+     * in the order of the calls, awaited or not.
+     *
+     * @throws InvalidEntityId, InvalidName, UnserializableValue, PayloadTooLarge
+     *
+     * @example
+     * ```ts
+     * await client.signalEntity(new df.EntityId('counter', 'visits'), 'add', 1)
+     * ```
+     */
+    signalEntity(entityId: EntityId, operationName?: string, operationInput?: unknown, options?: SignalOptions & TaskHubOptions): Promise<void>;
+    /**
+     * The state of an entity, as its last operation left it. What was signalled and not carried out yet
+     * does not show.
+     *
+     * @throws InvalidEntityId
+     */
+    readEntityState<TState = unknown>(entityId: EntityId, options?: TaskHubOptions): Promise<EntityStateResponse<TState>>;
+    /**
+     * One page of the entities that have a state, in the order of their ids.
+     *
+     * @example
+     * ```ts
+     * const { entities } = await client.listEntities({ name: 'counter', keyPrefix: 'eu-' })
+     * ```
+     */
+    listEntities(options?: ListEntitiesOptions): Promise<EntityPage>;
     /**
      * Waits until an instance has ended, and gives its status. For one that continues as new that is
      * when the last generation ends.
@@ -632,6 +691,46 @@ export declare interface DurableClientInput extends FunctionInput {
 export declare interface DurableClientOptions extends FunctionOptions {
     trigger: FunctionTrigger;
     handler: DurableClientHandler;
+}
+
+/**
+ * The durable part of an entity's context, for one operation. What an operation changes and sends is
+ * stored at once when it has ended, and not at all if it fails.
+ */
+export declare interface DurableEntityContext<TState = any> {
+    /** The entity's name, in lower case. */
+    readonly entityName: string;
+    readonly entityKey: string;
+    readonly entityId: EntityId;
+    /** The operation that is to be carried out. */
+    readonly operationName: string;
+    /** Whether the entity has no state yet. */
+    readonly isNewlyConstructed: boolean;
+    /** The operation's input; undefined when there is none. */
+    getInput<TInput = unknown>(): TInput | undefined;
+    /**
+     * A copy of the state; to change it, call `setState`.
+     *
+     * @param initializer gives what is returned while there is no state
+     */
+    getState(initializer: () => TState): TState;
+    getState(): TState | undefined;
+    /**
+     * Replaces the state. Undefined means none, which is the same as `destructOnExit`.
+     *
+     * @throws UnserializableValue, PayloadTooLarge
+     */
+    setState(state: TState): void;
+    /** What the caller of the operation gets. Without it, that is what the function returns. */
+    return<TResult = unknown>(result: TResult): void;
+    /** Deletes the entity's state when the operation has ended. */
+    destructOnExit(): void;
+    /**
+     * Sends an operation to an entity, and does not wait for it.
+     *
+     * @throws InvalidEntityId, InvalidName, UnserializableValue, PayloadTooLarge
+     */
+    signalEntity(entity: EntityId, operationName: string, operationInput?: unknown, options?: SignalOptions): void;
 }
 
 /**
@@ -687,6 +786,20 @@ export declare class DurableHttpResponse {
     constructor(statusCode: number, content?: string, headers?: Readonly<Record<string, string | string[]>>);
     /** A header by its name in any case; of several of one name, all with commas between. */
     getHeader(name: string): string | undefined;
+}
+
+/**
+ * A critical section, as `yield context.df.lock(…)` gives it. While it lasts, only this orchestration's
+ * operations are carried out by its entities. It ends with `release()`, and by itself when the
+ * orchestration ends, is terminated or continues as new.
+ */
+export declare class DurableLock implements Disposable {
+    #private;
+    /** The entities, in the order in which they were locked. */
+    readonly ownedLocks: readonly EntityId[];
+    /** Gives the entities back. Does nothing when it was called before. */
+    release(): void;
+    [Symbol.dispose](): void;
 }
 
 /**
@@ -754,6 +867,47 @@ export declare interface DurableOrchestrationContext<TInput = unknown> {
      */
     waitForExternalEvent<TResult = unknown>(name: string): Task<TResult>;
     /**
+     * Has an entity carry out an operation. The task gives what the operation returned, or fails with
+     * what it threw. The operations of one entity are carried out one after the other; those that one
+     * orchestration sends, in the order of the sending.
+     *
+     * @throws InvalidEntityId, InvalidName, UnserializableValue, PayloadTooLarge, OutsideTurn,
+     * LockingRulesViolationError
+     */
+    callEntity<TResult = unknown>(entityId: EntityId, operationName: string, operationInput?: unknown): Task<TResult>;
+    /**
+     * The same, and does not wait for it.
+     *
+     * @throws InvalidEntityId, InvalidName, UnserializableValue, PayloadTooLarge, OutsideTurn,
+     * LockingRulesViolationError
+     */
+    signalEntity(entityId: EntityId, operationName: string, operationInput?: unknown, options?: SignalOptions): void;
+    /**
+     * Begins a critical section: the task gives a lock once all of the entities are this orchestration's
+     * own, and until `lock.release()` no other one's operations are carried out by them. Entities are
+     * locked in one order by everyone, so that two sections never wait for each other.
+     *
+     * Inside a section only its entities are called, one call of each at a time; they are not signalled;
+     * there are no sub-orchestrations, and no further section.
+     *
+     * @throws InvalidEntityId, InvalidOption, OutsideTurn, LockingRulesViolationError
+     *
+     * @example
+     * ```ts
+     * const lock = yield context.df.lock(from, to)
+     * try {
+     *   yield context.df.callEntity(from, 'withdraw', 10)
+     *   yield context.df.callEntity(to, 'deposit', 10)
+     * } finally {
+     *   lock.release()
+     * }
+     * ```
+     */
+    lock(...entities: EntityId[]): Task<DurableLock>;
+    lock(entities: readonly EntityId[]): Task<DurableLock>;
+    /** Whether there is a critical section, asked for or begun, and of which entities. */
+    isLocked(): LockState;
+    /**
      * A timer that fires when wall time has reached `fireAt`, never early; one in the past fires at
      * once. Timers that are left when the orchestrator returns are cancelled.
      *
@@ -809,6 +963,93 @@ export declare interface EffectiveFunctionOptions {
     return?: FunctionOutput;
     extraInputs: FunctionInput[];
     extraOutputs: FunctionOutput[];
+}
+
+/** An entity that is written as a class, see `App.entity`. */
+export declare type EntityClass = new () => object;
+
+/** The context of an entity function. */
+export declare interface EntityContext<TState = any> extends InvocationContext {
+    /** Everything that is durable. */
+    readonly df: DurableEntityContext<TState>;
+}
+
+/**
+ * An entity function: called once for each operation, sync or async, one operation of an entity at a
+ * time. It may do anything, as an activity may, and like one it may run again after a crash.
+ */
+export declare type EntityHandler<TState = any> = (context: EntityContext<TState>) => unknown;
+
+/**
+ * Ids of entities.
+ *
+ * Owns: the class, and the one text that stands for an id.
+ * Must never: let an id through that the core refuses.
+ * Proved by: `__test__/entities.spec.mjs`, `__test__/bad-input.spec.mjs`.
+ */
+/**
+ * Names an entity: the name it is registered by, which matches without regard to case, and a key.
+ *
+ * @example
+ * ```ts
+ * const id = new df.EntityId('counter', 'visits')
+ * await client.signalEntity(id, 'add', 1)
+ * ```
+ */
+export declare class EntityId {
+    #private;
+    /** The name of the entity function. */
+    readonly name: string;
+    /** Which of the entities of that name: up to 256 characters, none of `/ \ # ?`. */
+    readonly key: string;
+    /** @throws InvalidEntityId */
+    constructor(name: string, key: string);
+    /** `@name@key`, the name in lower case. */
+    toString(): string;
+}
+
+/** Operations wait for the entity, or an orchestration has it for itself. */
+export declare class EntityInUse extends DurableError {
+    static readonly code: string;
+}
+
+/** What an entity is registered with, if not the handler alone. */
+export declare interface EntityOptions<TState = any> {
+    handler: EntityHandler<TState> | EntityClass;
+}
+
+/** One page of a listing of entities. */
+export declare interface EntityPage {
+    entities: EntityStatus[];
+    /** Pass it to get the next page; null: this is the last. */
+    cursor: string | null;
+}
+
+/** The orchestration had failed before the entity answered, so it is not known what it did. */
+export declare class EntityReplyLost extends DurableError {
+    static readonly code: string;
+}
+
+/** What `readEntityState` gives. */
+export declare class EntityStateResponse<TState = unknown> {
+    /** Whether the entity has a state. */
+    entityExists: boolean;
+    /** The state; undefined if there is none. */
+    entityState?: TState;
+    constructor(entityExists: boolean, entityState?: TState);
+}
+
+/** An entity in a listing. */
+export declare interface EntityStatus<TState = unknown> {
+    entityId: EntityId;
+    /** When it last carried out an operation. */
+    lastOperationTime: Date;
+    /** Only with `includeState`. */
+    state?: TState;
+    /** Whether an orchestration has it for itself. */
+    isLocked: boolean;
+    /** Why its operations wait: its function is not registered. */
+    problem?: StatusProblem;
 }
 
 /** The trigger of an entity. */
@@ -1325,6 +1566,11 @@ export declare class Internal extends DurableError {
     static readonly code: string;
 }
 
+/** An id of an entity that breaks the rules for those. */
+export declare class InvalidEntityId extends DurableError {
+    static readonly code: string;
+}
+
 /** Functions cannot be loaded: a `function.json`, a script, or the module of an app is at fault. */
 export declare class InvalidFunction extends DurableError {
     static readonly code: string;
@@ -1392,12 +1638,44 @@ export declare interface LimitOptions {
     pendingCalls?: number | undefined;
 }
 
+/** Which entities, and which page of them. */
+export declare interface ListEntitiesOptions {
+    /** The entities' name, matched without regard to case. Default: all. */
+    name?: string | undefined;
+    /** What the key begins with; case counts. Only with a name. */
+    keyPrefix?: string | undefined;
+    /** The last operation was then or later. */
+    lastOperationFrom?: Date | undefined;
+    /** The last operation was then or earlier. */
+    lastOperationTo?: Date | undefined;
+    /** Whether to give the states. Default true. */
+    includeState?: boolean | undefined;
+    /** Whether to give those that have no state, but operations or an orchestration before them. Default false. */
+    includeTransient?: boolean | undefined;
+    /** How many at most, 1 to 1,000. Default 100. */
+    top?: number | undefined;
+    /** The `cursor` of the page before. */
+    cursor?: string | null | undefined;
+}
+
 /** Which instances, and which page of them. */
 export declare interface ListOptions extends OrchestrationFilter {
     /** How many at most, 1 to 1,000. Default 100. */
     top?: number | undefined;
     /** The `cursor` of the page before. */
     cursor?: string | null | undefined;
+}
+
+/** An orchestrator does what is not allowed inside a critical section. */
+export declare class LockingRulesViolationError extends DurableError {
+    static readonly code: string;
+}
+
+/** Whether an orchestrator is inside a critical section, and of which entities. */
+export declare class LockState {
+    readonly isLocked: boolean;
+    readonly ownedLocks: EntityId[];
+    constructor(isLocked: boolean, ownedLocks: EntityId[]);
 }
 
 /**
@@ -1832,6 +2110,12 @@ export declare type ServiceBusTopicDurableClientHandler = DurableClientHandler<u
 
 export declare type ServiceBusTopicDurableClientOptions = CloudDurableClientOptions<ServiceBusTopicDurableClientHandler>;
 
+/** How a signal is sent. */
+export declare interface SignalOptions {
+    /** The operation is not carried out before this time. Default: at once. */
+    scheduledTime?: Date | undefined;
+}
+
 /** An orchestrator to start: its name or its definition. */
 export declare type Startable<TInput = unknown> = string | OrchestrationDefinition<TInput, any>;
 
@@ -1877,7 +2161,7 @@ export declare interface StatusHistoryEvent {
     failure?: StatusFailure;
     /** Of `terminate`, `suspend`, `resume` or `rewind`. */
     reason?: unknown;
-    /** Of a sub-orchestration. */
+    /** Of a sub-orchestration, or of an entity: `@name@key`. */
     instanceId?: string;
     /** Of a timer. */
     fireAt?: Date;
@@ -1916,6 +2200,19 @@ export declare type StatusWaitingFor = {
     kind: 'orchestration';
     name: string;
     instanceId: string;
+}
+/** An operation that was called. */
+| {
+    kind: 'entity';
+    entityId: string;
+    operation: string;
+    since: Date;
+}
+/** Entities that it wants to have for itself. */
+| {
+    kind: 'lock';
+    entityIds: string[];
+    since: Date;
 };
 
 export declare type StorageBlobDurableClientHandler = DurableClientHandler<unknown, void>;
@@ -2037,6 +2334,13 @@ export declare class TaskHub implements AsyncDisposable {
     [Symbol.asyncDispose](): Promise<void>;
 }
 
+/**
+ * The options by which durable-functions names a hub with a call.
+ *
+ * Owns: that they name the client's own hub, or nothing.
+ * Must never: look for another hub.
+ * Proved by: `__test__/one-import.spec.mjs`.
+ */
 /** Which hub a call is for: only the client's own, as a client has one hub. */
 export declare interface TaskHubOptions {
     /** Refused unless it is the client's `taskHubName`. */
