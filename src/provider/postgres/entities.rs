@@ -193,9 +193,10 @@ fn list(source: &mut dyn Source, filter: &EntityFilter, page: &Page) -> Result<E
     }
     let more = passing.len() > size;
     passing.truncate(size);
-    let cursor = match more {
-        true => passing.last().map(|(id, _)| id.clone()),
-        false => last.filter(|_| !looked_at_all),
+    let cursor = if more {
+        passing.last().map(|(id, _)| id.clone())
+    } else {
+        last.filter(|_| !looked_at_all)
     };
     let mut rows = Vec::with_capacity(passing.len());
     for (_, eid) in passing {

@@ -158,13 +158,9 @@ fn snapshot(session: &mut Session) -> Result<Snapshot> {
         return Ok(Lines::default().finish());
     };
     let mut lines = Lines::default();
+    let corrupt = |cause| ProviderError::new(ProviderErrorKind::Corrupt, operation, cause);
     for row in settings {
-        let settings = decode_settings(column(row, 0)?);
-        lines.settings(
-            &settings.map_err(|cause| {
-                ProviderError::new(ProviderErrorKind::Corrupt, operation, cause)
-            })?,
-        );
+        lines.settings(&decode_settings(column(row, 0)?).map_err(corrupt)?);
     }
     let instances: Vec<InstanceRow> = instances
         .iter()
