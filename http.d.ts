@@ -9,9 +9,10 @@ export declare type Access = 'open' | KeyLevel;
 /** What a handler of ours gives; a `Response` costs more to make. */
 export declare interface Answer {
     readonly status: number;
-    readonly headers?: Readonly<Record<string, string>>;
+    /** Several of one name as an array. */
+    readonly headers?: Readonly<Record<string, string | readonly string[]>>;
     /** Without one: no body. */
-    readonly body?: string;
+    readonly body?: string | Uint8Array;
 }
 
 /** What bodies a route takes: JSON, or any. */

@@ -8,10 +8,11 @@
 
 import { randomUUID } from 'node:crypto'
 import { messageOf } from '../failure.js'
+import type { Answer } from '../http/answers.js'
 import type { Log } from '../log.js'
 import { type Binding, RETURN, refused } from './binding.js'
 import type { HttpInput } from './http-input.js'
-import { responseOf } from './http-output.js'
+import { answerOf } from './http-output.js'
 import type { Invocable, Outcome } from './invocation.js'
 import { compareRoutes, parseRoute, type Route } from './route.js'
 
@@ -75,14 +76,14 @@ export async function callHttpFunction(
   request: Request,
   body: Buffer,
   log: Log,
-): Promise<Response> {
+): Promise<Answer | Response> {
   const http = inputOf(request, params, body)
   try {
     const outcome = await func.invoke({ trigger: { http }, data: dataOf(func, http) })
-    return responseOf(outputOf(func, outcome), func.model === 'v4')
+    return answerOf(outputOf(func, outcome), func.model === 'v4')
   } catch (error) {
     logFailure(func.name, error, log)
-    return new Response(null, { status: 500 })
+    return { status: 500 }
   }
 }
 

@@ -1,12 +1,14 @@
 /**
- * Responses, from what functions of either model give as one.
+ * Answers, from what functions of either model give as a response.
  *
  * Owns: status, headers, cookies and bodies.
  * Must never: see a request.
  * Proved by: `__test__/host-http.spec.mjs`.
  */
 
+import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { generateCookie } from 'hono/cookie'
+import type { Answer } from '../http/answers.js'
 import { isObject } from './binding.js'
 
 const TEXT = 'text/plain; charset=utf-8'
@@ -21,8 +23,8 @@ const EMPTY: readonly number[] = [101, 204, 205, 304]
  * @param isTyped whether `@azure/functions` 4 has made it, which spells cookies in its own way
  * @throws TypeError for what is no response
  */
-export function responseOf(output: unknown, isTyped: boolean): Response {
-  if (output === undefined || output === null) return new Response(null, { status: 204 })
+export function answerOf(output: unknown, isTyped: boolean): Answer | Response {
+  if (output === undefined || output === null) return { status: 204 }
   if (output instanceof Response) return output
   if (!isObject(output)) {
     throw new TypeError(
@@ -32,12 +34,13 @@ export function responseOf(output: unknown, isTyped: boolean): Response {
   const { statusCode, headers: given, cookies } = output
   const status = statusOf(statusCode ?? (isObjectWithStatus(output) ? output.status : undefined))
   const headers = headersOf(given)
-  for (const cookie of Array.isArray(cookies) ? cookies : []) {
-    headers.append('set-cookie', cookieText(cookie, isTyped))
+  if (Array.isArray(cookies) && cookies.length > 0) {
+    const own = [headers['set-cookie'] ?? []].flat()
+    headers['set-cookie'] = [...own, ...cookies.map((cookie) => cookieText(cookie, isTyped))]
   }
   const { body, type } = bodyOf(output['body'])
-  if (type !== undefined && !headers.has('content-type')) headers.set('content-type', type)
-  return new Response(EMPTY.includes(status) ? null : body, { status, headers })
+  if (type !== undefined) headers['content-type'] ??= type
+  return body === null || EMPTY.includes(status) ? { status, headers } : { status, headers, body }
 }
 
 /** `status` of the Express-like response is a method. */
@@ -52,15 +55,21 @@ function statusOf(value: unknown): number {
   throw new TypeError(`The status of an HTTP response must be from 200 to 599, not ${value}.`)
 }
 
-function headersOf(given: unknown): Headers {
-  const headers = new Headers()
+type Fields = Record<string, string | readonly string[]>
+
+function headersOf(given: unknown): Fields {
+  const headers: Fields = {}
   if (!isObject(given)) return headers
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined || value === null) continue
-    for (const each of Array.isArray(value) ? value : [value]) headers.append(name, String(each))
+    const key = name.toLowerCase()
+    // The length is that of the body as it is written; theirs may be that of another spelling.
+    if (key === 'content-length') continue
+    validateHeaderName(name)
+    const values = (Array.isArray(value) ? value : [value]).map(String)
+    for (const each of values) validateHeaderValue(name, each)
+    headers[key] = values.length === 1 ? (values[0] as string) : values
   }
-  // The length is that of the body as it is written; theirs may be that of another spelling.
-  headers.delete('content-length')
   return headers
 }
 

@@ -16,8 +16,6 @@ import type { Invocable } from './invocation.js'
 import { callStreaming } from './streaming.js'
 import { timerInput } from './timers.js'
 
-const NO_BYTES = Buffer.alloc(0)
-
 /** What the routes of an app need. */
 export interface WebParts {
   readonly invocables: readonly Invocable[]
@@ -65,14 +63,11 @@ async function callFunction(
   { streamTo, log }: WebParts,
   func: Invocable,
   { request, params, bytes }: RouteContext,
-): Promise<Response> {
+): Promise<Answer | Response> {
   if (streamTo !== undefined && func.model === 'v4') {
     return callStreaming(func, params, request, streamTo, log)
   }
-  const { headers } = request
-  const isSent = headers.has('content-length') || headers.has('transfer-encoding')
-  // Most requests have no body, and reading none costs as much as reading one.
-  return callHttpFunction(func, params, request, isSent ? await bytes() : NO_BYTES, log)
+  return callHttpFunction(func, params, request, await bytes(), log)
 }
 
 // ------------------------------------------------------------------ functions by name

@@ -13,9 +13,19 @@ import { checkStatusBody, type HttpManagementPayload } from './binding.js'
 /** What a handler of ours gives; a `Response` costs more to make. */
 export interface Answer {
   readonly status: number
-  readonly headers?: Readonly<Record<string, string>>
+  /** Several of one name as an array. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>
   /** Without one: no body. */
-  readonly body?: string
+  readonly body?: string | Uint8Array
+}
+
+/** An answer as a `Response`. */
+export function responseOf({ status, headers, body }: Answer): Response {
+  const all = new Headers()
+  for (const [name, values] of Object.entries(headers ?? {})) {
+    for (const value of [values].flat()) all.append(name, value)
+  }
+  return new Response(body ?? null, { status, headers: all })
 }
 
 /** The body of an error, in the original's manner. */

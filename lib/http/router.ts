@@ -7,10 +7,10 @@
  * Proved by: `__test__/http-security.spec.mjs`, which is made from the table.
  */
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { type Context, Hono } from 'hono'
-import { type Answer, answerOf, empty, problem } from './answers.js'
+import { type Answer, answerOf, empty, problem, responseOf } from './answers.js'
 import { BodyTooLarge, readBytes, textOf } from './body.js'
 import type { KeyLevel, Keys } from './keys.js'
 import { type OriginRules, refusalOfOrigin } from './origins.js'
@@ -194,22 +194,20 @@ export class Router {
   }
 
   /** To a server's own response directly, which spares the making of a `Response`. */
-  #respond({ status, headers, body }: Answer, env: NodeEnv | undefined): Response {
+  #respond(answer: Answer, env: NodeEnv | undefined): Response {
     const outgoing = env?.outgoing
-    if (outgoing === undefined) {
-      return new Response(body ?? null, headers === undefined ? { status } : { status, headers })
-    }
-    outgoing.writeHead(status, lengthened(headers, body))
-    outgoing.end(body)
+    if (outgoing === undefined) return responseOf(answer)
+    outgoing.writeHead(answer.status, lengthened(answer))
+    outgoing.end(answer.body)
     return RESPONSE_ALREADY_SENT
   }
 }
 
-function lengthened(
-  headers: Readonly<Record<string, string>> | undefined,
-  body: string | undefined,
-): Record<string, string | number> {
-  return { ...headers, 'Content-Length': body === undefined ? 0 : Buffer.byteLength(body) }
+function lengthened({ status, headers, body }: Answer): OutgoingHttpHeaders {
+  const all = { ...headers } as OutgoingHttpHeaders
+  if (body !== undefined) all['Content-Length'] = Buffer.byteLength(body)
+  else if (status !== 204 && status !== 304) all['Content-Length'] = 0
+  return all
 }
 
 /** Whether a content type is that of JSON. */
