@@ -163,13 +163,21 @@ const current = new AsyncLocalStorage<CoreApp>()
 let latest: CoreApp | undefined
 let isSupplied = false
 
-/** Runs something as an app: what it says through the module is that app's. */
+/** How many apps were loaded. */
+let count = 0
+
+/**
+ * Runs something as an app: what it says through the module is that app's. With one app in the process
+ * there is nothing to tell apart, and nothing to pay for: from its first use on, the storage slows down
+ * every promise of the process.
+ */
 export function runAs<T>(app: CoreApp, action: () => T): T {
-  return current.run(app, action)
+  return count > 1 ? current.run(app, action) : action()
 }
 
 /** Makes the module known to Node, and an app the one that is loaded from now on. */
 export function supplyCoreModule(app: CoreApp): void {
+  if (latest !== app) count += 1
   latest = app
   if (isSupplied) return
   isSupplied = true
