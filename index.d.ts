@@ -1180,6 +1180,8 @@ export declare class FunctionApp implements AsyncDisposable {
     readonly problems: readonly DurableError[];
     /** Where it is served: `http://127.0.0.1:7071`; undefined without the option `port`. */
     readonly url: string | undefined;
+    /** All that is served, in the order in which it is tried, and who may reach it. */
+    get routes(): readonly ServedRoute[];
     /** The file that holds the keys; undefined for a hub in memory, whose keys end with it. */
     get keyFile(): string | undefined;
     /** The key that opens all that is served. Keep it as a password. */
@@ -2100,6 +2102,16 @@ export declare interface RetryPolicy {
      * activity threw; the answer is recorded. Throwing counts as false. Default: always.
      */
     retryIf?: ((error: Error) => boolean) | undefined;
+}
+
+/** A route of a function app's server. */
+export declare interface ServedRoute {
+    /** In upper case; `ALL`: any. */
+    readonly method: string;
+    /** With parameters as `:name`, of http functions as `{name}`. */
+    readonly path: string;
+    /** Who may reach it: all, or who has the function key, the management API's, or the master key. */
+    readonly access: 'open' | 'function' | 'system' | 'admin';
 }
 
 export declare type ServiceBusQueueDurableClientHandler = DurableClientHandler<unknown, void>;

@@ -346,6 +346,22 @@ describe('keys', () => {
     assert.deepEqual(await statuses('/admin/host/status'), [200, 200, 200, 200, 200, 200])
   })
 
+  test('of all that is served only what is open needs no key', async (t) => {
+    const { app, ask } = await serve(t, levels)
+    const open = app.routes.filter(({ access }) => access === 'open')
+    assert.deepEqual(
+      open.map(({ method, path }) => `${method} ${path}`),
+      ['GET /admin/host/status', 'ALL /api/Open'],
+    )
+    const closed = app.routes.filter(({ access }) => access !== 'open')
+    assert.ok(closed.length > 15)
+    for (const { method, path } of closed) {
+      const example = path.replace(/:\w+|\*|\{[^}]*\}/g, 'x')
+      const init = { method: method === 'ALL' ? 'PUT' : method }
+      assert.equal((await ask(example, init)).status, 401, `${method} ${path}`)
+    }
+  })
+
   test('they stay those of the hub, in a file that is its owner alone to read', async (t) => {
     const store = tempStore(t)
     const first = await serve(t, levels, { store })

@@ -35,6 +35,7 @@ export {
   type FunctionAppOptions,
   openFunctionApp,
   orchestrator,
+  type ServedRoute,
 } from './host/function-app.js'
 export type { AuthLevel } from './host/http-functions.js'
 export type { FunctionInfo, HttpInfo } from './host/load.js'

@@ -104,6 +104,16 @@ export async function openFunctionApp(
   return new FunctionApp(await openHost(directory, options ?? {}))
 }
 
+/** A route of a function app's server. */
+export interface ServedRoute {
+  /** In upper case; `ALL`: any. */
+  readonly method: string
+  /** With parameters as `:name`, of http functions as `{name}`. */
+  readonly path: string
+  /** Who may reach it: all, or who has the function key, the management API's, or the master key. */
+  readonly access: 'open' | 'function' | 'system' | 'admin'
+}
+
 /** A function app whose hub is open. */
 export class FunctionApp implements AsyncDisposable {
   /** Its folder. */
@@ -136,6 +146,15 @@ export class FunctionApp implements AsyncDisposable {
 
   get #keys(): Keys {
     return this.#host.api.keys as Keys
+  }
+
+  /** All that is served, in the order in which it is tried, and who may reach it. */
+  get routes(): readonly ServedRoute[] {
+    return this.#host.api.router.routes.map(({ method, path, access }) => ({
+      method,
+      path,
+      access,
+    }))
   }
 
   /** The file that holds the keys; undefined for a hub in memory, whose keys end with it. */
