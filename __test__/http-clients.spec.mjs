@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { before, describe, test } from 'node:test'
 import { openApi, openRpc } from './support/http.mjs'
-import { startWaiting, waiting } from './support/hub.mjs'
+import { startWaiting, until, waiting } from './support/hub.mjs'
 
 const require = createRequire(import.meta.url)
 /** As a host does: else the packages take the server for one at port 7071. */
@@ -19,6 +19,9 @@ function register(app) {
   })
   app.orchestration('wait', function* (context) {
     return (yield context.df.waitForExternalEvent('go')) ?? 'nothing'
+  })
+  app.entity('counter', (context) => {
+    context.df.setState(context.df.getState(() => 0) + context.df.getInput())
   })
   let isBroken = true
   app.orchestration('failOnce', () => {
@@ -143,6 +146,20 @@ for (const version of [1, 2, 3]) {
       assert.equal((await client.waitForCompletion(failed)).output, 'mended')
       await assert.rejects(theirs.rewind(failed, 'again'))
       await assert.rejects(theirs.rewind('nobody', 'why'), /nobody/)
+    })
+
+    test('signals entities, and reads their states', async (t) => {
+      const { theirs } = await open(t)
+      const { EntityId } = require(`durable-functions-v${version}`)
+      const id = new EntityId('Counter', 'all steps')
+      assert.equal((await theirs.readEntityState(id)).entityExists, false)
+      await theirs.signalEntity(id, 'add', 3)
+      await theirs.signalEntity(id, 'add', 4)
+      const { entityState } = await until('both are added', async () => {
+        const response = await theirs.readEntityState(id)
+        return response.entityState === 7 ? response : false
+      })
+      assert.equal(entityState, 7)
     })
 
     test('lists all pages and by filter, and purges', async (t) => {

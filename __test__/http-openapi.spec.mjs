@@ -17,6 +17,7 @@ const seed = Number(process.env.DURAFN_TEST_SEED ?? 20_26)
 
 function register(app) {
   app.orchestration('echo', (context) => context.df.getInput())
+  app.entity('counter', (context) => context.df.setState(context.df.getInput()))
   app.orchestration('fail', () => {
     throw new Error('no luck')
   })
@@ -58,6 +59,8 @@ const names = {
     fc.constantFrom('completed', 'failed', 'waiting', 'suspended', 'nobody', '@e@k', 'a/b', 'x?y'),
     fc.string({ minLength: 1, maxLength: 8 }),
   ),
+  entityName: fc.oneof(fc.constantFrom('counter', 'nobody'), fc.string({ minLength: 1 })),
+  entityKey: fc.oneof(fc.constantFrom('$', 'k'), fc.string({ minLength: 1 })),
   eventName: fc.oneof(fc.constantFrom('go', 'GO', 'a b'), fc.string({ minLength: 1 })),
 }
 

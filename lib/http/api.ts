@@ -16,6 +16,7 @@ import { type Answer, empty, json } from './answers.js'
 import type { HttpManagementPayload } from './binding.js'
 import { BASE_PATH, type ClientBinding, clientBinding, managementPayload } from './binding.js'
 import { streamChanges } from './changes.js'
+import { deleteEntity, getEntity, listEntities, signalEntity } from './entities.js'
 import {
   countInstances,
   getInstance,
@@ -254,6 +255,12 @@ function managementRoutes(base: string, access: Access, parts: ApiParts): Route[
     route('GET', `${instance}/changes`, streamChanges, { scope: 'read' }),
     route('POST', `${instance}/links`, makeLinks),
     route('GET', '/counts', countInstances),
+    route('GET', '/entities', listEntities),
+    route('GET', '/entities/:entityName', listEntities),
+    route('GET', '/entities/:entityName/:entityKey', getEntity),
+    route('POST', '/entities/:entityName', signalEntity, { body: 'any' }),
+    route('POST', '/entities/:entityName/:entityKey', signalEntity, { body: 'any' }),
+    route('DELETE', '/entities/:entityName/:entityKey', deleteEntity),
     route('GET', '/openapi.json', (_, context) =>
       json(200, openApiDocument(parts.originOf(context) + base)),
     ),

@@ -53,7 +53,9 @@ function readIncoming(incoming: IncomingMessage, bytesMax: number): Promise<Buff
     })
     incoming.on('end', () => resolve(joined(chunks)))
     incoming.on('error', reject)
-    incoming.on('close', () => reject(new Error('The request was broken off.')))
+    incoming.on('close', () => {
+      if (!incoming.readableEnded) reject(new Error('The request was broken off.'))
+    })
   })
 }
 

@@ -2,7 +2,7 @@
  * The schemas of the OpenAPI document.
  *
  * Owns: the shapes of bodies, as a document has them.
- * Must never: differ from the types `StatusBody`, `HttpManagementPayload`, `SignedLinks` and `ErrorBody`.
+ * Must never: differ from the types `StatusBody`, `EntityBody`, `HttpManagementPayload`, `SignedLinks` and `ErrorBody`.
  * Proved by: `__test__/http-openapi.spec.mjs`.
  */
 
@@ -75,6 +75,14 @@ export const schemas: Readonly<Record<string, Json>> = {
     resumePostUri: url,
   }),
   Purged: object({ instancesDeleted: { type: 'integer', minimum: 0 } }),
+  Entity: object(
+    {
+      entityId: object({ name: text, key: text }),
+      lastOperationTime: { type: 'string', format: 'date-time' },
+      state: any,
+    },
+    ['state'],
+  ),
   LinkOptions: object(
     {
       scopes: { type: 'array', minItems: 1, items: { type: 'string', enum: linkScopes } },

@@ -173,6 +173,22 @@ const operations: Readonly<Record<string, Operation>> = {
     query: listed,
     answers: { 200: { type: 'object', additionalProperties: { type: 'integer' } } },
   },
+  'GET /entities': entityListing('listEntities', 'Entities that have a state, a page at a time.'),
+  'GET /entities/{entityName}': entityListing('listEntitiesByName', 'The same of one name.'),
+  'GET /entities/{entityName}/{entityKey}': {
+    id: 'entityState',
+    summary: 'The state of an entity; `$` is the key that is empty.',
+    tag: 'entities',
+    answers: { 200: any, 404: null },
+  },
+  'POST /entities/{entityName}': signalling('signalEntityWithoutKey'),
+  'POST /entities/{entityName}/{entityKey}': signalling('signalEntity'),
+  'DELETE /entities/{entityName}/{entityKey}': {
+    id: 'deleteEntity',
+    summary: 'Send an entity the operation `delete`.',
+    tag: 'entities',
+    answers: { 202: null },
+  },
   'GET /openapi.json': {
     id: 'document',
     summary: 'This document.',
@@ -190,6 +206,23 @@ const operations: Readonly<Record<string, Operation>> = {
 function changing(id: string, summary: string, more: Readonly<Record<number, Json>>): Operation {
   const answers = { 202: null, 404: null, 410: null, ...more }
   return { id, summary, tag: 'instances', query: ['reason'], answers }
+}
+
+function entityListing(id: string, summary: string): Operation {
+  return {
+    id,
+    summary,
+    tag: 'entities',
+    query: ['lastOperationTimeFrom', 'lastOperationTimeTo', 'fetchState', 'top'],
+    headers: [token],
+    answers: { 200: { type: 'array', items: ref('Entity') }, 400: error },
+    answerHeaders: { 200: [token] },
+  }
+}
+
+function signalling(id: string): Operation {
+  const summary = 'Send an entity an operation; the body is its input.'
+  return { id, summary, tag: 'entities', query: ['op'], body: any, answers: { 202: null } }
 }
 
 /** The document, for a server at this URL. */
