@@ -965,6 +965,22 @@ export declare interface EffectiveFunctionOptions {
     extraOutputs: FunctionOutput[];
 }
 
+/**
+ * Marks the function, or the class, that an entity's folder exports; it gives it back.
+ *
+ * @throws InvalidOption
+ *
+ * @example
+ * ```js
+ * const df = require('durafn')
+ * module.exports = df.entity((context) => {
+ *   const count = context.df.getState(() => 0)
+ *   if (context.df.operationName === 'add') context.df.setState(count + context.df.getInput())
+ * })
+ * ```
+ */
+export declare function entity<THandler extends EntityHandler<any> | EntityClass>(handler: THandler): THandler;
+
 /** An entity that is written as a class, see `App.entity`. */
 export declare type EntityClass = new () => object;
 

@@ -31,6 +31,7 @@ export type { OrchestrationTrigger as OrchestrationTriggerInput } from './host/c
 export type { ClassicRequest, ClassicResponse, Form, FormPart } from './host/classic-http.js'
 export type { ExecutionContext, FolderContext, FunctionContext } from './host/context.js'
 export {
+  entity,
   FunctionApp,
   type FunctionAppOptions,
   openFunctionApp,

@@ -8,6 +8,7 @@
 
 import { messageOf } from '../failure.js'
 import type { InvocationContext, OrchestrationContext } from '../types.js'
+import type { EntityContext } from '../types-entity.js'
 import { type Binding, isObject, isOutput, isTrigger, RETURN } from './binding.js'
 import { ClassicResponse, classicRequest } from './classic-http.js'
 import { extend, type FolderContext, type FunctionContext, plainContext } from './context.js'
@@ -42,6 +43,14 @@ export function callOrchestrator(func: LoadedFunction, context: OrchestrationCon
   }
   const bindings = { [func.trigger.name]: trigger }
   return func.run(extend(context, func, bindings, { instanceId: df.instanceId }), trigger)
+}
+
+/** Calls an entity function for one operation. */
+export function callEntity(func: LoadedFunction, context: EntityContext): unknown {
+  const { entityName, entityKey, operationName } = context.df
+  const trigger = { self: { name: entityName, key: entityKey }, operationName }
+  const bindings = { [func.trigger.name]: trigger }
+  return func.run(extend(context, func, bindings, trigger), trigger)
 }
 
 /** A function of a folder, ready to be called. */

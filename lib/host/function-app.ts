@@ -13,6 +13,7 @@ import { type DurableError, HubClosed, NotRegistered } from '../errors.js'
 import type { Keys } from '../http/keys.js'
 import type { CloseOptions, OpenOptions, TaskHub } from '../hub.js'
 import type { AsyncHandler, GeneratorHandler } from '../types.js'
+import type { EntityClass, EntityHandler } from '../types-entity.js'
 import { howToRun } from './binding.js'
 import { type Host, openHost } from './host.js'
 import type { Invocable } from './invocation.js'
@@ -82,6 +83,35 @@ export function orchestrator(handler: unknown): unknown {
     'must be a function: df.orchestrator(function* (context) { … })',
     handler,
   )
+}
+
+/**
+ * Marks the function, or the class, that an entity's folder exports; it gives it back.
+ *
+ * @throws InvalidOption
+ *
+ * @example
+ * ```js
+ * const df = require('durafn')
+ * module.exports = df.entity((context) => {
+ *   const count = context.df.getState(() => 0)
+ *   if (context.df.operationName === 'add') context.df.setState(count + context.df.getInput())
+ * })
+ * ```
+ */
+// biome-ignore lint/suspicious/noExplicitAny: of any state unless it is said
+export function entity<THandler extends EntityHandler<any> | EntityClass>(
+  handler: THandler,
+): THandler {
+  if (typeof handler !== 'function') {
+    throw invalid(
+      'handler',
+      'must be a function or a class: df.entity((context) => { … })',
+      handler,
+    )
+  }
+  markOwn(handler)
+  return handler
 }
 
 /**

@@ -17,6 +17,7 @@ import {
   optionalString,
   optionsOf,
 } from '../check.js'
+import { isClass } from '../entity-class.js'
 import { createHttpApi, type HttpApi, type HttpApiOptions } from '../http/api.js'
 import { isLoopback } from '../http/origins.js'
 import { rememberWebhooks } from '../http/responses.js'
@@ -24,8 +25,7 @@ import { HttpServer } from '../http/server.js'
 import { type CloseOptions, type OpenOptions, open, type TaskHub } from '../hub.js'
 import { checkLogger, Log } from '../log.js'
 import { registerHosted } from '../sdk/hosted.js'
-import { refused } from './binding.js'
-import { ClassicFunction, callOrchestrator } from './classic.js'
+import { ClassicFunction, callEntity, callOrchestrator } from './classic.js'
 import { ClientUrls } from './client-urls.js'
 import { modelOf } from './core-module.js'
 import { adopt } from './entry.js'
@@ -240,8 +240,10 @@ function register(app: App, func: Invocable, timeoutMs: number | undefined): voi
   else if (kind === 'orchestration' && func instanceof ClassicFunction) {
     const { loaded } = func
     app.orchestration(name, (context) => callOrchestrator(loaded, context))
-  } else if (kind === 'entity') {
-    throw refused(func.file, 'bindings', 'has an entityTrigger, which this version cannot run yet')
+  } else if (kind === 'entity' && func instanceof ClassicFunction) {
+    const { loaded } = func
+    const { run } = loaded
+    app.entity(name, isClass(run) ? run : (context) => callEntity(loaded, context))
   } else if (kind === 'activity') {
     app.activity(name, {
       timeoutMs,

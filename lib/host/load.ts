@@ -182,8 +182,9 @@ async function loadModern(
   loading: Loading,
 ): Promise<void> {
   const modules = [...new Set(core.registrations.map(({ file }) => file))].join(', ')
-  for (const { orchestrators, activities } of registered) {
+  for (const { orchestrators, activities, entities } of registered) {
     for (const name of orchestrators) loading.functions.push(native(name, 'orchestration', modules))
+    for (const name of entities) loading.functions.push(native(name, 'entity', modules))
     for (const { name } of activities) {
       loading.functions.push(native(name, 'activity', modules))
       await loading.attempt(() => defaultApp.requireHandler(name, modules || undefined))

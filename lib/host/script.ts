@@ -11,6 +11,7 @@ import { createRequire } from 'node:module'
 import { dirname, extname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { types } from 'node:util'
+import { isClass } from '../entity-class.js'
 import type { InvalidFunction } from '../errors.js'
 import { firstLine, isObject, refused } from './binding.js'
 import type { FunctionDefinition } from './function-json.js'
@@ -58,19 +59,18 @@ export async function loadFunction(definition: FunctionDefinition): Promise<Load
     )
   }
   // `this` is the module, as it is in the classic model.
-  const run = member === exported ? member : member.bind(exported)
+  const run = member === exported || isClass(member) ? member : member.bind(exported)
   return { ...definition, run, isHosted: isOriginal(member, definition) }
 }
 
 /**
  * What the original packages make of a function is a plain one, whatever it was before. A generator
- * function, an async one, or what this package marked runs natively.
+ * function, an async one, a class, or what this package marked runs natively.
  */
 function isOriginal(member: UserFunction, { kind }: FunctionDefinition): boolean {
-  if (own.has(member)) return false
-  if (kind === 'entity') return true
-  if (kind !== 'orchestration') return false
-  return !types.isGeneratorFunction(member) && !types.isAsyncFunction(member)
+  if (own.has(member) || types.isAsyncFunction(member)) return false
+  if (kind === 'entity') return !isClass(member)
+  return kind === 'orchestration' && !types.isGeneratorFunction(member)
 }
 
 /** As the worker of the classic model finds it: itself, `entryPoint`, the only member, run, index. */
