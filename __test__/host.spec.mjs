@@ -89,6 +89,31 @@ describe('scripts', () => {
     assert.throws(() => inside.resolve('durafn-other'), { code: 'MODULE_NOT_FOUND' })
   })
 
+  test("import 'durafn' does so too, in folders and in modules", async (t) => {
+    const copy = { 'node_modules/durafn/index.js': 'exports.copy = true' }
+    const folders = await openApp(t, {
+      ...copy,
+      'Work/function.json': manual(),
+      'Work/index.mjs': `import * as df from 'durafn'
+        import { serve } from 'durafn/http'
+        export default async () => [df.app === globalThis.durafnApp, df.copy, typeof serve]`,
+    })
+    globalThis.durafnApp = df.app
+    t.after(() => delete globalThis.durafnApp)
+    assert.deepEqual(await folders.app.invoke('Work'), [true, undefined, 'function'])
+    const modules = await openApp(t, {
+      ...copy,
+      'package.json': { main: 'main.mjs' },
+      'main.mjs': `import * as df from 'durafn'
+        import './more.mjs'
+        df.app.orchestration('ImportedHere', function* () { return 1 })`,
+      'more.mjs': `import * as df from 'durafn'
+        df.app.orchestration('ImportedThere', function* () { return 2 })`,
+    })
+    assert.equal(await complete(modules.client, 'ImportedHere'), 1)
+    assert.equal(await complete(modules.client, 'ImportedThere'), 2)
+  })
+
   test('it does so too when the app has a copy of its own', async (t) => {
     const { app } = await openApp(t, {
       Work: [manual(), "module.exports = async () => require('durafn').copy"],

@@ -17,6 +17,7 @@ import type { Registered } from '../protocol.js'
 import { firstLine, refused } from './binding.js'
 import { CoreApp, runAs, supplyCoreModule } from './core-module.js'
 import { readObject } from './function-json.js'
+import { hostImports } from './package-require.js'
 import { isEsm } from './script.js'
 
 /** What the modules of an app said while they were loaded. */
@@ -58,7 +59,7 @@ async function load(directory: string, log: Log): Promise<Entry | undefined> {
     for (const file of files) {
       core.loading = file
       try {
-        await runAs(core, () => loadModule(file))
+        await runAs(core, () => loadModule(file, directory))
       } catch (error) {
         problems.push(refused(file, '', `cannot be loaded: ${firstLine(error)}`, error))
       }
@@ -72,8 +73,10 @@ async function load(directory: string, log: Log): Promise<Entry | undefined> {
   return entry
 }
 
-function loadModule(file: string): unknown {
-  return isEsm(file) ? import(pathToFileURL(file).href) : createRequire(file)(file)
+function loadModule(file: string, directory: string): unknown {
+  if (!isEsm(file)) return createRequire(file)(file)
+  hostImports(directory)
+  return import(pathToFileURL(file).href)
 }
 
 /** Copies what an app has registered on `df.app` to a registry of its own. */

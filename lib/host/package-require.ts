@@ -1,14 +1,15 @@
 /**
- * What `require('durafn')` gives inside a function folder.
+ * What `require('durafn')` and `import 'durafn'` give inside a function app.
  *
- * Owns: the one hook into Node's resolution, for exactly this name.
- * Must never: change how any other name, or this name outside of hosted folders, is resolved where
- * Node itself finds it.
+ * Owns: the hooks into Node's resolution, for exactly these names.
+ * Must never: change how any other name, or these outside of hosted folders, are resolved where Node
+ * itself finds them.
  * Proved by: `__test__/host.spec.mjs`.
  */
 
 import Module from 'node:module'
-import { sep } from 'node:path'
+import { join, sep } from 'node:path'
+import { pathToFileURL } from 'node:url'
 
 type Resolve = (
   request: string,
@@ -16,10 +17,13 @@ type Resolve = (
   ...rest: unknown[]
 ) => string
 
-const PACKAGE = 'durafn'
-/** This very package, whichever copy of it that is. */
-const main: string = require.resolve('../index.js')
+/** This very package, whichever copy of it that is: its files without their endings. */
+const files: Record<string, string> = {
+  durafn: join(__dirname, '..', 'index'),
+  'durafn/http': join(__dirname, '..', 'http', 'index'),
+}
 const hosted: Set<string> = new Set()
+const importing: Set<string> = new Set()
 let isHooked = false
 
 /**
@@ -28,17 +32,46 @@ let isHooked = false
  * are nothing to another.
  */
 export function hostDirectory(directory: string): void {
-  hosted.add(directory.endsWith(sep) ? directory : directory + sep)
+  hosted.add(withSlash(directory))
   if (isHooked) return
   isHooked = true
   const internals = Module as unknown as { _resolveFilename: Resolve }
   const resolve = internals._resolveFilename
-  internals._resolveFilename = (request, parent, ...rest) =>
-    request === PACKAGE && isHosted(parent?.filename) ? main : resolve(request, parent, ...rest)
+  internals._resolveFilename = (request, parent, ...rest) => {
+    const file = isHosted(parent?.filename) ? files[request] : undefined
+    return file === undefined ? resolve(request, parent, ...rest) : `${file}.js`
+  }
 }
 
 function isHosted(filename: string | null | undefined): boolean {
   if (typeof filename !== 'string') return false
   for (const directory of hosted) if (filename.startsWith(directory)) return true
   return false
+}
+
+function withSlash(directory: string): string {
+  return directory.endsWith(sep) ? directory : directory + sep
+}
+
+/** Runs in the thread where Node resolves what ES modules import. */
+const loader = `
+let below, urls
+export function initialize(data) {
+  below = data.below
+  urls = data.urls
+}
+export function resolve(specifier, context, next) {
+  const url = context.parentURL?.startsWith(below) ? urls[specifier] : undefined
+  return url === undefined ? next(specifier, context) : { url, shortCircuit: true }
+}`
+
+/** The same for what ES modules of a folder import; before the first one, as it takes a thread. */
+export function hostImports(directory: string): void {
+  if (importing.has(directory)) return
+  importing.add(directory)
+  const urls = Object.fromEntries(
+    Object.entries(files).map(([name, file]) => [name, pathToFileURL(`${file}.mjs`).href]),
+  )
+  const below = pathToFileURL(withSlash(directory)).href
+  Module.register(`data:text/javascript,${encodeURIComponent(loader)}`, { data: { below, urls } })
 }

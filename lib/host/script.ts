@@ -15,6 +15,7 @@ import { isClass } from '../entity-class.js'
 import type { InvalidFunction } from '../errors.js'
 import { firstLine, isObject, refused } from './binding.js'
 import type { FunctionDefinition } from './function-json.js'
+import { hostImports } from './package-require.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: a function of the user's, of any signature
 export type UserFunction = (this: unknown, ...args: any[]) => unknown
@@ -44,6 +45,7 @@ export async function loadFunction(definition: FunctionDefinition): Promise<Load
   const { scriptFile, kind } = definition
   let exported: unknown
   try {
+    if (isEsm(scriptFile)) hostImports(dirname(definition.directory))
     exported = isEsm(scriptFile)
       ? await import(pathToFileURL(scriptFile).href)
       : createRequire(scriptFile)(scriptFile)
