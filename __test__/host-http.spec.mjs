@@ -122,6 +122,8 @@ describe('classic http functions', () => {
       buffer: '{"a": 1}',
       data: { id: '7', query: { a: '1', id: '9' }, name: 'Work', sameId: true },
     })
+    const many = await (await ask('/api/orders/7?a=1&a=2', init)).json()
+    assert.deepEqual(many.query, { a: '1,2' })
     assert.equal((await ask('/api/orders/x')).status, 404)
   })
 
@@ -207,12 +209,12 @@ describe('http functions of @azure/functions 4', () => {
             { name: 'c', value: '3', sameSite: 'None', secure: true },
           ],
           jsonBody: { method: request.method, url: request.url, params: request.params,
-            query: Object.fromEntries(request.query), given: request.headers.get('x-given'),
+            query: Object.fromEntries(request.query), all: request.query.getAll('q'), given: request.headers.get('x-given'),
             body: await request.json(), name: context.functionName },
         }) })`,
     )
     const init = { method: 'PATCH', body: '{"a":1}', headers: { 'x-given': 'yes' } }
-    const response = await ask('/api/orders/a%2Fb?q=1', init)
+    const response = await ask('/api/orders/a%2Fb?q=1&q=2', init)
     const seen = await response.json()
     assert.deepEqual(
       [response.status, response.headers.get('x-one'), response.headers.get('content-type')],
@@ -223,8 +225,9 @@ describe('http functions of @azure/functions 4', () => {
       {
         method: 'PATCH',
         url: '/api/orders/a%2Fb',
-        params: { q: '1', id: 'a/b' },
-        query: { q: '1' },
+        params: { q: '1,2', id: 'a/b' },
+        query: { q: '2' },
+        all: ['1', '2'],
         given: 'yes',
         body: { a: 1 },
         name: 'Work',

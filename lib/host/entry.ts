@@ -69,7 +69,7 @@ async function load(directory: string, log: Log): Promise<Entry | undefined> {
     stop()
   }
   const entry = { core, registered, problems }
-  if (problems.length === 0) entries.set(directory, entry)
+  entries.set(directory, entry)
   return entry
 }
 

@@ -100,7 +100,7 @@ export function inputOf(
   params: Readonly<Record<string, string>>,
   body: Buffer,
 ): HttpInput {
-  const query = Object.fromEntries(new URL(request.url).searchParams)
+  const query = queryOf(request.url)
   return {
     method: request.method,
     url: request.url,
@@ -109,6 +109,17 @@ export function inputOf(
     params: { ...query, ...params },
     body,
   }
+}
+
+function queryOf(url: string): Record<string, string> {
+  const query = new Map<string, string>()
+  if (url.includes('?')) {
+    for (const [name, value] of new URL(url).searchParams) {
+      const before = query.get(name)
+      query.set(name, before === undefined ? value : `${before},${value}`)
+    }
+  }
+  return Object.fromEntries(query)
 }
 
 /** Binding data as the classic model has it; the newer one has all of it on the request. */

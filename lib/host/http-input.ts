@@ -13,7 +13,7 @@ export interface HttpInput {
   readonly url: string
   /** By names in lower case. */
   readonly headers: Readonly<Record<string, string>>
-  /** Of several values of one name the last. */
+  /** Several values of one name are joined by commas, as in the original. */
   readonly query: Readonly<Record<string, string>>
   /** The parameters of the route, with the query beneath them. */
   readonly params: Readonly<Record<string, string>>

@@ -27,7 +27,6 @@ export interface HttpData {
   readonly url?: string
   readonly statusCode?: string | null
   readonly headers?: Readonly<Record<string, string>> | null
-  readonly query?: Readonly<Record<string, string>>
   readonly params?: Readonly<Record<string, string>>
   readonly cookies?: readonly Record<string, unknown>[] | null
   readonly body?: TypedData | null
@@ -54,9 +53,10 @@ export function valueToTypedData(value: unknown): TypedData {
   return { json: stringify(value, 'input', Number.POSITIVE_INFINITY) ?? 'null' }
 }
 
-function toHttp({ method, url, headers, query, params, body }: HttpInput): HttpData {
+/** Without the query: the package reads it from the URL, where each value stands for itself. */
+function toHttp({ method, url, headers, params, body }: HttpInput): HttpData {
   const bytes = body.length === 0 ? {} : { body: { bytes: body } }
-  return { method, url, headers, query, params, ...bytes }
+  return { method, url, headers, params, ...bytes }
 }
 
 /** What came back from a function; of http the data as it is. */
