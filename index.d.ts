@@ -466,6 +466,18 @@ export declare class DummyContext {
     constructor(trigger: string, functionName?: string, invocationId?: string, logHandler?: LogHandler);
 }
 
+/** The same of no entity. To run an entity, open a hub in memory. */
+export declare class DummyEntityContext<TState = any> extends DummyContext implements EntityContext<TState> {
+    /** Undefined, until it is assigned. */
+    df: DurableEntityContext<TState>;
+    /**
+     * @param functionName default 'dummyContextFunctionName'
+     * @param invocationId default: a random UUID
+     * @param logHandler takes what is logged; default: the console
+     */
+    constructor(functionName?: string, invocationId?: string, logHandler?: LogHandler);
+}
+
 /**
  * The context of no orchestrator: `df` is yours to fill with what the code under test calls. To run an
  * orchestrator with its engine, open a hub in memory: `df.open({ store: 'sqlite::memory:' })`.
@@ -985,7 +997,7 @@ export declare function entity<THandler extends EntityHandler<any> | EntityClass
 export declare type EntityClass = new () => object;
 
 /** The context of an entity function. */
-export declare interface EntityContext<TState = any> extends InvocationContext {
+export declare interface EntityContext<TState = any> extends InvocationContext, FunctionExtras {
     /** Everything that is durable. */
     readonly df: DurableEntityContext<TState>;
 }
@@ -1030,7 +1042,7 @@ export declare class EntityInUse extends DurableError {
 }
 
 /** What an entity is registered with, if not the handler alone. */
-export declare interface EntityOptions<TState = any> {
+export declare interface EntityOptions<TState = any> extends FunctionOptions {
     handler: EntityHandler<TState> | EntityClass;
 }
 

@@ -15,6 +15,7 @@ import {
   refuses,
   run,
   startWaiting,
+  until,
 } from './support/hub.mjs'
 import { compilePrograms } from './support/one-import.mjs'
 import { reply, serve } from './support/server.mjs'
@@ -32,7 +33,15 @@ for (const name of ['durable-functions', 'durafn']) {
       link(dir, 'durable-functions@3')
       const http = { allowPrivateAddresses: true, pollingIntervalMs: 5 }
       const logger = memoryLogger()
-      app = await df.openFunctionApp(dir, { store: 'sqlite::memory:', logger, http, port: 0 })
+      // Entities of the original package are not run yet.
+      const onInvalidFunction = name === 'durafn' ? 'refuse' : 'skip'
+      app = await df.openFunctionApp(dir, {
+        store: 'sqlite::memory:',
+        logger,
+        http,
+        port: 0,
+        onInvalidFunction,
+      })
       client = app.client
       for (const type of ['programSms', 'storageQueue']) {
         df.registerBinding(type, (value) => sent.push(value))
@@ -47,6 +56,7 @@ for (const name of ['durable-functions', 'durafn']) {
       const kinds = new Map(app.functions.map(({ name, kind }) => [name, kind]))
       const expected = {
         chain: 'orchestration',
+        ...(name === 'durafn' && { account: 'entity' }),
         sayHello: 'activity',
         manage: 'http',
         tidy: 'timer',
@@ -90,6 +100,19 @@ for (const name of ['durable-functions', 'durafn']) {
       const { output } = await client.waitForCompletion('by-hand', { timeoutMs: PATIENCE_MS })
       assert.deepEqual(output, ['Hello, Tokyo', 'Hello, Seattle', 'Hello, Cairo'])
       assert.deepEqual(await complete(client, 'escalation'), ['sent', 'escalated'])
+    })
+
+    if (name !== 'durafn') return
+
+    test('have entities', async () => {
+      const input = { from: 'a', to: 'b', amount: 50 }
+      assert.deepEqual((await complete(client, 'transfer', input)).locks, ['a', 'b'])
+      const [, , id] = await app.invoke('balance', 'b')
+      assert.equal(id, '@account@b')
+      await until(
+        'the signal is carried out',
+        async () => (await app.invoke('balance', 'b'))[1] > 51,
+      )
     })
   })
 }
@@ -153,6 +176,33 @@ describe('df.getClient', () => {
     link(modern, 'durafn', '@azure/functions@4')
     const opened = await openApp(t, modern, { hubName: 'modern' })
     assert.equal(await opened.app.invoke('Work'), 'modern')
+  })
+})
+
+describe('df.entity', () => {
+  test('is a folder of its own, in the classic model', async (t) => {
+    const { app, client } = await openApp(t, {
+      'Counter/function.json': { bindings: [{ name: 'context', type: 'entityTrigger' }] },
+      'Counter/index.js': `module.exports = require('durafn').entity(function (context) {
+        const count = context.df.getState(() => 0)
+        if (context.df.operationName === 'add') context.df.setState(count + context.df.getInput())
+        else context.df.return([count, context.bindings.context.self.key, context.executionContext.functionName])
+      })`,
+      'Use/function.json': { bindings: [{ name: 'context', type: 'orchestrationTrigger' }] },
+      'Use/index.js': `const df = require('durafn')
+        module.exports = df.orchestrator(function* (context) {
+          const id = new df.EntityId('Counter', 'k')
+          yield context.df.callEntity(id, 'add', 2)
+          context.df.signalEntity(id, 'add', 3)
+          return yield context.df.callEntity(id, 'get')
+        })`,
+    })
+    assert.deepEqual(await complete(client, 'Use'), [5, 'k', 'Counter'])
+    const kinds = app.functions.map(({ name, kind }) => [name, kind])
+    assert.deepEqual(kinds, [
+      ['Counter', 'entity'],
+      ['Use', 'orchestration'],
+    ])
   })
 })
 

@@ -109,12 +109,27 @@ describe('with the import changed the programs', () => {
     assert.equal(server.requests.at(-1).headers.authorization, 'Bearer for https://vault.test/')
   })
 
+  test('entities: a transfer under a lock, signals, failures and what a lock forbids', async () => {
+    const input = { from: 'a', to: 'b', amount: 50 }
+    assert.deepEqual(await complete(client, 'transfer', input), {
+      locks: ['a', 'b'],
+      free: false,
+      notes: ['a'],
+      failed: true,
+    })
+    assert.equal(await complete(client, 'nested'), true)
+    const id = new df.EntityId('account', 'b')
+    const { entityExists, entityState } = await client.readEntityState(id)
+    assert.deepEqual([entityExists, entityState.balance], [true, 51])
+    assert.equal(id.toString(), '@account@b')
+  })
+
   test('clients: an activity has the client of its hub', async () => {
     assert.deepEqual(await complete(client, 'escalation'), ['sent', 'escalated'])
   })
 
   test('unit-tests: orchestrators are stepped with stubs', () => {
-    const { step, triggers, input } = programs['unit-tests']
+    const { operate, step, triggers, input } = programs['unit-tests']
     const handler = function* (context) {
       return [yield context.df.callActivity('one', 1), yield context.df.callActivity('two')]
     }
@@ -128,6 +143,8 @@ describe('with the import changed the programs', () => {
       'stepped',
       'id-1',
     ])
+    const entity = (context) => context.df.return(context.df.getState() + context.df.getInput())
+    assert.deepEqual(operate(entity, 'add', 2), [2, 7, 'entityTrigger'])
     const kinds = triggers.map(({ type }) => type)
     assert.deepEqual(kinds, ['activityTrigger', 'orchestrationTrigger', 'entityTrigger'])
     assert.equal(input.type, 'durableClient')
@@ -235,7 +252,8 @@ describe('what durable-functions takes and durafn cannot do is refused', () => {
 })
 
 test('registering methods can be taken off the app', () => {
-  const { orchestration, activity } = new df.App()
+  const { orchestration, activity, entity } = new df.App()
+  entity('e', () => {})
   activity('a', { handler: () => 1 })
   assert.equal(orchestration('o', () => 1).functionName, 'o')
 })

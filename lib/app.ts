@@ -92,6 +92,7 @@ export class App {
     this.orchestration = this.orchestration.bind(this)
     this.activity = this.activity.bind(this)
     this.entity = this.entity.bind(this)
+    this.entity = this.entity.bind(this)
   }
 
   /**

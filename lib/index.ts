@@ -129,7 +129,11 @@ export type {
   TimerDurableClientHandler,
   TimerDurableClientOptions,
 } from './azure/client-functions.js'
-export { type DummyContext, DummyOrchestrationContext } from './azure/dummies.js'
+export {
+  type DummyContext,
+  DummyEntityContext,
+  DummyOrchestrationContext,
+} from './azure/dummies.js'
 export type {
   Cookie,
   EffectiveFunctionOptions,

@@ -6,6 +6,7 @@
  * Proved by: `__test__/types.test-d.ts`.
  */
 
+import type { FunctionExtras, FunctionOptions } from './azure/functions.js'
 import type { EntityId } from './entity-id.js'
 import type { InvocationContext } from './types.js'
 
@@ -17,7 +18,7 @@ export interface SignalOptions {
 
 /** The context of an entity function. */
 // biome-ignore lint/suspicious/noExplicitAny: as an annotation it must fit entities of any state
-export interface EntityContext<TState = any> extends InvocationContext {
+export interface EntityContext<TState = any> extends InvocationContext, FunctionExtras {
   /** Everything that is durable. */
   readonly df: DurableEntityContext<TState>
 }
@@ -86,6 +87,6 @@ export type EntityClass = new () => object
 
 /** What an entity is registered with, if not the handler alone. */
 // biome-ignore lint/suspicious/noExplicitAny: as an annotation it must fit entities of any state
-export interface EntityOptions<TState = any> {
+export interface EntityOptions<TState = any> extends FunctionOptions {
   handler: EntityHandler<TState> | EntityClass
 }

@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto'
 import { type LogFunction, type LogLevel, logFunction } from '../log.js'
 import type { DurableOrchestrationContext, OrchestrationContext } from '../types.js'
+import type { DurableEntityContext, EntityContext } from '../types-entity.js'
 import { bareOptions, ExtraValues } from './extras.js'
 import type {
   EffectiveFunctionOptions,
@@ -80,5 +81,24 @@ export class DummyOrchestrationContext extends DummyContext implements Orchestra
    */
   constructor(functionName?: string, invocationId?: string, logHandler?: LogHandler) {
     super('orchestrationTrigger', functionName, invocationId, logHandler)
+  }
+}
+
+/** The same of no entity. To run an entity, open a hub in memory. */
+// biome-ignore lint/suspicious/noExplicitAny: of any state unless it is said
+export class DummyEntityContext<TState = any>
+  extends DummyContext
+  implements EntityContext<TState>
+{
+  /** Undefined, until it is assigned. */
+  df: DurableEntityContext<TState> = undefined as never
+
+  /**
+   * @param functionName default 'dummyContextFunctionName'
+   * @param invocationId default: a random UUID
+   * @param logHandler takes what is logged; default: the console
+   */
+  constructor(functionName?: string, invocationId?: string, logHandler?: LogHandler) {
+    super('entityTrigger', functionName, invocationId, logHandler)
   }
 }

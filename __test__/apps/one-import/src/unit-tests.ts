@@ -24,5 +24,25 @@ export function step(handler: OrchestrationHandler, answers: unknown[]): unknown
   return [asked, next.done, next.value, context.functionName, context.invocationId]
 }
 
+/** Carries out an operation of an entity by hand, and gives its state and result. */
+export function operate(
+  handler: df.EntityHandler<number>,
+  operationName: string,
+  state: number,
+): unknown[] {
+  const context = new df.DummyEntityContext<number>()
+  let result: unknown
+  context.df = {
+    operationName,
+    getState: () => state,
+    getInput: () => 5,
+    return: (value: unknown) => {
+      result = value
+    },
+  } as unknown as df.DurableEntityContext<number>
+  handler(context)
+  return [state, result, context.options.trigger.type]
+}
+
 export const triggers = [df.trigger.activity(), df.trigger.orchestration(), df.trigger.entity()]
 export const input: df.DurableClientInput = df.input.durableClient()
