@@ -1131,7 +1131,8 @@ export declare interface ExecutionContext {
     readonly functionName: string;
     /** The folder of the function. */
     readonly functionDirectory: string;
-    readonly retryContext: null;
+    /** Of a function that is tried again: which attempt it is. */
+    readonly retryContext: RetryContext | null;
 }
 
 /**
@@ -2079,6 +2080,21 @@ export declare interface RetentionOptions {
     completedMs?: number | undefined;
     failedMs?: number | undefined;
     terminatedMs?: number | undefined;
+}
+
+/**
+ * Retry policies of functions: `retry` in `function.json`, or in the options of `@azure/functions` 4.
+ *
+ * Owns: reading one, and how long to wait before each attempt.
+ * Must never: be asked for orchestrators or activities; what calls them says how they are retried.
+ * Proved by: `__test__/host-timers.spec.mjs`.
+ */
+/** What a function may know of its attempts. */
+export declare interface RetryContext {
+    /** How often it was tried before. */
+    readonly retryCount: number;
+    /** -1: without end. */
+    readonly maxRetryCount: number;
 }
 
 /**

@@ -112,6 +112,66 @@ test('one that fails is run again at its next time', async (t) => {
   assert.equal(logger.find('error', /'Work' failed: Error: no/).length, 1)
 })
 
+describe('with a retry policy', () => {
+  const script = `let n = 0
+    module.exports = async (context) => {
+      n += 1
+      context.log('attempt ' + JSON.stringify(context.executionContext.retryContext))
+      if (n < 3) throw new Error('not yet')
+    }`
+  const policy = { strategy: 'fixedDelay', maxRetryCount: 2, delayInterval: '00:00:00.010' }
+  const attempts = (logger) => logger.find('info', /^attempt/)
+
+  test('a run that fails is tried again, and knows which attempt it is', async (t) => {
+    const json = { ...timer(YEARLY, { runOnStartup: true }), retry: policy }
+    const { logger } = await openApp(t, { Work: [json, script] })
+    await until('it was tried three times', () => attempts(logger).length === 3)
+    assert.equal(attempts(logger)[2], 'attempt {"retryCount":2,"maxRetryCount":2}')
+    assert.equal(logger.find('error', /not yet/).length, 2)
+  })
+
+  test('of the newer model too', async (t) => {
+    const files = {
+      'package.json': { main: 'index.js' },
+      'index.js': `let n = 0
+        require('@azure/functions').app.timer('Work', { schedule: '${YEARLY}', runOnStartup: true,
+          retry: { strategy: 'exponentialBackoff', maxRetryCount: -1,
+            minimumInterval: { milliseconds: 10 }, maximumInterval: { milliseconds: 20 } },
+          handler: (tick, context) => {
+            context.log('attempt ' + JSON.stringify(context.retryContext))
+            n += 1
+            if (n < 3) throw new Error('not yet')
+          } })`,
+    }
+    const { logger } = await openApp(t, link(writeApp(t, files), '@azure/functions@4'))
+    await until('it was tried three times', () => attempts(logger).length === 3)
+    assert.equal(attempts(logger)[1], 'attempt {"retryCount":1,"maxRetryCount":-1}')
+  })
+
+  test('a stop does not wait for the next attempt', async (t) => {
+    const retry = { strategy: 'fixedDelay', maxRetryCount: -1, delayInterval: '1.00:00:00' }
+    const json = { ...timer(YEARLY, { runOnStartup: true }), retry }
+    const { app, logger } = await openApp(t, { Work: [json, script] })
+    await until('it failed', () => logger.find('error', /not yet/).length === 1)
+    await app.close()
+    assert.equal(attempts(logger).length, 1)
+  })
+
+  const wrong = [
+    ['retry', 5, /an object/],
+    ['retry.strategy', { maxRetryCount: 1 }, /'fixedDelay' or/],
+    ['retry.maxRetryCount', { ...policy, maxRetryCount: -2 }, /whole number/],
+    ['retry.delayInterval', { ...policy, delayInterval: 'soon' }, /must be a time/],
+  ]
+  for (const [field, retry, message] of wrong) {
+    test(`a wrong ${field} is refused with the file`, async (t) => {
+      const dir = writeApp(t, { Work: [{ ...timer(YEARLY), retry }, script] })
+      const opening = df.openFunctionApp(dir, { store: 'sqlite::memory:' })
+      await refuses('InvalidFunction', opening, { field, message })
+    })
+  }
+})
+
 test('/admin/functions runs it', async (t) => {
   const { app, logger } = await openApp(t, { Work: [timer(YEARLY), says] })
   const url = `http://localhost/admin/functions/work?code=${app.masterKey}`

@@ -41,6 +41,7 @@ export {
 export type { AuthLevel } from './host/http-functions.js'
 export type { FunctionInfo, HttpInfo } from './host/load.js'
 export { type BindingHandler, type OutputBinding, registerBinding } from './host/outputs.js'
+export type { RetryContext } from './host/retry-policy.js'
 
 // ------------------------------------------------------------------ orchestrators and activities
 

@@ -79,6 +79,9 @@ export class ClassicFunction implements Invocable {
   get trigger(): Binding {
     return this.#func.trigger
   }
+  get retry(): unknown {
+    return this.#func.retry
+  }
   get isHosted(): boolean {
     return this.#func.isHosted
   }
@@ -101,7 +104,8 @@ export class ClassicFunction implements Invocable {
       if (binding.direction !== 'out') inputs.push(value)
     }
     const data = { ...call.data, ...('http' in call.trigger ? { req: input } : { data: input }) }
-    const context = extend(base, func, bindings, { ...data, [func.trigger.name]: input })
+    const known = { ...data, [func.trigger.name]: input }
+    const context = extend(base, func, bindings, known, call.retry)
     const before = { ...bindings }
     await this.#environment.enter(context)
     const result = await bounded(this, this.#environment, () =>

@@ -12,6 +12,7 @@ import type { InvocationContext } from '../types.js'
 import type { BindingDefinition } from './binding.js'
 import type { ClassicRequest, ClassicResponse } from './classic-http.js'
 import type { FunctionDefinition } from './function-json.js'
+import type { RetryContext } from './retry-policy.js'
 
 /** What Azure's `context.executionContext` has. */
 export interface ExecutionContext {
@@ -19,7 +20,8 @@ export interface ExecutionContext {
   readonly functionName: string
   /** The folder of the function. */
   readonly functionDirectory: string
-  readonly retryContext: null
+  /** Of a function that is tried again: which attempt it is. */
+  readonly retryContext: RetryContext | null
 }
 
 /** What the context of every function in a folder has beside what the engine gives it. */
@@ -57,13 +59,14 @@ export function extend(
   func: FunctionDefinition,
   bindings: Record<string, unknown>,
   data: Readonly<Record<string, unknown>>,
+  retry?: RetryContext,
 ): FolderContext {
   const { invocationId } = context
   const executionContext: ExecutionContext = {
     invocationId,
     functionName: func.name,
     functionDirectory: func.directory,
-    retryContext: null,
+    retryContext: retry ?? null,
   }
   return Object.assign(context, {
     executionContext,

@@ -35,6 +35,8 @@ export interface FunctionDefinition {
   readonly bindings: readonly Binding[]
   readonly trigger: Binding
   readonly isDisabled: boolean
+  /** `retry`, unread. */
+  readonly retry: unknown
 }
 
 type Json = Record<string, unknown>
@@ -92,6 +94,7 @@ export function readFunction(parent: string, name: string): FunctionDefinition {
     bindings,
     trigger,
     isDisabled: disabledOf(json, file),
+    retry: json['retry'],
   }
 }
 

@@ -13,6 +13,7 @@ import { Timeout } from '../timer.js'
 import type { InvocationContext } from '../types.js'
 import type { Binding, FunctionKind } from './binding.js'
 import type { HttpInput } from './http-input.js'
+import type { RetryContext } from './retry-policy.js'
 
 /**
  * The value of a trigger: as it is; as JSON text, which is parsed for each call, so that what the
@@ -30,6 +31,8 @@ export interface Call {
   readonly data?: Readonly<Record<string, unknown>>
   /** Default: a new UUID. */
   readonly invocationId?: string
+  /** Of a function that is tried again: which attempt it is. */
+  readonly retry?: RetryContext
   /** What the engine gives of its own; a classic context is made of it. Its invocationId holds then. */
   readonly context?: InvocationContext
 }
@@ -52,6 +55,8 @@ export interface Invocable {
   readonly file: string
   readonly bindings: readonly Binding[]
   readonly trigger: Binding
+  /** What its declaration says of retries, unread. */
+  readonly retry: unknown
   /**
    * Of an orchestrator or entity: whether it is one of the original packages, which speak the
    * out-of-process protocol: the trigger is their payload and the outcome their state.

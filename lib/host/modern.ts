@@ -52,6 +52,7 @@ export class ModernFunction implements Invocable {
   readonly file: string
   readonly bindings: readonly Binding[]
   readonly trigger: Binding
+  readonly retry: unknown
   readonly isHosted: boolean
   readonly #registration: Registration
   readonly #app: CoreApp
@@ -67,6 +68,7 @@ export class ModernFunction implements Invocable {
     this.bindings = bindingsOf(list, where)
     this.trigger = triggerOf(this.bindings, where)
     this.kind = kindOf(this.trigger)
+    this.retry = metadata.retryOptions
     // Only the original package registers these here; those of this package are in the registry.
     this.isHosted = this.kind === 'orchestration' || this.kind === 'entity'
     this.#registration = registration
@@ -86,7 +88,7 @@ export class ModernFunction implements Invocable {
       inputData: await this.#inputs(call),
       triggerMetadata: metadataOf(call, this.trigger.name, !this.isHosted),
       traceContext: null,
-      retryContext: null,
+      retryContext: call.retry ?? null,
     }
     const enter = (context: object): Promise<void> => this.#environment.enter(context)
     const invocation = new CoreInvocation(this.#app, this.#registration, request, enter)

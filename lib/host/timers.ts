@@ -14,6 +14,7 @@ import { Timeout } from '../timer.js'
 import { isObject, refused } from './binding.js'
 import { logFailure } from './http-functions.js'
 import type { Invocable } from './invocation.js'
+import { type FunctionRetry, parseRetry } from './retry-policy.js'
 import { parseSchedule, type Schedule } from './schedule.js'
 
 /** What is kept of a timer, as times in ISO 8601. */
@@ -29,6 +30,8 @@ export interface TimerFunction {
   readonly schedule: Schedule
   readonly runsOnStartup: boolean
   readonly isMonitored: boolean
+  /** Undefined: a run that fails is not tried again. */
+  readonly retry: FunctionRetry | undefined
 }
 
 /** Schedules that come more often than this are not monitored: what was missed is soon made up for. */
@@ -53,6 +56,7 @@ export function timerFunction(func: Invocable): TimerFunction {
     schedule,
     runsOnStartup: booleanOf(runOnStartup, 'runOnStartup', where) ?? false,
     isMonitored: booleanOf(useMonitor, 'useMonitor', where) !== false && !isQuick(schedule),
+    retry: parseRetry(func.retry, where),
   }
 }
 
@@ -77,6 +81,8 @@ export class Timers {
   readonly #statuses: Statuses
   readonly #waits: Map<TimerFunction, Timeout> = new Map()
   readonly #runs: Set<Promise<void>> = new Set()
+  /** Ends of waits before another attempt. */
+  readonly #pauses: Set<() => void> = new Set()
   #isStopped = false
 
   /** @param file where the last runs are kept; undefined for a hub in memory, which keeps nothing */
@@ -95,6 +101,7 @@ export class Timers {
   async stop(timeoutMs: number): Promise<void> {
     this.#isStopped = true
     for (const wait of this.#waits.values()) wait.clear()
+    for (const end of [...this.#pauses]) end()
     if (this.#runs.size === 0) return
     await new Promise<void>((resolve) => {
       const timeout = new Timeout(timeoutMs, resolve)
@@ -144,14 +151,41 @@ export class Timers {
     const { func, schedule, isMonitored } = timer
     const now = new Date()
     const next = schedule.next(now)
-    try {
-      const value = timerInput(isMonitored ? this.#statuses.get(func.name) : undefined, isPastDue)
-      await func.invoke({ trigger: { value } })
-    } catch (error) {
-      logFailure(func.name, error, this.#log)
-    }
+    const value = timerInput(isMonitored ? this.#statuses.get(func.name) : undefined, isPastDue)
+    await this.#attempt(timer, value)
     // After the run: one that a crash cut short is made up for.
     if (isMonitored) this.#keep(func.name, now, next ?? now)
+  }
+
+  /** Runs a function, and again while it fails and its policy says so. */
+  async #attempt({ func, retry }: TimerFunction, value: unknown): Promise<void> {
+    const maxRetryCount = retry?.maxRetryCount ?? 0
+    for (let retryCount = 0; ; retryCount++) {
+      try {
+        const context = retry === undefined ? {} : { retry: { retryCount, maxRetryCount } }
+        await func.invoke({ trigger: { value }, ...context })
+        return
+      } catch (error) {
+        logFailure(func.name, error, this.#log)
+        const isLast = maxRetryCount >= 0 && retryCount >= maxRetryCount
+        if (retry === undefined || isLast) return
+        await this.#pause(retry.delayMs(retryCount + 1))
+        if (this.#isStopped) return
+      }
+    }
+  }
+
+  /** Waits, but not beyond the stop. */
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        timeout.clear()
+        this.#pauses.delete(end)
+        resolve()
+      }
+      const timeout = new Timeout(ms, end)
+      this.#pauses.add(end)
+    })
   }
 
   #keep(name: string, last: Date, next: Date): void {
