@@ -6,6 +6,7 @@
  */
 
 import * as df from 'durafn'
+import * as http from 'durafn/http'
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 declare function equal<A, B>(same: Same<A, B>): void
@@ -105,3 +106,23 @@ export async function uses(): Promise<void> {
   await using connected = await df.connect()
   equal<typeof connected.client, df.ConnectedClient>(true)
 }
+
+// ------------------------------------------------------------------ http
+
+declare const hub: df.TaskHub
+const server: Promise<http.ManagementServer> = http.serve(hub, { port: 0, keys: { system: 'x' } })
+void server
+const api = http.createHttpApi(client, { keys: false, allowedHosts: ['hub.example'] })
+http.createHttpApi(hub.client)
+equal<ReturnType<typeof api.fetch>, Promise<Response>>(true)
+api.router.add({
+  method: 'GET',
+  path: '/own/:name',
+  access: 'open',
+  handle: ({ params, query }) => ({ status: 200, body: `${params['name']} ${query.get('x')}` }),
+})
+// @ts-expect-error no such access
+api.router.add({ method: 'GET', path: '/own', access: 'all', handle: () => ({ status: 200 }) })
+// @ts-expect-error neither a hub nor a client
+http.createHttpApi({})
+equal<http.HttpManagementPayload, ReturnType<df.DurableClient['createHttpManagementPayload']>>(true)
