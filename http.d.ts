@@ -74,6 +74,8 @@ export declare interface HttpApi {
      * ```
      */
     signedLinks(origin: string, instanceId: string, options?: LinkOptions): SignedLinks;
+    /** Answers those who wait for an instance, as if their time were over: before a server is closed. */
+    close(): void;
     /** What functions get as their client binding. */
     clientBinding(origin: string, rpcBaseUrl: string): ClientBinding;
 }

@@ -166,6 +166,24 @@ describe('changes', () => {
   })
 })
 
+test('a server that is closed answers those who wait, and ends streams, at once', async (t) => {
+  const { call, client, server } = await openApi(t, register)
+  const id = await startWaiting(client, 'wait')
+  const { changesGetUri } = server.api.signedLinks(server.url, id)
+  const stream = await fetch(changesGetUri)
+  const reader = stream.body.pipeThrough(new TextDecoderStream()).getReader()
+  let text = (await reader.read()).value
+  const answer = call('GET', `/instances/${id}/wait?timeout=600`)
+  const late = call('POST', '/orchestrators/wait/late?timeout=600')
+  await until('the requests have come', async () => (await client.getStatus('late')) !== null)
+  await server.close()
+  for (let read = await reader.read(); !read.done; read = await reader.read()) text += read.value
+  assert.match(text, /^event: status\n/)
+  assert.doesNotMatch(text, /event: end/)
+  expectStatus(await late, 202)
+  expectStatus(await answer, 202)
+})
+
 describe('links', () => {
   test('let do one thing with one instance until a time', async (t) => {
     const { call, client, server } = await openApi(t, register)

@@ -140,6 +140,21 @@ test('beyond this machine nothing is served without a key', async (t) => {
   assert.equal(await send(`${url}?code=${server.api.keys.system}`, 'GET', { host: 'hub.lan' }), 200)
 })
 
+test('each address of this machine is let in by its own name', async (t) => {
+  const { hub } = await openHub(t, register)
+  for (const hostname of process.platform === 'linux'
+    ? ['127.0.0.9', 'localhost']
+    : ['localhost']) {
+    const server = await serve(hub, { port: 0, hostname, allowedHosts: ['hub.example'] })
+    t.after(() => server.close(0))
+    const { system } = server.api.keys
+    const url = `${server.url}/runtime/webhooks/durabletask/instances?code=${system}`
+    assert.equal(await send(url, 'GET', {}), 200)
+    assert.equal(await send(url, 'GET', { host: `${hostname}:${server.port}` }), 200)
+    assert.equal(await send(url, 'GET', { host: 'evil.example' }), 403)
+  }
+})
+
 test('without keys this machine is let in, and no page of another site', async (t) => {
   const { hub } = await openHub(t, register)
   const server = await serve(hub, { port: 0, keys: false })

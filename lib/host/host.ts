@@ -19,7 +19,7 @@ import {
 } from '../check.js'
 import { isClass } from '../entity-class.js'
 import { createHttpApi, type HttpApi, type HttpApiOptions } from '../http/api.js'
-import { isLoopback } from '../http/origins.js'
+import { hostsOf } from '../http/origins.js'
 import { rememberWebhooks } from '../http/responses.js'
 import { HttpServer } from '../http/server.js'
 import { type CloseOptions, type OpenOptions, open, type TaskHub } from '../hub.js'
@@ -143,7 +143,7 @@ async function openOn(
   const timers = new Timers(loaded.timers, timersFile, log)
   server?.answerBy(api.listener)
   timers.start()
-  const close = closing({ hub, server, urls, timers, loaded })
+  const close = closing({ hub, api, server, urls, timers, loaded })
   return { directory, hub, loaded, api, server, close }
 }
 
@@ -170,8 +170,7 @@ async function openHub(
     unmatchedEvents: rest.unmatchedEvents ?? unmatchedEventsOf(settings, loaded),
   })
   try {
-    // Whoever reaches an address of the network may know it by any name; there the key is the guard.
-    const allowedHosts = apiOptions.allowedHosts ?? (isLoopback(host) ? undefined : ['*'])
+    const allowedHosts = hostsOf(host, apiOptions.allowedHosts)
     const { bodyBytesMax } = settings
     const api = createHttpApi(hub, { ...apiOptions, bodyBytesMax, allowedHosts })
     const origin = apiOptions.publicUrl?.replace(/\/+$/, '') ?? originOf(server)
@@ -208,18 +207,20 @@ async function startApp(directory: string, { entry }: LoadedApp): Promise<string
 
 function closing(parts: {
   hub: TaskHub
+  api: HttpApi
   server: HttpServer | undefined
   urls: ClientUrls
   timers: Timers
   loaded: LoadedApp
 }): Host['close'] {
-  const { hub, server, urls, timers, loaded } = parts
+  const { hub, api, server, urls, timers, loaded } = parts
   let closed: Promise<void> | undefined
   const end = async (options?: CloseOptions): Promise<void> => {
     const known = optionsOf(options, 'options', ['drainTimeoutMs'])
     const isEndless = known['drainTimeoutMs'] === Number.POSITIVE_INFINITY
     const given = optionalMs(known, 'drainTimeoutMs', 'options')
     const ms = given ?? (isEndless ? Number.POSITIVE_INFINITY : DRAIN_TIMEOUT_MS_DEFAULT)
+    api.close()
     await Promise.all([server?.close(ms), timers.stop(ms)])
     await urls.close(0)
     const core = loaded.entry?.core

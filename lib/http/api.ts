@@ -105,6 +105,8 @@ export interface HttpApi {
    * ```
    */
   signedLinks(origin: string, instanceId: string, options?: LinkOptions): SignedLinks
+  /** Answers those who wait for an instance, as if their time were over: before a server is closed. */
+  close(): void
   /** What functions get as their client binding. */
   clientBinding(origin: string, rpcBaseUrl: string): ClientBinding
 }
@@ -156,6 +158,7 @@ export function createHttpApi(hubOrClient: HubOrClient, options?: HttpApiOptions
         field: 'options.keys',
       })
     },
+    close: () => parts.close(),
     clientBinding: (origin, rpcBaseUrl) => clientBinding({ origin, taskHubName, code }, rpcBaseUrl),
   }
 }

@@ -14,14 +14,16 @@ import { hasEnded, statusBody } from './instances.js'
 import type { ApiParts } from './parts.js'
 import type { RouteContext } from './router.js'
 
-/** What one listener is told; null: nothing more comes. */
-type Listener = (status: OrchestrationStatus | null) => void
+/** What one listener is told; null: nothing more comes, or only after another request. */
+type Listener = (status: OrchestrationStatus | null, isClosing?: boolean) => void
 
 /** How often an instance is looked at while somebody listens; its end is told at once. */
 const LOOK_MS = 250
 /** So that nothing between takes the connection for dead. */
 const KEEP_ALIVE_MS = 15_000
 const LISTENERS_MAX = 10_000
+/** Of a listener who does not read, so many are kept; then all but the last are left out. */
+const UNREAD_MAX = 16
 
 /** The instances of one client that somebody listens to. */
 export class Changes {
@@ -35,6 +37,11 @@ export class Changes {
 
   get hasRoom(): boolean {
     return this.#listeners < LISTENERS_MAX
+  }
+
+  /** Ends all streams, without saying that the instances have ended. */
+  close(): void {
+    for (const watch of this.#watches.values()) watch.close()
   }
 
   /** Tells the status as it is, and each other one; gives what ends that. */
@@ -78,6 +85,10 @@ class Watch {
       this.#listeners.delete(listener)
       if (this.#listeners.size === 0) this.#stop()
     }
+  }
+
+  close(): void {
+    for (const listener of this.#listeners.keys()) listener(null, true)
   }
 
   #waitForEnd(): void {
@@ -158,12 +169,12 @@ function changesOf(
       }
       const keepAlive = setInterval(() => send(': still here\n\n'), KEEP_ALIVE_MS)
       keepAlive.unref()
-      const stop = changes.listen(instanceId, (status) => {
+      const stop = changes.listen(instanceId, (status, isClosing) => {
         if (status === null) {
-          send('event: end\ndata: {}\n\n')
+          if (!isClosing) send('event: end\ndata: {}\n\n')
           end()
           controller.close()
-        } else {
+        } else if (hasEnded(status) || (controller.desiredSize ?? 0) > -UNREAD_MAX) {
           send(`event: status\ndata: ${JSON.stringify(statusBody(status, true))}\n\n`)
         }
       })

@@ -27,6 +27,15 @@ export function isLoopback(hostname: string): boolean {
 }
 
 /**
+ * The names that a server at this address answers to, beside those of this machine. Whoever reaches an
+ * address of the network may know it by any name; there the key is the guard.
+ */
+export function hostsOf(hostname: string, given: readonly string[] | undefined): readonly string[] {
+  if (given === undefined && !isLoopback(hostname)) return ['*']
+  return [...(given ?? []), hostname.includes(':') ? `[${hostname}]` : hostname]
+}
+
+/**
  * Why a request is refused for where it comes from; undefined if it is not.
  *
  * @param checksPages whether requests of foreign pages are refused too

@@ -27,7 +27,8 @@ export class ApiParts {
   readonly links: LinkSigner | null
   readonly changes: Changes
   readonly #publicUrl: string | undefined
-  #waits = 0
+  readonly #waits: Set<AbortController> = new Set()
+  #isClosed = false
 
   constructor(
     client: DurableClient,
@@ -40,6 +41,13 @@ export class ApiParts {
     this.links = links
     this.changes = new Changes(client)
     this.#publicUrl = publicUrl
+  }
+
+  /** Answers all who wait, as if their time were over; and whoever comes later at once. */
+  close(): void {
+    this.#isClosed = true
+    for (const wait of this.#waits) wait.abort()
+    this.changes.close()
   }
 
   /** The origin that URLs in answers have. */
@@ -74,20 +82,25 @@ export class ApiParts {
     instanceId: string,
     timeoutMs: number,
   ): Promise<OrchestrationStatus | undefined> {
-    if (this.#waits >= WAITS_MAX) {
+    if (this.#waits.size >= WAITS_MAX) {
       throw new TooManyCalls(`${WAITS_MAX} requests wait for instances already.`)
     }
-    this.#waits += 1
+    const wait = new AbortController()
+    const giveUp = (): void => wait.abort()
+    if (this.#isClosed || request.signal.aborted) giveUp()
+    request.signal.addEventListener('abort', giveUp)
+    this.#waits.add(wait)
     try {
       return await this.client.waitForCompletion(instanceId, {
         timeoutMs: Math.min(Math.max(timeoutMs, 0), WAIT_MS_MAX),
-        signal: request.signal,
+        signal: wait.signal,
       })
     } catch (error) {
-      if (error instanceof TimeoutError || request.signal.aborted) return undefined
+      if (error instanceof TimeoutError || wait.signal.aborted) return undefined
       throw error
     } finally {
-      this.#waits -= 1
+      request.signal.removeEventListener('abort', giveUp)
+      this.#waits.delete(wait)
     }
   }
 }

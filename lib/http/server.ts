@@ -22,7 +22,7 @@ import {
   type RpcOptions,
   rpcRouter,
 } from './api.js'
-import { isLoopback } from './origins.js'
+import { hostsOf, isLoopback } from './origins.js'
 import { rememberWebhooks } from './responses.js'
 
 /** How the management API is served. */
@@ -172,15 +172,17 @@ export async function serve(
   const { port: _port, hostname: _hostname, ...apiOptions } = options
   const { port, hostname } = addressOf(options as Options, 'options')
   refuseOpenBeyond(hostname, apiOptions.keys === false, 'options')
-  // Whoever reaches an address of the network may know it by any name; there the key is the guard.
-  const allowedHosts = apiOptions.allowedHosts ?? (isLoopback(hostname) ? undefined : ['*'])
+  const allowedHosts = hostsOf(hostname, apiOptions.allowedHosts)
   const api = createHttpApi(hubOrClient, { ...apiOptions, allowedHosts })
   const server = await HttpServer.listen(port, hostname)
   server.answerBy(api.listener)
   if (apiOptions.publicUrl === undefined) {
     rememberWebhooks(clientOf(hubOrClient), { origin: server.url, code: api.keys?.system ?? null })
   }
-  const close = (timeoutMs?: number): Promise<void> => server.close(timeoutMs)
+  const close = (timeoutMs?: number): Promise<void> => {
+    api.close()
+    return server.close(timeoutMs)
+  }
   return {
     url: server.url,
     port: server.port,
