@@ -43,6 +43,13 @@ class Sdk {
     registerHosted(app, { name, kind: 'orchestration', model: this.model, file: name, invoke })
   }
 
+  /** Registers an entity. */
+  registerEntity(app, name, fn) {
+    const call = this.makeCall(this.df, name, fn, 'entity')
+    const invoke = async ({ trigger: { value } }) => ({ returnValue: await call(value, {}) })
+    registerHosted(app, { name, kind: 'entity', model: this.model, file: name, invoke })
+  }
+
   compare(name, key, { history }) {
     const given = this.numbers.get(key)
     // In a replay the last event is the mark of a turn that is to come.
@@ -56,8 +63,8 @@ class Sdk {
 }
 
 /** A call of the classic model. */
-function classic(df, _name, fn) {
-  const handler = df.orchestrator(fn)
+function classic(df, _name, fn, kind = 'orchestrator') {
+  const handler = df[kind](fn)
   return (value, context) =>
     new Promise((resolve, reject) => {
       const done = (error, result) => (error ? reject(error) : resolve(result))
@@ -97,8 +104,8 @@ prototype.require = function (id) {
 }
 
 /** A call of the newer model. */
-function modern(df, name, fn) {
-  df.app.orchestration(name, fn)
+function modern(df, name, fn, kind = 'orchestration') {
+  df.app[kind](name, fn)
   return registered.get(name)
 }
 

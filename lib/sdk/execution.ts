@@ -60,6 +60,7 @@ export class HostedExecution {
     this.inputText = start.input === undefined ? null : JSON.stringify(start.input)
     this.schedule = new Schedule(
       func.name,
+      `${start.instanceId}:${start.exec}`,
       func.model === 'classic',
       surroundings.http.pollingIntervalMs,
     )

@@ -9,7 +9,8 @@
  */
 
 import type { App } from '../app.js'
-import { InvalidFunction } from '../errors.js'
+import type { HostedOutcome } from '../entities.js'
+import { Internal, InvalidFunction } from '../errors.js'
 import type { HistoryEvent } from './history.js'
 
 /** The value of an `orchestrationTrigger`, as Azure's host hands it to a worker, already parsed. */
@@ -34,7 +35,7 @@ export interface OrchestrationTriggerValue {
 /** A function that an SDK runs, ready to be called; an `Invocable` of the host is one. */
 export interface HostedFunction {
   readonly name: string
-  /** Only 'orchestration' is registered; activities need no SDK. */
+  /** 'orchestration' or 'entity'; activities need no SDK. */
   readonly kind: string
   /** 'classic': a folder with `function.json`; 'v4': registered through `@azure/functions` 4. */
   readonly model: 'classic' | 'v4'
@@ -57,10 +58,25 @@ export interface HostedFunction {
  * @throws AlreadyRegistered, InvalidName, InvalidFunction
  */
 export function registerHosted(app: App, func: HostedFunction): void {
-  if (func.kind !== 'orchestration') {
+  if (func.kind === 'orchestration') {
+    app.addHosted(func)
+  } else if (func.kind === 'entity') {
+    app.hostedEntity(func.name, async (value) =>
+      entityState(await func.invoke({ trigger: { value }, data: {} })),
+    )
+  } else {
     throw new InvalidFunction(
-      `${func.file}: function '${func.name}' is an ${func.kind} of the package 'durable-functions', which this version cannot run.`,
+      `${func.file}: function '${func.name}' is an ${func.kind}, which needs no SDK. Register it with app.activity.`,
     )
   }
-  app.addHosted(func)
+}
+
+/** What an SDK gives for a batch of operations. */
+function entityState({ returnValue }: { readonly returnValue: unknown }): HostedOutcome {
+  const state = typeof returnValue === 'string' ? JSON.parse(returnValue) : returnValue
+  const { results, signals } = (state ?? {}) as Partial<HostedOutcome>
+  if (Array.isArray(results) && Array.isArray(signals)) return state
+  throw new Internal(
+    'It did not give the state of an entity. Is it made with df.entity, or df.app.entity, of durable-functions?',
+  )
 }

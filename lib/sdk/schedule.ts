@@ -9,7 +9,6 @@
  * Proved by: `__test__/sdk.spec.mjs`, `__test__/sdk-numbers.spec.mjs`.
  */
 
-import { headersOf, httpMethod, httpUrl, tokenSourceOf } from '../call-http/fields.js'
 import {
   type DurableHttpRequest,
   HTTP_ACTIVITY,
@@ -19,16 +18,18 @@ import {
 } from '../call-http/request.js'
 import { newInstanceId } from '../check.js'
 import { quoteName, stringify } from '../codec.js'
+import type { EntityId } from '../entity-id.js'
 import { InvalidOption } from '../errors.js'
 import { failureText } from '../failure.js'
 import type { Failure, RawJson, Resolution } from '../protocol.js'
-import { type RetryPolicy, retryText } from '../retry.js'
+import { retryText } from '../retry.js'
 import { type AnyResolution, activityFault, childFault } from './faults.js'
 import {
   childCreated,
   completed,
   EventType,
   eventRaised,
+  eventSent,
   type Fault,
   failed,
   type HistoryEvent,
@@ -36,6 +37,8 @@ import {
   timerCreated,
   timerFired,
 } from './history.js'
+import { decoded, policyOf, requestOf } from './inputs.js'
+import { lockSetOf, operationText, replyText, requestText } from './operations.js'
 import { type Action, ActionType } from './state.js'
 
 /**
@@ -50,7 +53,7 @@ const NO_TIME = '0001-01-01T00:00:00.000Z'
 /** A task of the engine that has not settled. */
 interface Open {
   /** 'poll' is the pause before the next request of a call over HTTP, of which the SDK is not told. */
-  readonly kind: 'activity' | 'child' | 'timer' | 'event' | 'http' | 'poll'
+  readonly kind: 'activity' | 'child' | 'timer' | 'event' | 'http' | 'poll' | 'entity' | 'lock'
   /** The SDK's number; events have none. */
   readonly id: number
   readonly name: string
@@ -62,6 +65,8 @@ interface Open {
   readonly fireAt: string
   /** Of a call over HTTP: the request that is under way, or that follows. */
   readonly request?: DurableHttpRequest
+  /** Of an operation of an entity, and of a lock: the name of the event that is the reply. */
+  readonly reply?: string
 }
 
 /** An action that was taken over: enough to tell whether the code asks for it again. */
@@ -94,19 +99,29 @@ export class Schedule {
   private readonly known: Known[] = []
   private readonly open: Map<number, Open> = new Map()
   private readonly orchestrator: string
-  private readonly encodesChildInput: boolean
+  /** Unique to the execution. */
+  private readonly execution: string
+  private readonly isClassic: boolean
   private readonly pollingIntervalMs: number
+  /** The entities that are locked, or about to be. */
+  private held: readonly EntityId[] = []
   private now = 0
   private time = ''
   private limit = 0
 
   /**
-   * @param encodesChildInput the SDK gives a string for a sub-orchestration as its JSON text
+   * @param isClassic it is version 1 or 2 of the SDK, which gives every string as its JSON text
    * @param pollingIntervalMs the pause of a call over HTTP, if the answer names none
    */
-  constructor(orchestrator: string, encodesChildInput: boolean, pollingIntervalMs: number) {
+  constructor(
+    orchestrator: string,
+    execution: string,
+    isClassic: boolean,
+    pollingIntervalMs: number,
+  ) {
     this.orchestrator = orchestrator
-    this.encodesChildInput = encodesChildInput
+    this.execution = execution
+    this.isClassic = isClassic
     this.pollingIntervalMs = pollingIntervalMs
   }
 
@@ -145,6 +160,10 @@ export class Schedule {
       return this.answered(open, open.request, any.ok.value)
     }
     if (any.ok !== undefined) return { first: [], last: this.succeeded(open, any.ok.value) }
+    if (open.reply !== undefined) {
+      const message = any.fail?.failure.message ?? ''
+      return { first: [], last: eventRaised(this.time, open.reply, replyText(null, message)) }
+    }
     const fault =
       any.child === undefined
         ? activityFault(open.name, any)
@@ -159,6 +178,9 @@ export class Schedule {
         return timerFired(this.time, open.id, open.fireAt)
       case 'event':
         return eventRaised(this.time, open.name, text)
+      case 'entity':
+      case 'lock':
+        return eventRaised(this.time, open.reply as string, replyText(text, null))
       case 'child':
         return completed(
           this.time,
@@ -287,6 +309,19 @@ export class Schedule {
       case ActionType.CallHttp:
         this.callHttp(action)
         break
+      case ActionType.CallEntity:
+        this.callEntity(action)
+        break
+      case ActionType.SignalEntity:
+      case ActionType.ScheduledSignalEntity:
+        this.signalEntity(action)
+        break
+      case ActionType.LockEntities:
+        this.lockEntities(action)
+        break
+      case ActionType.ReleaseEntities:
+        this.releaseEntities()
+        break
       default:
         throw new InvalidOption(
           `Orchestrator '${this.orchestrator}' asks for an action of type ${action.actionType}, which this version does not know.`,
@@ -307,7 +342,7 @@ export class Schedule {
   private callChild(action: Action): void {
     const name = quoteName(action.functionName, 'orchestrator name')
     const field = `input of orchestrator ${name}`
-    const input = this.inputText(action.input, this.encodesChildInput, field)
+    const input = this.inputText(action.input, this.isClassic, field)
     const { text, attempts } = this.retry(action)
     const chosen = action.instanceId ? newInstanceId(action.instanceId, 'instanceId') : null
     const idText = chosen === null ? '' : `,"instanceId":${JSON.stringify(chosen)}`
@@ -360,6 +395,54 @@ export class Schedule {
     })
   }
 
+  private callEntity(action: Action): void {
+    const input = this.text(action.input, this.isClassic, 'input of callEntity')
+    const text = operationText(action, input)
+    this.texts.push(`{"callEntity":${text}}`)
+    this.ask('entity', String(action.instanceId), `${this.execution}:${this.nextId}`)
+  }
+
+  private signalEntity(action: Action): void {
+    const input = this.text(action.input, this.isClassic, 'input of signalEntity')
+    this.texts.push(`{"signalEntity":${operationText(action, input)}}`)
+    this.sent(String(action.instanceId), 'op', `${this.execution}:${this.nextId}`)
+  }
+
+  private lockEntities(action: Action): void {
+    const entities = lockSetOf(action)
+    const ids = entities.map((id) => id.quoted).join(',')
+    this.texts.push(`{"lockEntities":{"entities":[${ids}]}}`)
+    this.held = entities
+    this.ask('lock', String(entities[0]), String(action.lockRequestId))
+  }
+
+  private releaseEntities(): void {
+    this.texts.push('{"releaseEntities":{}}')
+    for (const id of this.held) this.sent(String(id), 'release', `${this.execution}:release`)
+    this.held = []
+  }
+
+  /** Sends what a reply is waited for. */
+  private ask(kind: 'entity' | 'lock', entity: string, reply: string): void {
+    const id = this.sent(entity, 'op', reply)
+    this.open.set(this.nextTask++, {
+      kind,
+      id,
+      name: entity,
+      instanceId: null,
+      attempts: 0,
+      fireAt: '',
+      reply,
+    })
+  }
+
+  private sent(entity: string, name: string, request: string): number {
+    const id = this.nextId++
+    const text = requestText(name, request, this.execution)
+    this.created.push(eventSent(this.time, id, entity, name, text))
+    return id
+  }
+
   private add(
     kind: Open['kind'],
     name: string,
@@ -395,50 +478,12 @@ export class Schedule {
 
   /** The JSON of a value. Of some actions the SDK gives a string as its JSON text. */
   private text(value: unknown, isEncoded: boolean, field: string): RawJson | null {
-    const plain = isEncoded && typeof value === 'string' ? decoded(value) : value
+    const plain = isEncoded ? decoded(value) : value
     return stringify(plain, field, this.limit)
-  }
-}
-
-function decoded(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text
   }
 }
 
 /** What an action calls or waits for; of some there is nothing to tell them apart by. */
 function nameOf(action: Action): unknown {
   return action.functionName ?? action.externalEventName ?? action.operation
-}
-
-function requestOf(given: unknown): DurableHttpRequest {
-  const { method, uri, content, headers, tokenSource, asynchronousPatternEnabled } = (given ??
-    {}) as DurableHttpRequest
-  const request: DurableHttpRequest = {
-    method: httpMethod(method, 'method of callHttp'),
-    uri: httpUrl(uri, 'url of callHttp').href,
-  }
-  // As in call-http: an empty body is none.
-  if (content) request.content = content
-  if (headers) request.headers = headersOf(headers)
-  if (tokenSource) request.tokenSource = tokenSourceOf(tokenSource)
-  if (asynchronousPatternEnabled === false) request.asynchronousPatternEnabled = false
-  return request
-}
-
-function policyOf(options: unknown): RetryPolicy {
-  const given = (options ?? {}) as Partial<RetryPolicy>
-  const attempts = given.maxNumberOfAttempts
-  const policy: RetryPolicy = {
-    firstRetryIntervalInMilliseconds: given.firstRetryIntervalInMilliseconds as number,
-    // Without end, in JSON.
-    maxNumberOfAttempts:
-      attempts === Number.POSITIVE_INFINITY ? 2_147_483_647 : (attempts as number),
-    backoffCoefficient: given.backoffCoefficient ?? undefined,
-    maxRetryIntervalInMilliseconds: given.maxRetryIntervalInMilliseconds ?? undefined,
-    retryTimeoutInMilliseconds: given.retryTimeoutInMilliseconds ?? undefined,
-  }
-  return policy
 }
