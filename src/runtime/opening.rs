@@ -33,7 +33,12 @@ pub(super) fn serve_store(
         Err(error) => outbox.push([Event::NotOpened(caller_error(&error))]),
         Ok(opened) => {
             let writer = Arc::clone(&opened.writer);
+            // Nothing is written on the other thread before what stood in the store has been seen: it
+            // would be taken for something that stood there, and be delivered twice.
+            let mut first = writer.lock();
             outbox.push([Event::Opened(Box::new(opened))]);
+            first.look(true);
+            drop(first);
             StoreThread::new(writer, options.retention, inbox, Arc::clone(outbox)).run();
         }
     }

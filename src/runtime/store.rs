@@ -78,7 +78,6 @@ impl StoreThread {
     /// Runs until the hub closes or lets go of the thread.
     pub fn run(mut self) {
         let shared = Arc::clone(&self.writer);
-        shared.lock().look(true);
         while let Ok(message) = self.receive() {
             let mut writer = shared.lock();
             let quiet = writer.looked_ago() >= POLL;
