@@ -97,7 +97,7 @@ test('a port in use is refused by its number, and the hub goes on', async (t) =>
   assert.equal((await client.waitForCompletion(id)).output, 1)
 })
 
-test('it mounts in node:http and in hono', async (t) => {
+test('it mounts in node:http, at a path as in Express, and in hono', async (t) => {
   const { Hono } = await import('hono')
   const { serve: serveHono } = await import('@hono/node-server')
   const { hub } = await openHub(t, register)
@@ -110,6 +110,16 @@ test('it mounts in node:http and in hono', async (t) => {
   t.after(() => server.close())
   const bare = await start(server.address().port)
   assert.deepEqual([bare.status, await bare.json()], [200, 1])
+
+  // As Express calls what is mounted at a path.
+  const stripped = createServer((incoming, outgoing) => {
+    Object.assign(incoming, { originalUrl: incoming.url, url: '/' })
+    api.listener(incoming, outgoing)
+  })
+  await new Promise((resolve) => stripped.listen(0, '127.0.0.1', resolve))
+  t.after(() => stripped.close())
+  const inExpress = await start(stripped.address().port)
+  assert.deepEqual([inExpress.status, await inExpress.json()], [200, 1])
 
   const app = new Hono()
   app.use('*', async (context, next) => {
