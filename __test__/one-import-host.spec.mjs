@@ -33,14 +33,11 @@ for (const name of ['durable-functions', 'durafn']) {
       link(dir, 'durable-functions@3')
       const http = { allowPrivateAddresses: true, pollingIntervalMs: 5 }
       const logger = memoryLogger()
-      // Entities of the original package are not run yet.
-      const onInvalidFunction = name === 'durafn' ? 'refuse' : 'skip'
       app = await df.openFunctionApp(dir, {
         store: 'sqlite::memory:',
         logger,
         http,
         port: 0,
-        onInvalidFunction,
       })
       client = app.client
       for (const type of ['programSms', 'storageQueue']) {
@@ -56,7 +53,7 @@ for (const name of ['durable-functions', 'durafn']) {
       const kinds = new Map(app.functions.map(({ name, kind }) => [name, kind]))
       const expected = {
         chain: 'orchestration',
-        ...(name === 'durafn' && { account: 'entity' }),
+        account: 'entity',
         sayHello: 'activity',
         manage: 'http',
         tidy: 'timer',
@@ -101,8 +98,6 @@ for (const name of ['durable-functions', 'durafn']) {
       assert.deepEqual(output, ['Hello, Tokyo', 'Hello, Seattle', 'Hello, Cairo'])
       assert.deepEqual(await complete(client, 'escalation'), ['sent', 'escalated'])
     })
-
-    if (name !== 'durafn') return
 
     test('have entities', async () => {
       const input = { from: 'a', to: 'b', amount: 50 }
