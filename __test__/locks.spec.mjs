@@ -2,8 +2,20 @@
 
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import * as df from 'durafn'
-import { complete, fail, openHub, PATIENCE_MS, startWaiting, until } from './support/hub.mjs'
+import { startChild } from './support/child.mjs'
+import {
+  complete,
+  fail,
+  openHub,
+  PATIENCE_MS,
+  refuses,
+  run,
+  startWaiting,
+  tempStore,
+  until,
+} from './support/hub.mjs'
 
 const account = (key) => new df.EntityId('account', key)
 
@@ -158,5 +170,130 @@ suite('locks', () => {
     await fail(client, 'throws')
     assert.equal(await complete(client, 'again', 0), 3)
     assert.equal(await complete(client, 'deposit', ['a', 1]), 1)
+  })
+})
+
+suite('locks over the death of the process', () => {
+  /** Registers a bank whose transfers take the accounts in any order; shared with the child by text. */
+  const bank = (df, app) => {
+    const account = (key) => new df.EntityId('account', key)
+    app.entity('account', (context) => {
+      const balance = context.df.getState(() => 100)
+      const operations = {
+        get: () => balance,
+        add: () => {
+          context.df.setState(balance + context.df.getInput())
+          return balance + context.df.getInput()
+        },
+      }
+      return operations[context.df.operationName]()
+    })
+    app.activity('pause', { handler: () => new Promise((resolve) => setTimeout(resolve, 2)) })
+    app.orchestration('transfer', function* (context) {
+      const [from, to, amount] = context.df.getInput()
+      const lock = yield context.df.lock(account(from), account(to))
+      const before = yield context.df.callEntity(account(from), 'get')
+      yield context.df.callEntity(account(from), 'add', -amount)
+      yield context.df.callActivity('pause')
+      const after = yield context.df.callEntity(account(from), 'get')
+      yield context.df.callEntity(account(to), 'add', amount)
+      lock.release()
+      return before - after === amount
+    })
+  }
+  const keys = ['a', 'b', 'c', 'd']
+
+  test('a bank that is killed in the middle of transfers keeps the sum, and all of them end', async (t) => {
+    const store = tempStore(t)
+    const work = async ({ df, args, say, hear }) => {
+      // biome-ignore lint/security/noGlobalEval: the program of a child is text
+      const bank = globalThis.eval(args.bank)
+      bank(df, df.app)
+      const hub = await df.open({ store: args.store, logger: false })
+      for (let n = 0; n < args.count; n += 1) {
+        const [from, to] = [args.keys[n % 4], args.keys[(n + 1 + (n % 3)) % 4]]
+        const options = { input: [from, to, 1 + n], instanceId: `${args.round}-${n}` }
+        hub.client.startNew('transfer', options).then(say, () => {})
+      }
+      await hear()
+    }
+    const ids = []
+    for (let round = 0; round < 3; round += 1) {
+      const args = { store, keys, round, count: 24, bank: `(${bank})` }
+      const child = startChild(t, work, args)
+      while (child.said.length < 24 && !child.hasEnded) await delay(1)
+      ids.push(...child.said)
+      await delay(20 * (round + 1))
+      await child.kill()
+      await child.ended
+    }
+    const { client } = await openHub(t, (app) => bank(df, app), { store })
+    for (const id of ids) {
+      const status = await client.waitForCompletion(id, { timeoutMs: PATIENCE_MS })
+      assert.equal(status.output, true, `${id} was alone with its accounts: ${status.output}`)
+    }
+    const states = await Promise.all(keys.map((key) => client.readEntityState(account(key))))
+    assert.equal(
+      states.map(({ entityState = 100 }) => entityState).reduce((a, b) => a + b),
+      400,
+    )
+    const { entities } = await client.listEntities()
+    assert.ok(entities.every(({ isLocked }) => !isLocked))
+  })
+
+  test('four that lock the same entities in different orders all get on', async (t) => {
+    const { client } = await openHub(t, (app) => {
+      register(app)
+      app.orchestration('all', async (context) => {
+        const lock = await context.df.lock(context.df.getInput().map(account))
+        for (const id of lock.ownedLocks) await context.df.callEntity(id, 'deposit', 1)
+        lock.release()
+      })
+    })
+    const orders = ['abcd', 'dcba', 'bdac', 'cadb'].map((order) => [...order])
+    const ids = await Promise.all(orders.map((input) => client.startNew('all', { input })))
+    for (const id of ids) {
+      const { runtimeStatus } = await client.waitForCompletion(id, { timeoutMs: PATIENCE_MS })
+      assert.equal(runtimeStatus, 'Completed')
+    }
+    assert.deepEqual(await balances(client, keys), [4, 4, 4, 4])
+  })
+
+  test('one that holds a lock holds it after a restart', async (t) => {
+    const store = tempStore(t)
+    const first = await openHub(t, register, { store })
+    const id = await startWaiting(first.client, 'holder', { input: ['a'] })
+    await until('the lock is granted', async () => {
+      const { waitingFor } = await first.client.getStatus(id)
+      return waitingFor.some(({ kind }) => kind === 'event')
+    })
+    const deposit = await first.client.startNew('deposit', { input: ['a', 5] })
+    await first.close()
+    const { client } = await openHub(t, register, { store })
+    await until('the deposit is called', async () => {
+      const status = await client.getStatus(deposit)
+      return status?.waitingFor?.some(({ kind }) => kind === 'entity')
+    })
+    const { entities } = await client.listEntities({ includeTransient: true })
+    assert.deepEqual(
+      entities.map(({ isLocked }) => isLocked),
+      [true],
+    )
+    await client.raiseEvent(id, 'go')
+    const done = await client.waitForCompletion(deposit, { timeoutMs: PATIENCE_MS })
+    assert.equal(done.output, 5)
+  })
+
+  test('one that failed inside is not rewound', async (t) => {
+    const { client } = await openHub(t, (app) => {
+      register(app)
+      app.orchestration('throws', function* (context) {
+        yield context.df.lock(account('a'))
+        yield context.df.callEntity(account('a'), 'deposit', 1)
+        throw new Error('inside')
+      })
+    })
+    const { instanceId } = await run(client, 'throws')
+    await refuses('NotRewindable', client.rewind(instanceId), { message: /critical section/ })
   })
 })

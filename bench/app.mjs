@@ -3,6 +3,10 @@
 export function register(app) {
   app.activity('inc', { handler: (n) => n + 1 })
 
+  app.entity('counter', ({ df }) => {
+    df.setState(df.getState(() => 0) + df.getInput())
+  })
+
   app.orchestration('five', function* (context) {
     let n = 0
     for (let step = 0; step < 5; step += 1) n = yield context.df.callActivity('inc', n)

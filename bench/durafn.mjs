@@ -45,6 +45,12 @@ export function engineOf(hub) {
       if (outcome !== 'delivered') throw new Error(`${id}: ${outcome}`)
       await ended('wait', id)
     },
+    signal: (number) => client.signalEntity(new df.EntityId('counter', String(number)), 'add', 1),
+    async signalled(count) {
+      const keys = Array.from({ length: count }, (_, number) => String(number))
+      const states = keys.map((key) => client.readEntityState(new df.EntityId('counter', key)))
+      return (await Promise.all(states)).reduce((sum, { entityState = 0 }) => sum + entityState, 0)
+    },
     close: () => hub.close(),
   }
 }

@@ -21,6 +21,7 @@ const shared = {
   W4: (engine, task) => work.events(engine, task.quick ? 2_000 : 20_000),
   W5: (engine) => work.timers(engine, 1_000),
   W7: (engine) => work.sequence(engine, 2_000),
+  E: (engine, task) => work.signals(engine, 100, task.seconds),
   CAN: (engine, task) => work.eternal(engine, task.quick ? 10_000 : 1_000_000),
 }
 

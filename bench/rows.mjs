@@ -9,6 +9,7 @@ export const jobs = {
   W5: {},
   W6: { alone: true },
   W7: {},
+  E: { alone: true },
   FULL: { alone: true, onlyOnAsking: true },
   CAN: { alone: true, onlyOnAsking: true },
   MEM: { alone: true, onlyOnAsking: true },
@@ -28,6 +29,7 @@ export const rows = [
   row('W7', 'a step of one instance with 2,000 in sequence', 'ms', '≤ 0.15', 'one step of 2,000'),
   row('W7-last', 'the same: the last 100 steps against the middle', '×', 'about 1'),
   row('W6', 'kill -9 with 10,000 waiting: first new step after the start', 'ms', '≤ 1,000'),
+  row('E', 'signals to 100 entities, sent and carried out', '/s', '≥ 30,000'),
   row(
     'FULL',
     'W1 with 1,000,000 completed instances (--quick: 10,000), against an empty hub',

@@ -122,6 +122,27 @@ export async function sequence(engine, steps) {
   return { W7: step, 'W7-last': (end - late) / 100 / middle }
 }
 
+/**
+ * Signals a second to `count` entities, 2,000 of them on their way at a time: those that were sent
+ * within `seconds`, over the time until the last of them is carried out.
+ */
+export async function signals(engine, count, seconds) {
+  await engine.signal(0)
+  const before = await engine.signalled(count)
+  let sent = 0
+  const start = performance.now()
+  const passed = () => (performance.now() - start) / 1_000
+  await callers(2_000, async () => {
+    while (passed() < seconds) {
+      const number = sent
+      sent += 1
+      await engine.signal(number % count)
+    }
+  })
+  while ((await engine.signalled(count)) < before + sent) await delay(1)
+  return { E: sent / passed() }
+}
+
 /** Milliseconds a generation of an eternal orchestration, and megabytes that memory grew by. */
 export async function eternal(engine, generations) {
   await engine.run('eternal', 1_000)

@@ -12,6 +12,7 @@ mod common;
 mod conformance {
     pub(crate) mod children;
     pub(crate) mod control;
+    pub(crate) mod entities;
     pub(crate) mod open;
     pub(crate) mod park;
     pub(crate) mod raise;
@@ -129,6 +130,23 @@ macro_rules! conformance_suite {
                     crashes_are_counted_and_cleared
                     kept_results_wait_for_the_execution_they_are_for
                     forgotten_messages_are_gone
+                }
+                entities {
+                    a_signal_makes_its_entity_and_waits_for_it
+                    a_turn_writes_the_state_and_answers_who_called
+                    an_entity_with_nothing_left_is_gone
+                    one_that_has_ended_or_continued_is_not_answered
+                    a_lock_is_passed_on_and_the_last_one_tells_its_owner
+                    every_end_gives_back_what_was_locked
+                    a_lock_is_not_granted_to_one_that_is_gone
+                    a_lock_asked_for_in_the_last_turn_is_no_lock
+                    a_scheduled_signal_waits_for_its_time
+                    an_entity_in_use_is_not_purged
+                    a_rewind_calls_again_what_failed_and_tells_what_is_lost
+                    a_section_that_failed_is_not_rewound
+                    entities_are_listed_by_name_key_and_time
+                    deaths_are_counted_and_a_problem_is_told_until_a_turn_disproves_it
+                    signals_of_one_piece_of_work_are_taken_or_refused_each
                 }
                 open {
                     a_fresh_worker_finds_what_is_ready_held_or_waits

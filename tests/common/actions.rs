@@ -140,6 +140,17 @@ pub(crate) fn signal_entity(entity_id: &str, operation: &str, input: &impl Seria
     Action::SignalEntity { entity_id, operation, input: Some(payload(input)), fire_at: None }
 }
 
+pub(crate) fn signal_later(
+    entity_id: &str,
+    operation: &str,
+    input: &impl Serialize,
+    fire_at: TimeMs,
+) -> Action {
+    let (entity_id, operation) = (entity_id.to_owned(), operation.into());
+    let (input, fire_at) = (Some(payload(input)), Some(fire_at));
+    Action::SignalEntity { entity_id, operation, input, fire_at }
+}
+
 pub(crate) fn lock<const N: usize>(entities: [&str; N]) -> Action {
     Action::LockEntities { entities: entities.map(str::to_owned).to_vec() }
 }

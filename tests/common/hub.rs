@@ -2,10 +2,13 @@
 //!
 //! It checks on the way what holds for every operation: a refusal leaves no trace.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 
 use durafn::core::commit::{TurnCommit, TurnVerdict};
+use durafn::core::entity::{
+    EntityCommit, EntityMessage, EntityReply, EntityRow, EntityVerdict, Intake, Waiting,
+};
 use durafn::core::error::{Error, ErrorCode};
 use durafn::core::execution::Execution;
 use durafn::core::history::HistoryRecord;
@@ -23,7 +26,7 @@ use durafn::provider::memory::MemoryProvider;
 use durafn::provider::postgres::{PostgresOptions, PostgresProvider};
 use durafn::provider::sqlite::{Role, SqliteOptions, SqliteProvider};
 use durafn::provider::transaction::{Begin, Context, Effect, Outcome, Work, apply};
-use durafn::provider::{Epoch, Provider, ProviderError};
+use durafn::provider::{Epoch, LoadedEntity, Provider, ProviderError};
 use serde::Serialize;
 
 use super::postgres::Schema;
@@ -215,7 +218,11 @@ impl Hub {
             }
             Effect::Delivered { key, delivery } => {
                 assert!(delivery.key.is_some(), "what is delivered is stored");
-                format!("delivered to {}: {}", self.ids[&key], json(&delivery.message))
+                format!(
+                    "delivered to {}: {}",
+                    self.ids[&key],
+                    json(&without_keys(delivery.message))
+                )
             }
             Effect::Changed { key } => format!("changed {}", self.ids[&key]),
             Effect::EntityMade { key, id } => {
@@ -300,6 +307,63 @@ impl Hub {
         folded(&self.store.history(key).unwrap())
     }
 
+    // ------------------------------------------------------------------------------ entities
+
+    pub(crate) fn entity(&mut self, id: &str) -> Option<EntityRow> {
+        let row = self.store.find_entity(id).unwrap();
+        if let Some(row) = &row {
+            self.ids.insert(row.head.key, id.to_owned());
+        }
+        row
+    }
+
+    /// The commit of a turn with all that waits for the entity, not written yet. Each operation returns
+    /// its name, and the state stays.
+    pub(crate) fn prepare_entity(&mut self, id: &str) -> EntityCommit {
+        let key = self.entity(id).unwrap().head.key;
+        let LoadedEntity { row, messages } = self.store.load_entity(key).unwrap().unwrap();
+        let mut waiting: VecDeque<Waiting> = messages
+            .iter()
+            .filter_map(|stored| match Message::decode(&stored.body).unwrap() {
+                Message::Entity(message) => Some(Waiting { key: stored.key, message }),
+                _ => None,
+            })
+            .collect();
+        let intake = Intake::take(&mut waiting, row.head.lock.as_ref(), usize::MAX);
+        let reply = |waiting: &Waiting| match &waiting.message {
+            EntityMessage::Operation { name, caller: Some(to), .. } => {
+                Some(EntityReply { to: *to, outcome: Ok(Some(payload(name))) })
+            }
+            _ => None,
+        };
+        EntityCommit {
+            key,
+            consumed: intake.keys(),
+            operated: !intake.operations.is_empty(),
+            replies: intake.operations.iter().filter_map(reply).collect(),
+            releases: intake.releases,
+            grant: intake.grant,
+            ..EntityCommit::default()
+        }
+    }
+
+    pub(crate) fn commit_entity(&mut self, commit: EntityCommit) -> EntityVerdict {
+        match self.work(Work::Entity(Box::new(commit))) {
+            Outcome::Entity(verdict) => verdict,
+            other => panic!("not the outcome of a turn of an entity: {other:?}"),
+        }
+    }
+
+    pub(crate) fn entity_turn(
+        &mut self,
+        id: &str,
+        change: impl FnOnce(&mut EntityCommit),
+    ) -> EntityVerdict {
+        let mut commit = self.prepare_entity(id);
+        change(&mut commit);
+        self.commit_entity(commit)
+    }
+
     // ------------------------------------------------------------------------------ questions
 
     pub(crate) fn find(&mut self, id: &str) -> Option<InstanceRow> {
@@ -340,6 +404,18 @@ impl Hub {
         let lines = self.snapshot().into_iter();
         lines.filter_map(|line| line.strip_prefix(&start).map(str::to_owned)).collect()
     }
+}
+
+/// Messages for entities hold keys, which differ from store to store.
+fn without_keys(mut message: Message) -> Message {
+    match &mut message {
+        Message::Entity(EntityMessage::Operation { caller: Some(of), .. }) => of.key = 0,
+        Message::Entity(EntityMessage::Lock { owner, .. } | EntityMessage::Unlock { owner }) => {
+            owner.key = 0;
+        }
+        _ => {}
+    }
+    message
 }
 
 fn folded(history: &[Vec<u8>]) -> Execution {

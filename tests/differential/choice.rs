@@ -4,6 +4,7 @@
 
 use durafn::core::action::Action;
 use durafn::core::commit::{TurnCommit, TurnVerdict};
+use durafn::core::entity::{EntityVerdict, Signal};
 use durafn::core::error::ErrorCode;
 use durafn::core::execution::OpenTask;
 use durafn::core::message::Message;
@@ -12,18 +13,19 @@ use durafn::core::request::{
     Command, Control, HubSettings, OnConflict, StartSpec, UnmatchedEvents,
 };
 use durafn::core::turn::TurnOutcome;
-use durafn::core::{TaskId, TimeMs};
+use durafn::core::{Payload, TaskId, TimeMs};
 use durafn::provider::transaction::{Outcome, Park, Work};
 
 use crate::common::actions::{
-    call, call_retried, cancel, child, child_completed, child_failed, child_retried, completed,
-    continues, failed, fired, granted, nothing, operation_completed, raised, retry, returns,
-    throws, timer, wait,
+    call, call_entity, call_retried, cancel, child, child_completed, child_failed, child_retried,
+    completed, continues, failed, fired, granted, lock, nothing, operation_completed, raised,
+    release, retry, returns, throws, timer, wait,
 };
 use crate::common::hub::{Hub, raise};
 use crate::common::{Rng, payload};
 
 const IDS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+const ENTITIES: [&str; 3] = ["@c@1", "@c@2", "@d@1"];
 const EVENTS: [&str; 3] = ["go", "GO", "stop"];
 /// Largest payload in the hubs, in bytes of JSON.
 const PAYLOAD_BYTES: usize = 40;
@@ -67,6 +69,15 @@ pub(crate) enum Operation {
     ClearCrash(String),
     Unmatched(UnmatchedEvents),
     Time(TimeMs),
+    /// A turn of an entity with all that waits for it, and the state that it leaves.
+    Entity {
+        id: String,
+        /// Of an inner `None`, none.
+        #[expect(clippy::option_option, reason = "as the commit of an entity has it")]
+        state: Option<Option<Payload>>,
+    },
+    /// What is due of entities falls due.
+    Due,
 }
 
 impl Operation {
@@ -105,6 +116,26 @@ impl Operation {
                 };
                 let settings = hub.settings.clone();
                 format!("{:?}", hub.work(Work::PutSettings(settings)))
+            }
+            Self::Entity { id, state } => {
+                if hub.entity(id).is_none() {
+                    return "no entity".to_owned();
+                }
+                match hub.entity_turn(id, |commit| commit.state.clone_from(state)) {
+                    EntityVerdict::Committed { lock, removed } => {
+                        let lock = lock.map(|lock| (lock.exec, lock.task));
+                        format!("entity lock={lock:?} removed={removed}")
+                    }
+                    EntityVerdict::Gone => "gone".to_owned(),
+                }
+            }
+            Self::Due => {
+                let due = hub.store.timers_due(hub.now_ms, 100).unwrap();
+                let due = due.into_iter().filter(|row| row.key < 0);
+                let due: Vec<_> = due.map(|row| (row.key, row.task)).collect();
+                let number = due.len();
+                hub.work(Work::Due(due));
+                format!("{number} due")
             }
             other => other.engine_work(hub).map_or_else(String::new, |outcome| {
                 assert!(matches!(outcome, Outcome::Done));
@@ -162,7 +193,18 @@ impl Choice {
         if !std::mem::replace(&mut self.begun, true) {
             return Operation::Unmatched(UnmatchedEvents::Discard);
         }
-        match self.rng.below(100) {
+        match self.rng.below(118) {
+            100..106 => Operation::Command(self.signal(hub)),
+            106..112 => {
+                let value = self.rng.chance(50).then(|| payload(&1));
+                let state = self.rng.chance(60).then_some(value);
+                Operation::Entity { id: (*self.rng.pick(&ENTITIES)).to_owned(), state }
+            }
+            112..116 => Operation::Due,
+            116..118 => {
+                let instance_id = (*self.rng.pick(&ENTITIES)).to_owned();
+                Operation::Command(Command::Purge { instance_id })
+            }
             0..14 => Operation::Command(Command::Start(self.starts(hub))),
             14..18 => {
                 let spec = StartSpec { instance_id: Some(self.id(hub)), ..self.start(hub) };
@@ -242,6 +284,14 @@ impl Choice {
             panic!("an event")
         };
         Command::RaiseEvent { instance_id, name, input: self.data(hub) }
+    }
+
+    fn signal(&mut self, hub: &Hub) -> Command {
+        let entity_id = *self.rng.pick(&["@c@1", "@C@2", "@d@1", "bad"]);
+        let operation = if self.rng.chance(4) { "a\u{7}" } else { "add" };
+        let fire_at = self.rng.chance(30).then_some(hub.now_ms + 50);
+        let (entity_id, operation) = (entity_id.to_owned(), operation.to_owned());
+        Command::SignalEntity(Signal { entity_id, operation, input: self.data(hub), fire_at })
     }
 
     fn control(&mut self, hub: &mut Hub) -> Command {
@@ -342,7 +392,10 @@ impl Choice {
 
     fn action(&mut self, now_ms: TimeMs, timers: &[TaskId]) -> Action {
         let id = *self.rng.pick(&IDS);
-        match self.rng.below(8) {
+        match self.rng.below(11) {
+            8 => call_entity(self.rng.pick::<&str>(&ENTITIES), "add", &1),
+            9 => lock(["@d@1", "@c@1", "@c@2"]),
+            10 => release(),
             0 => call("x"),
             1 => call_retried("x", retry(3)),
             2 => child("child", Some(id)),

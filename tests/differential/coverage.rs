@@ -75,6 +75,17 @@ const WANTED: &[&str] = &[
     "forget: done",
     "count: done",
     "clear: done",
+    "signal: Done",
+    "signal: InvalidEntityId",
+    "signal: InvalidName",
+    "signal: PayloadTooLarge",
+    "entity: removed=true",
+    "entity: removed=false",
+    "entity: lock=Some",
+    "entity: answers",
+    "entity: grants",
+    "entity: due",
+    "purge: EntityInUse",
 ];
 
 /// See the module's text.
@@ -147,6 +158,10 @@ impl Coverage {
             {
                 self.see("unpark", "of a held one");
             }
+            Operation::Entity { .. } => {
+                self.see_any("entity", came_to, &["removed=true", "removed=false", "lock=Some"]);
+            }
+            Operation::Due if came_to != "0 due" => self.see("entity", "due"),
             Operation::Keep { .. } if came_to == "done" => self.see("keep", "done"),
             Operation::Forget(_) if came_to == "done" => self.see("forget", "done"),
             Operation::CountCrash(_) if came_to == "done" => self.see("count", "done"),
@@ -223,7 +238,7 @@ impl Coverage {
                 }
             }
             Command::Purge { .. } => {
-                self.see_any("purge", came_to, &["InstanceNotEnded"]);
+                self.see_any("purge", came_to, &["InstanceNotEnded", "EntityInUse"]);
                 for (text, outcome) in [("deleted: 1", "one"), ("deleted: 0", "none")] {
                     if came_to.contains(text) {
                         self.see("purge", outcome);
@@ -255,6 +270,12 @@ impl Coverage {
             }
             if effect.contains("\"ChildFailed\"") && effect.contains("InstanceAlreadyExists") {
                 self.see("child", "refused");
+            }
+            if effect.contains("\"EntityCompleted\"") {
+                self.see("entity", "answers");
+            }
+            if effect.contains("\"LockGranted\"") {
+                self.see("entity", "grants");
             }
             if effect.contains("\"ChildCompleted\"") {
                 self.see("child", "its end told");

@@ -10,8 +10,8 @@ use durafn::core::history::ChildEnd;
 use durafn::core::turn::{Resolution, TurnOutcome};
 use durafn::core::{InstanceKey, Payload, TaskId};
 use durafn::runtime::protocol::{
-    Activation, ActivationOutcome, ActivationTurn, ActivityStart, ExecutionStart, Outbound, RunId,
-    RunResult,
+    Activation, ActivationOutcome, ActivationTurn, ActivityStart, EntityActivation, EntityOutcome,
+    ExecutionStart, OperationResult, Outbound, RunId, RunResult,
 };
 use serde_json::{Value, json};
 
@@ -34,12 +34,15 @@ pub(crate) struct Host {
     live: HashMap<InstanceKey, Execution>,
     /// Activations that wait to be run.
     pub(crate) pending: VecDeque<Activation>,
+    /// Operations of entities that wait to be run.
+    pub(crate) batches: VecDeque<EntityActivation>,
     /// Activities that run.
     pub(crate) running: Vec<ActivityStart>,
     pub(crate) aborted: Vec<RunId>,
     /// For the next exchange:
     pub(crate) turns: Vec<ActivationOutcome>,
     pub(crate) results: Vec<RunResult>,
+    pub(crate) operated: Vec<EntityOutcome>,
     pub(crate) wake_in_ms: i64,
 }
 
@@ -56,6 +59,11 @@ impl Host {
         }
         self.running.extend(out.activities);
         self.pending.extend(out.activations);
+        for batch in out.entities {
+            let same = |other: &EntityActivation| other.key == batch.key;
+            assert!(!self.batches.iter().any(same), "{} has two turns at once", batch.id);
+            self.batches.push_back(batch);
+        }
         self.wake_in_ms = out.wake_in_ms.unwrap_or_default().clamp(1, 1_000);
     }
 
@@ -87,8 +95,32 @@ impl Host {
     pub(crate) fn is_quiet(&self) -> bool {
         self.pending.is_empty()
             && self.running.is_empty()
+            && self.batches.is_empty()
+            && self.operated.is_empty()
             && self.turns.is_empty()
             && self.results.is_empty()
+    }
+
+    /// Runs the operations of one of the entities, or only the first of them, or its thread dies.
+    pub(crate) fn operate_some(&mut self, rng: &mut Rng, deaths: usize) {
+        let batch = self.batches.remove(rng.below(self.batches.len())).unwrap();
+        let token = batch.token;
+        if rng.chance(deaths) {
+            self.turns.push(ActivationOutcome { token, turns: Vec::new() });
+            return;
+        }
+        let count = if rng.chance(20) { 1 } else { batch.operations.len() };
+        let mut state = batch.state.as_ref().map_or(Value::Null, value);
+        let mut results = Vec::new();
+        for operation in batch.operations.iter().take(count) {
+            let input = operation.input.as_ref().map(value);
+            let (next, result) = programs::operate(&state, &operation.name, input.as_ref());
+            state = next;
+            results.push(OperationResult { ok: true, payload: Some(programs::text(&result)) });
+        }
+        let state = Some(programs::text(&state));
+        let (deleted, signals) = (false, Vec::new());
+        self.operated.push(EntityOutcome { token, results, state, deleted, signals });
     }
 
     /// The thread that is to run one of the activations dies, and its executions with it.
@@ -189,6 +221,7 @@ impl Execution {
 
     fn step(&mut self, time_ms: i64, outcome: &mut TurnOutcome) {
         let mut cx = Cx {
+            id: &self.start.instance_id,
             input: &self.input,
             exec: self.start.exec,
             time_ms,

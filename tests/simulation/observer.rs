@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use durafn::core::commit::{TurnCommit, TurnVerdict};
+use durafn::core::entity::{EntitySend, Signal};
 use durafn::core::history::{HistoryEvent, HistoryRecord};
 use durafn::core::request::{Answer, Command, DiscardReason, RaiseOutcome};
 use durafn::core::view::StatusView;
@@ -34,6 +35,8 @@ pub(crate) struct Observer {
     attempts: HashMap<(InstanceKey, ExecutionId, TaskId), u32>,
     /// Events that were taken or kept, by instance id, in the order of their commits.
     pub(crate) events: HashMap<String, Vec<Value>>,
+    /// What was sent to each entity to be added, by the commits that sent it.
+    pub(crate) sent: HashMap<String, i64>,
     pub(crate) crashes: u32,
     /// How many events were for nobody.
     pub(crate) lost_events: u32,
@@ -46,9 +49,19 @@ impl Observer {
         self.crashes += 1;
     }
 
+    fn sends(&mut self, signal: &Signal) {
+        let sum = self.sent.entry(signal.entity_id.clone()).or_default();
+        if signal.operation != "get" {
+            *sum += signal.input.as_ref().map_or(0, |input| value(input).as_i64().unwrap());
+        }
+    }
+
     /// Work was committed.
     pub(crate) fn committed(&mut self, work: &Work, outcome: &Outcome) {
         match (work, outcome) {
+            (Work::Command(Command::SignalEntity(signal)), Outcome::Command(Ok(Answer::Done))) => {
+                self.sends(signal);
+            }
             (Work::Turn(commit), Outcome::Turn(TurnVerdict::Committed)) => {
                 self.turn(commit.key, commit);
             }
@@ -77,6 +90,11 @@ impl Observer {
     }
 
     fn turn(&mut self, key: InstanceKey, commit: &TurnCommit) {
+        for send in &commit.sends {
+            if let EntitySend::Signal(signal) | EntitySend::Call { signal, .. } = send {
+                self.sends(signal);
+            }
+        }
         let place = (key, commit.exec);
         let time_ms = commit.record.time_ms;
         let last = self.times.insert(key, time_ms).unwrap_or(time_ms);

@@ -9,7 +9,8 @@ use durafn::core::{ExecutionId, TaskId, TimeMs};
 use serde_json::{Value, json};
 
 use crate::common::actions::{
-    call_in_group, call_retried, call_with, cancel, child, child_retried, retry, timer, wait,
+    call_entity, call_in_group, call_retried, call_with, cancel, child, child_retried, lock,
+    release, retry, signal_entity, signal_later, timer, wait,
 };
 use crate::common::payload;
 
@@ -25,6 +26,7 @@ pub(crate) type Told = Result<Value, Value>;
 
 /// A program's view of its execution.
 pub(crate) struct Cx<'a> {
+    pub(crate) id: &'a str,
     pub(crate) input: &'a Value,
     pub(crate) exec: ExecutionId,
     pub(crate) time_ms: TimeMs,
@@ -64,10 +66,26 @@ impl Cx<'_> {
     }
 }
 
-pub(crate) const NAMES: [&str; 12] = [
-    "sequence", "fanOut", "retries", "timers", "waits", "parent", "eternal", "race", "failing",
-    "busy", "ticker", "pair",
+pub(crate) const NAMES: [&str; 16] = [
+    "sequence",
+    "fanOut",
+    "retries",
+    "timers",
+    "waits",
+    "parent",
+    "eternal",
+    "race",
+    "failing",
+    "busy",
+    "ticker",
+    "pair",
+    "transfer",
+    "hoarder",
+    "depositor",
+    "signaller",
 ];
+/// Entities, each of which adds up what it is sent.
+pub(crate) const ACCOUNTS: [&str; 3] = ["@account@0", "@account@1", "@account@2"];
 const FAN_OUT: usize = 5;
 pub(crate) const GROUP_LIMIT: usize = 2;
 pub(crate) const WAITS: usize = 3;
@@ -89,6 +107,10 @@ pub(crate) fn run(name: &str, cx: &mut Cx<'_>) -> Option<Done> {
         "busy" => busy(cx),
         "ticker" => ticker(cx),
         "pair" => pair(cx),
+        "transfer" => transfer(cx),
+        "hoarder" => hoarder(cx),
+        "depositor" => depositor(cx),
+        "signaller" => signaller(cx),
         other => panic!("no program '{other}'"),
     }
 }
@@ -216,6 +238,73 @@ fn ticker(cx: &mut Cx<'_>) -> Option<Done> {
     }
 }
 
+/// A number of its own.
+fn number(cx: &Cx<'_>) -> usize {
+    cx.id.bytes().map(usize::from).sum()
+}
+
+/// Moves something between two accounts, in a critical section: nobody else does meanwhile.
+fn transfer(cx: &mut Cx<'_>) -> Option<Done> {
+    let first = number(cx) % ACCOUNTS.len();
+    let (from, to) = (ACCOUNTS[first], ACCOUNTS[(first + 1) % ACCOUNTS.len()]);
+    let locked = cx.ask(lock([from, to]));
+    cx.value(locked)?;
+    let mut seen = Vec::new();
+    for (entity, operation, input) in
+        [(from, "get", 0), (from, "add", -1), (from, "get", 0), (to, "add", 1)]
+    {
+        let call = cx.ask(call_entity(entity, operation, &input));
+        seen.push(cx.value(call)?.as_i64().unwrap());
+        let pause = cx.ask(call_with("double", &1));
+        cx.value(pause)?;
+    }
+    cx.ask(release());
+    Some(Done::Returns(json!(seen[0] - seen[2])))
+}
+
+/// Ends inside its critical section.
+fn hoarder(cx: &mut Cx<'_>) -> Option<Done> {
+    let locked = cx.ask(lock(ACCOUNTS));
+    cx.value(locked)?;
+    let call = cx.ask(call_entity(ACCOUNTS[1], "add", &1));
+    cx.value(call)?;
+    if cx.input.is_null() {
+        return Some(Done::Continues(json!(1)));
+    }
+    Some(Done::Throws(json!("hoarder fails")))
+}
+
+fn depositor(cx: &mut Cx<'_>) -> Option<Done> {
+    let account = ACCOUNTS[number(cx) % ACCOUNTS.len()];
+    let calls: Vec<TaskId> = (0..3).map(|_| cx.ask(call_entity(account, "count", &1))).collect();
+    let seen: Option<Vec<i64>> =
+        calls.iter().map(|call| cx.value(*call).and_then(|value| value.as_i64())).collect();
+    let seen = seen?;
+    Some(Done::Returns(json!(seen[0] < seen[1] && seen[1] < seen[2])))
+}
+
+fn signaller(cx: &mut Cx<'_>) -> Option<Done> {
+    for account in ACCOUNTS {
+        cx.ask(signal_entity(account, "add", &1));
+        cx.ask(signal_later(account, "add", &1, cx.time_ms + 40));
+    }
+    let task = cx.ask(call_with("double", &1));
+    cx.value(task)?;
+    Some(Done::Returns(json!("sent")))
+}
+
+/// What an operation makes of the state and of what it returns. `count` counts, too.
+pub(crate) fn operate(state: &Value, operation: &str, input: Option<&Value>) -> (Value, Value) {
+    let (sum, count) = (state[0].as_i64().unwrap_or(0), state[1].as_i64().unwrap_or(0));
+    let more = input.and_then(Value::as_i64).unwrap_or(0);
+    match operation {
+        "get" => (state.clone(), json!(sum)),
+        "add" => (json!([sum + more, count]), json!(sum + more)),
+        "count" => (json!([sum + more, count + 1]), json!(count + 1)),
+        other => panic!("no operation '{other}'"),
+    }
+}
+
 /// What an activity comes to.
 pub(crate) fn activity(name: &str, input: Option<&Value>, attempt: u32) -> Told {
     match name {
@@ -250,6 +339,10 @@ pub(crate) fn expected(name: &str, events: &[Value]) -> Vec<Told> {
         }
         "failing" => vec![Err(json!("failing fails"))],
         "busy" => only(json!([2, null, 3, null, 4, null])),
+        "transfer" => only(json!(1)),
+        "hoarder" => vec![Err(json!("hoarder fails"))],
+        "depositor" => only(json!(true)),
+        "signaller" => only(json!("sent")),
         other => panic!("no program '{other}'"),
     }
 }

@@ -1,5 +1,6 @@
 //! A seed's run: instances of every program, callers here and elsewhere, faults, and a calm end.
 
+use durafn::core::entity::Signal;
 use durafn::core::limits::SUSPECT_DEATHS;
 use durafn::core::request::{Command, Control, Filter, OnConflict, StartSpec, UnmatchedEvents};
 use durafn::core::status::RuntimeStatus;
@@ -92,7 +93,11 @@ impl Scenario {
                 }
                 let idle_ms = self.world.idle_for();
                 self.world.pass_time(idle_ms);
-                if !restless && self.all_ended() && self.world.is_at_rest() {
+                if !restless
+                    && self.all_ended()
+                    && self.world.is_at_rest()
+                    && !self.entities_are_awaited()
+                {
                     return self.check();
                 }
             } else if self.world.rng.chance(20) {
@@ -147,6 +152,13 @@ impl Scenario {
         }
         if restless && self.world.rng.chance(15) {
             return self.control(&id, Control::Suspend);
+        }
+        if restless && self.world.rng.chance(20) {
+            let entity_id = (*self.world.rng.pick(&programs::ACCOUNTS)).to_owned();
+            let fire_at = self.world.rng.chance(30).then(|| self.world.now_ms() + 200);
+            let (operation, input) = ("add".to_owned(), Some(payload(&1)));
+            let signal = Signal { entity_id, operation, input, fire_at };
+            return self.send(Command::SignalEntity(signal));
         }
         if LISTENERS.contains(&program) {
             let event = self.event(&id);
@@ -218,10 +230,31 @@ impl Scenario {
         self.tracked.iter().all(started) && instances.iter().all(|(_, status)| status.has_ended())
     }
 
+    /// Something is to be carried out yet, if only when its time has come.
+    fn entities_are_awaited(&mut self) -> bool {
+        let snapshot = self.world.store.snapshot().unwrap().0;
+        snapshot.iter().any(|line| line.starts_with("message \"@"))
+    }
+
+    /// Each entity has carried out all that was ever sent to it, once, and nobody has it for himself.
+    fn check_entities(&mut self) {
+        let rows = self.world.entities();
+        for row in &rows {
+            assert!(row.head.lock.is_none(), "{} is locked", row.id);
+        }
+        let sent = self.world.observer.sent.clone();
+        for (id, sum) in sent {
+            let state = rows.iter().find(|row| row.id == id).and_then(|row| row.state.as_ref());
+            let added = state.map_or(0, |state| value(state)[0].as_i64().unwrap_or(0));
+            assert_eq!(added, sum, "{id} has carried out something else than was sent to it");
+        }
+    }
+
     /// Nothing is under way, so no timer waits whose time the process has seen.
     fn check_timers(&mut self) {
         let saw_ms = self.world.process().saw_ms;
         for timer in self.world.store.timers_due(saw_ms, 1_000).unwrap() {
+            assert!(timer.key > 0, "a scheduled signal is overdue: {timer:?}");
             let row = self.world.store.load(timer.key).unwrap().unwrap().row;
             // One that was under way at several deaths waits until it may run apart.
             let waits =
@@ -256,6 +289,7 @@ impl Scenario {
             let expected = programs::expected(tracked.program, events);
             assert!(expected.contains(&came_to), "{}: {came_to:?}, not {expected:?}", tracked.id);
         }
+        self.check_entities();
         let left: Vec<String> = self.world.store.snapshot().unwrap().0;
         let left = left
             .iter()

@@ -7,10 +7,11 @@
 use std::collections::VecDeque;
 
 use durafn::core::TimeMs;
+use durafn::core::entity::EntityRow;
 use durafn::core::error::{Error, ErrorCode};
 use durafn::core::limits::READY_READ;
 use durafn::core::message::{Delivery, Message};
-use durafn::core::request::{Answer, Command, Filter, HubFacts, HubSettings};
+use durafn::core::request::{Answer, Command, EntityFilter, Filter, HubFacts, HubSettings};
 use durafn::core::status::RuntimeStatus;
 use durafn::provider::memory::MemoryProvider;
 use durafn::provider::transaction::{Context, Effect, Outcome, Work, apply};
@@ -141,7 +142,21 @@ impl World {
                 arrivals.messages.push((key, delivery));
             }
         }
+        for row in self.entities() {
+            let key = row.head.key;
+            for stored in self.store.load_entity(key).unwrap().unwrap().messages {
+                let message = Message::decode(&stored.body).unwrap();
+                let delivery = Delivery { key: Some(stored.key), exec: stored.exec, message };
+                arrivals.messages.push((key, delivery));
+            }
+        }
         arrivals
+    }
+
+    /// Every entity that has a row.
+    pub(crate) fn entities(&mut self) -> Vec<EntityRow> {
+        let filter = EntityFilter { include_transient: true, ..EntityFilter::default() };
+        self.store.list_entities(&filter, &Page { top: 1_000, cursor: None }).unwrap().rows
     }
 
     /// The process is gone, with everything but the store.
@@ -186,7 +201,8 @@ impl World {
         let Some(process) = &self.process else { return false };
         let host = &process.host;
         let reported =
-            !host.turns.is_empty() || !host.results.is_empty() || !process.requests.is_empty();
+            !host.turns.is_empty() || !host.results.is_empty() || !host.operated.is_empty();
+        let reported = reported || !process.requests.is_empty();
         let exchange = reported || !process.outbox.is_empty() || self.elapsed_ms >= process.wake_at;
         let moves = [
             (exchange, Self::exchange as fn(&mut Self)),
@@ -196,6 +212,7 @@ impl World {
             (!process.reads.is_empty(), Self::read),
             (!host.pending.is_empty(), Self::run_code),
             (!host.running.is_empty(), Self::finish_activity),
+            (!host.batches.is_empty(), Self::operate),
         ];
         let possible: Vec<fn(&mut Self)> =
             moves.into_iter().filter(|(possible, _)| *possible).map(|(_, act)| act).collect();
@@ -249,6 +266,9 @@ impl World {
         }
         for outcome in std::mem::take(&mut host.turns) {
             dispatcher.activation_done(outcome, &mut step);
+        }
+        for outcome in std::mem::take(&mut host.operated) {
+            dispatcher.entity_done(outcome, &mut step);
         }
         for event in std::mem::take(&mut process.outbox) {
             process.take(event, &mut step);
@@ -375,6 +395,11 @@ impl World {
             return host.lose_thread(rng);
         }
         host.run_some(rng, &mut |replayed| observer.replayed(replayed));
+    }
+
+    fn operate(&mut self) {
+        let host = &mut self.process.as_mut().unwrap().host;
+        host.operate_some(&mut self.rng, self.faults.dead_threads);
     }
 
     fn finish_activity(&mut self) {
