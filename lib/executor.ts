@@ -205,7 +205,8 @@ export class Executor {
   /** Their turns end when they say so, and wait for nobody else's. */
   private async runHosted(execution: HostedExecution, activation: Activation): Promise<void> {
     const { token, iid } = activation
-    const ahead = iid < 0 ? setImmediate(() => this.runLater(execution, activation)) : undefined
+    const isAhead = iid < 0 && activation.start !== undefined && activation.replayed === 0
+    const ahead = isAhead ? setImmediate(() => this.runLater(execution, activation)) : undefined
     try {
       const outcomes = await execution.run(activation)
       if (execution.isDropped) return

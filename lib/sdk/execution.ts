@@ -80,13 +80,13 @@ export class HostedExecution {
     let since = performance.now()
     if (activation.start !== undefined) this.isMadeAgain = activation.replayed > 0
     for (let n = 0; n < activation.turns.length; n += 1) {
-      const turn = activation.turns[n] as ActivationTurn
-      const outcome = await this.turn(turn, n < activation.replayed)
-      if (outcome === null || this.isDropped) return null
-      if (performance.now() - since > BLOCKING_MS) {
+      if (n > 0 && performance.now() - since > BLOCKING_MS) {
         await setImmediate()
         since = performance.now()
       }
+      const turn = activation.turns[n] as ActivationTurn
+      const outcome = await this.turn(turn, n < activation.replayed)
+      if (outcome === null || this.isDropped) return null
       outcomes += n === 0 ? outcome : `,${outcome}`
     }
     return outcomes

@@ -5,7 +5,7 @@
  * orchestrator made by the original package is called once for each turn, with the whole history of
  * its execution, and gives a state in return; to the engine it is an orchestrator like any other.
  * Must never: know how a function is called, or by which package it was made.
- * Proved by: `__test__/sdk.spec.mjs`.
+ * Proved by: `__test__/sdk-calls.spec.mjs`.
  */
 
 import type { App } from '../app.js'
