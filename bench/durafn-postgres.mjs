@@ -12,7 +12,6 @@ export async function open(directory) {
   const hub = await df.open({ store: url, app, logger: false })
   const engine = engineOf(hub)
   return {
-    // biome-ignore lint/nursery/noMisusedPromises: it is no promise, but an object with async methods
     ...engine,
     store: `PostgreSQL ${version}, a server on the same machine`,
     durability: `${durability}: every commit is synced before it is acknowledged`,

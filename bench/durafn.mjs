@@ -14,7 +14,6 @@ export async function open(directory) {
   const store = `sqlite:${join(directory, 'hub.db')}`
   const hub = await df.open({ store, app, logger: false })
   return {
-    // biome-ignore lint/nursery/noMisusedPromises: it is no promise, but an object with async methods
     ...engineOf(hub),
     store: 'SQLite, in the process',
     durability: `WAL, synchronous=${hub.synchronous}: every commit is synced before it is acknowledged`,

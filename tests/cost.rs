@@ -15,16 +15,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use durafn::core::commit::{TurnCommit, TurnVerdict};
+use durafn::core::entity::{EntityCommit, Signal};
 use durafn::core::request::HubSettings;
 use durafn::provider::transaction::{Begin, Outcome, Work};
 use durafn::runtime::outbox::Outbox;
 use durafn::runtime::writer::{SharedWriter, Ticket, Writer};
 use rusqlite::Connection;
 
-use common::SeededEntropy;
 use common::actions::returns;
 use common::hub::{Hub, Store};
 use common::sequence::Sequence;
+use common::{SeededEntropy, payload};
 
 /// What one piece of work took.
 #[derive(Debug, PartialEq, Eq)]
@@ -129,6 +130,25 @@ fn a_hundred_turns_in_one_commit_cost_this() {
     assert_eq!(counted.hub.calls.len(), 300, "three for each turn");
     // The pages on which their histories stand; a row between others may split one.
     assert_eq!(counted.logged() - logged, 9);
+}
+
+#[test]
+fn a_hundred_signals_and_the_turn_of_their_entity_cost_this() {
+    let mut counted = Counted::new();
+    let signal = |number: u32| {
+        let (entity_id, operation) = ("@c@1".to_owned(), "add".to_owned());
+        (number, Signal { entity_id, operation, input: None, fire_at: None })
+    };
+    let (cost, _) = counted.commit(Work::Signals((0..100).map(signal).collect()));
+    // The entity is looked for once and made; then a message for each.
+    assert_eq!(cost.calls[..2], ["entity_by_id", "insert_entity"]);
+    assert_eq!((cost.calls.len(), cost.rows), (102, 101));
+
+    let commit =
+        EntityCommit { state: Some(Some(payload(&1))), ..counted.hub.prepare_entity("@c@1") };
+    let (cost, _) = counted.commit(Work::Entity(Box::new(commit)));
+    assert_eq!(cost.calls, ["entity", "remove_messages", "update_entity"]);
+    assert_eq!(cost.rows, 1);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod common;
 
 mod replay {
     mod commits;
+    mod entities;
     mod events;
     mod nondeterminism;
     mod property;

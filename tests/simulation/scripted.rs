@@ -2,11 +2,12 @@
 //! that takes the process down, a name that nobody registers.
 
 use durafn::core::InstanceKey;
+use durafn::core::entity::Signal;
 use durafn::core::error::{Error, ErrorCode};
 use durafn::core::request::{Command, Control, OnConflict, StartSpec};
 use durafn::core::status::RuntimeStatus;
 use durafn::provider::transaction::Work;
-use durafn::provider::{Provider, Reader, Rows, TimerRow};
+use durafn::provider::{EntityReader, Provider, Reader, Rows, TimerRow};
 use durafn::runtime::dispatcher::{DispatcherOptions, Step};
 use durafn::runtime::protocol::OnNondeterminism;
 use durafn::runtime::timers::Timers;
@@ -191,6 +192,26 @@ fn what_takes_the_process_down_five_times_is_parked_until_it_is_resumed() {
     control(&mut world, "a", Control::Resume);
     settle(&mut world);
     assert_eq!(status(&mut world, "a"), RuntimeStatus::Completed);
+}
+
+#[test]
+fn an_operation_that_takes_the_process_down_five_times_fails_and_the_next_ones_are_carried_out() {
+    let mut world = world();
+    world.open();
+    for _ in 0..3 {
+        let (entity_id, operation) = ("@account@0".to_owned(), "add".to_owned());
+        let signal = Signal { entity_id, operation, input: Some(payload(&1)), fire_at: None };
+        world.call_from_elsewhere(Command::SignalEntity(signal)).unwrap();
+    }
+    let runs = |world: &mut World| !world.process().host.batches.is_empty();
+    for _ in 1..=5 {
+        settle_until(&mut world, runs);
+        world.crash();
+        world.open();
+    }
+    settle(&mut world);
+    let state = world.store.find_entity("@account@0").unwrap().unwrap().state.unwrap();
+    assert_eq!(state.get(), "[2,0]", "of three, the first has failed");
 }
 
 #[test]
