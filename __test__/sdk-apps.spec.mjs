@@ -28,6 +28,16 @@ function modernApp(t, linked) {
   return link(writeApp(t, files), linked, '@azure/functions@4')
 }
 
+function httpFunction(route) {
+  return {
+    bindings: [
+      { name: 'req', type: 'httpTrigger', direction: 'in', route, authLevel: 'anonymous' },
+      { name: 'client', type: 'durableClient', direction: 'in' },
+      { name: '$return', type: 'http', direction: 'out' },
+    ],
+  }
+}
+
 /** The same app in folders. */
 function classicApp(t, linked, version) {
   const load = `const df = require('${nameOf(linked)}'); const all = require('../patterns')(df, ${version})`
@@ -37,14 +47,10 @@ function classicApp(t, linked, version) {
   )({}, version)
   const files = {
     'patterns.js': source('patterns.js', linked),
-    'start/function.json': {
-      bindings: [
-        { name: 'req', type: 'httpTrigger', route: 'start/{name}', authLevel: 'anonymous' },
-        { name: 'client', type: 'durableClient', direction: 'in' },
-        { name: '$return', type: 'http', direction: 'out' },
-      ],
-    },
+    'start/function.json': httpFunction('start/{name}'),
     'start/index.js': source('classic-start.js', linked),
+    'tally-http/function.json': httpFunction('tally/{key}'),
+    'tally-http/index.js': source('classic-tally.js', linked),
   }
   const add = (names, type, expression) => {
     for (const name of Object.keys(names)) {
@@ -111,6 +117,15 @@ for (const [linked, makeApp, version] of apps) {
     const approved = await start(url, 'human', 3_600_000)
     const escalated = await start(url, 'human', 20)
     const failing = await start(url, 'fails')
+    const numbers = [1, 2, 3, 4]
+    for (const n of numbers) {
+      const signalled = await fetch(`${url}/api/tally/total`, {
+        method: 'POST',
+        body: `${n}`,
+        headers,
+      })
+      assert.equal(signalled.status, 202)
+    }
     const all = await Promise.all(
       Object.entries(expected).map(async ([name, [input, output]]) => ({
         name,
@@ -141,6 +156,12 @@ for (const [linked, makeApp, version] of apps) {
       else assert.deepEqual(status.output, output, name)
       if (name === 'chaining') assert.deepEqual(status.customStatus, { greeted: 3 })
     }
+    await until('the signals have been taken', async () => {
+      const state = await (await fetch(`${url}/api/tally/total`)).json()
+      return state.entityExists && state.entityState === 10
+    })
+    const none = await (await fetch(`${url}/api/tally/nobody`)).json()
+    assert.equal(none.entityExists, false)
     assert.equal(await stop(second), 0)
   })
 }

@@ -71,6 +71,8 @@ class Driven {
   /** The engine's open tasks, by kind. */
   open = new Map()
   ended = null
+  turns = []
+  outcomes = []
 
   constructor(sdk, fn) {
     let func
@@ -85,11 +87,9 @@ class Driven {
     )
     const log = { engine: (_level, message) => assert.fail(message) }
     const surroundings = { payloadBytes: 1e6, log, http: { pollingIntervalMs: 10 } }
-    this.execution = new HostedExecution(
-      { instanceId: 'i', name: 'program', exec: 0 },
-      func,
-      surroundings,
-    )
+    const started = { instanceId: 'i', name: 'program', exec: 0 }
+    this.makeExecution = () => new HostedExecution(started, func, surroundings)
+    this.execution = this.makeExecution()
   }
 
   async turn(resolutions, start) {
@@ -101,12 +101,21 @@ class Driven {
       turns: [{ time: this.time, resolutions }],
       start,
     }
+    this.turns.push(...activation.turns)
     const [outcome] = JSON.parse(`[${await this.execution.run(activation)}]`)
+    this.outcomes.push(outcome)
     this.ended = outcome.end ?? null
     for (const action of outcome.actions ?? []) {
       const [kind] = Object.keys(action)
       if (kind !== 'cancelTimer') this.open.set(this.nextTask++, [kind, action[kind]])
     }
+  }
+
+  /** What a new execution makes of the turns, as after a restart. */
+  async replayed() {
+    const { turns } = this
+    const activation = { token: 1, iid: 1, replayed: turns.length, turns, start: {} }
+    return JSON.parse(`[${await this.makeExecution().run(activation)}]`)
   }
 
   /** Some of the open tasks, each settled in a way of its kind. */
@@ -147,6 +156,7 @@ for (const sdk of sdks) {
           await driven.turn(driven.resolutions(random))
         }
         assert.deepEqual(driven.ended, { complete: { result: 'done' } })
+        assert.deepEqual(await driven.replayed(), driven.outcomes)
         assert.deepEqual(sdk.misnumbered, [])
       }
     })

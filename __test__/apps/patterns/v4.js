@@ -20,3 +20,16 @@ app.http('start', {
     return client.createCheckStatusResponse(request, id)
   },
 })
+
+app.http('tallyHttp', {
+  route: 'tally/{key}',
+  authLevel: 'anonymous',
+  extraInputs: [df.input.durableClient()],
+  handler: async (request, context) => {
+    const client = df.getClient(context)
+    const id = new df.EntityId('tally', request.params.key)
+    if (request.method === 'GET') return { jsonBody: await client.readEntityState(id) }
+    await client.signalEntity(id, 'add', await request.json())
+    return { status: 202 }
+  },
+})
