@@ -419,6 +419,28 @@ suite('the hub of entities', () => {
     assert.equal(await ask('0', 'deposit', 1), 6)
   })
 
+  test('a close waits for the operation that runs, and those behind it are for the next open', async (t) => {
+    const store = tempStore(t)
+    const [began, mayEnd] = [deferred(), deferred()]
+    const slow = (app) =>
+      app.entity('counter', async ({ df }) => {
+        began.resolve()
+        await mayEnd.promise
+        df.setState([...df.getState(() => []), df.getInput()])
+      })
+    const first = await openHub(t, slow, { store })
+    await first.client.signalEntity(id(), 'any', 1)
+    await began.promise
+    await first.client.signalEntity(id(), 'any', 2)
+    const closed = first.hub.close()
+    mayEnd.resolve()
+    await closed
+    const client = await connect(t, store)
+    assert.deepEqual((await client.readEntityState(id())).entityState, [1])
+    await openHub(t, slow, { store })
+    await settles(client, id(), [1, 2])
+  })
+
   test('a process that is killed loses no signal and carries none out twice', async (t) => {
     const store = tempStore(t)
     const worker = startChild(
