@@ -215,6 +215,26 @@ fn an_operation_that_takes_the_process_down_five_times_fails_and_the_next_ones_a
 }
 
 #[test]
+fn a_process_that_is_killed_in_quick_succession_blames_no_operation() {
+    let mut world = world();
+    let (entity_id, operation) = ("@account@0".to_owned(), "add".to_owned());
+    let signal = Signal { entity_id, operation, input: Some(payload(&1)), fire_at: None };
+    world.call_from_elsewhere(Command::SignalEntity(signal)).unwrap();
+    for _ in 0..12 {
+        world.open();
+        for _ in 0..4 {
+            while world.process().host.batches.is_empty() && world.step() {}
+            world.pass_time(100);
+        }
+        world.crash();
+    }
+    world.open();
+    settle(&mut world);
+    let state = world.store.find_entity("@account@0").unwrap().unwrap().state.unwrap();
+    assert_eq!(state.get(), "[1,0]");
+}
+
+#[test]
 fn a_process_that_is_closed_takes_nobody_down() {
     let mut world = world();
     for round in 0..8 {

@@ -314,12 +314,15 @@ impl Dispatcher {
         self.fill_room(step);
         self.send_loads(step);
         self.run_suspects(now_ms, step);
+        self.entities.run_suspects(opened_ms, now_ms, step);
         if !step.count.is_empty() {
             step.work.push(Work::CountCrash(std::mem::take(&mut step.count)));
         }
         step.timers_until = self.timers.read_more(now_ms);
         let timers = self.timers.next_in(now_ms);
-        step.out.wake_in_ms = Some(self.suspects_in(now_ms).map_or(timers, |ms| ms.min(timers)));
+        let entities = self.entities.next_suspect_in(opened_ms, now_ms);
+        let suspects = self.suspects_in(now_ms).into_iter().chain(entities).min();
+        step.out.wake_in_ms = Some(suspects.map_or(timers, |ms| ms.min(timers)));
     }
 
     /// The hub is lost: the runs whose signal is to abort.

@@ -7,15 +7,15 @@
 
 mod turns;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::core::entity::{EntityCommit, EntityMessage, EntityRow, Intake, Waiting};
 use crate::core::ids::fold_name;
 use crate::core::instance::ParentLink;
-use crate::core::limits::{LOADS_IN_FLIGHT, SUSPECT_DEATHS};
-use crate::core::{InstanceKey, MessageKey, Payload};
+use crate::core::limits::{LOADS_IN_FLIGHT, SUSPECT_CALM_MS, SUSPECT_DEATHS, SUSPECT_MS};
+use crate::core::{InstanceKey, MessageKey, Payload, TimeMs};
 use crate::provider::transaction::Work;
 
 use super::super::protocol::Token;
@@ -26,6 +26,8 @@ use super::Step;
 enum Phase {
     /// The store has been asked for it.
     Loading,
+    /// It waits until it may run apart from others.
+    Suspect,
     /// That it may take the process down is being written.
     Counting,
     /// Nothing is under way.
@@ -73,6 +75,10 @@ pub(super) struct Entities {
     loads: VecDeque<InstanceKey>,
     loads_in_flight: usize,
     failed_loads: Vec<InstanceKey>,
+    /// Entities that were under way at more than one death of the process, by deaths.
+    suspects: BTreeSet<(u32, InstanceKey)>,
+    /// The one of them that runs, and since when.
+    suspect: Option<(InstanceKey, TimeMs)>,
     /// Idle entities, least recently used first; entries whose tick is old are passed over.
     idle: VecDeque<(u64, InstanceKey)>,
     tick: u64,
@@ -179,7 +185,8 @@ impl Entities {
 
     /// The last call: what was counted and has not come to its end has done no harm.
     pub(super) fn close(&self, step: &mut Step) {
-        let counted = self.lives.iter().filter(|(_, live)| live.crashes > 0);
+        let ran = |phase| !matches!(phase, Phase::Suspect | Phase::Loading);
+        let counted = self.lives.iter().filter(|(_, live)| live.crashes > 0 && ran(live.phase));
         let keys: Vec<InstanceKey> = counted.map(|(key, _)| *key).collect();
         if !keys.is_empty() {
             step.work.push(Work::EntityCrashes { keys, counts: false });
@@ -222,6 +229,36 @@ impl Entities {
 
     pub(super) fn live(&self) -> usize {
         self.lives.len()
+    }
+
+    /// Lets the next suspect run when the one before it has got on, or has lived long enough, and the
+    /// process has lived long enough to be blamed on it: one that is killed in quick succession blames
+    /// nobody.
+    pub(super) fn run_suspects(&mut self, opened_ms: TimeMs, now_ms: TimeMs, step: &mut Step) {
+        if self.suspects.is_empty() || self.suspects_in(opened_ms, now_ms) > 0 {
+            return;
+        }
+        let Some((_, key)) = self.suspects.pop_first() else { return };
+        let Some(live) = self.lives.get_mut(&key) else { return };
+        self.suspect = Some((key, now_ms));
+        live.phase = Phase::Counting;
+        live.crashes += 1;
+        step.work.push(Work::EntityCrashes { keys: vec![key], counts: true });
+    }
+
+    /// How long until the next suspect may run. A clock that was set back does not prolong it.
+    fn suspects_in(&self, opened_ms: TimeMs, now_ms: TimeMs) -> TimeMs {
+        let calm = (opened_ms + SUSPECT_CALM_MS - now_ms).min(SUSPECT_CALM_MS);
+        let before = self
+            .suspect
+            .filter(|(key, _)| self.lives.get(key).is_some_and(|live| live.crashes > 0));
+        let turn = before.map_or(0, |(_, since)| (since + SUSPECT_MS - now_ms).min(SUSPECT_MS));
+        calm.max(turn).max(0)
+    }
+
+    /// The same, if any waits.
+    pub(super) fn next_suspect_in(&self, opened_ms: TimeMs, now_ms: TimeMs) -> Option<TimeMs> {
+        (!self.suspects.is_empty()).then(|| self.suspects_in(opened_ms, now_ms).max(1))
     }
 
     fn send_loads(&mut self, step: &mut Step) {

@@ -10,7 +10,7 @@ use crate::core::entity::{
 };
 use crate::core::error::{ErrorCode, engine_failure, raw};
 use crate::core::ids::entity_parts;
-use crate::core::limits::CRASHES;
+use crate::core::limits::{CRASHES, SUSPECT_DEATHS};
 use crate::core::message::{Delivery, Message};
 use crate::core::replay::Problem;
 use crate::core::{InstanceKey, Payload};
@@ -133,6 +133,11 @@ impl Dispatcher {
         if std::mem::take(&mut live.recovered) {
             // What stood in the store at the open may be what ended the process before.
             live.take_back();
+            if live.crashes >= SUSPECT_DEATHS {
+                live.phase = Phase::Suspect;
+                entities.suspects.insert((live.crashes, key));
+                return;
+            }
             live.phase = Phase::Counting;
             live.crashes += 1;
             step.work.push(Work::EntityCrashes { keys: vec![key], counts: true });
