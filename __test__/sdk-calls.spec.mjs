@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { registerHosted } from '../dist/sdk/hosted.js'
+import { startChild } from './support/child.mjs'
 import { complete, fail, openHub, run } from './support/hub.mjs'
 import { sdkOf } from './support/sdk.mjs'
 import { registerActivities } from './support/sdk-orchestrators.mjs'
@@ -29,6 +30,56 @@ describe('a call of an SDK', () => {
     const failure = await fail(client, 'hosted')
     assert.equal(failure.message, 'cannot be called')
     assert.equal(failure.why, 42)
+  })
+
+  for (const version of [1, 2]) {
+    // In a process of its own, as the test runner listens to rejections too.
+    test(`that throws before version ${version} listens fails the instance alone`, async (t) => {
+      const program = async ({ df, args, say }) => {
+        const { sdkOf } = await import('./__test__/support/sdk.mjs')
+        const app = new df.App()
+        app.activity('echo', { handler: (value) => value })
+        sdkOf(args).register(app, 'throws', () => {
+          throw new RangeError('at the call')
+        })
+        sdkOf(args).register(app, 'fine', function* (context) {
+          return yield context.df.callActivity('echo', 1)
+        })
+        const hub = await df.open({ store: 'sqlite::memory:', app })
+        const one = async (name) => {
+          const status = await hub.client.waitForCompletion(await hub.client.startNew(name))
+          return status.failure?.message ?? status.runtimeStatus
+        }
+        say(await Promise.all(['fine', 'throws', 'throws', 'fine'].map(one)))
+        await hub.close()
+      }
+      const child = startChild(t, program, version)
+      const expected = ['Completed', 'at the call', 'at the call', 'Completed']
+      assert.deepEqual(await child.next(), expected)
+      await child.finish()
+    })
+  }
+
+  test('does not hear the rejections of others', async (t) => {
+    const child = startChild(t, async ({ df, say }) => {
+      const { sdkOf } = await import('./__test__/support/sdk.mjs')
+      const app = new df.App()
+      app.activity('stray', {
+        handler: () => {
+          void Promise.reject(new Error('of nobody'))
+        },
+      })
+      sdkOf(2).register(app, 'calls', function* (context) {
+        yield context.df.callActivity('stray')
+        yield context.df.waitForExternalEvent('never')
+      })
+      const { client } = await df.open({ store: 'sqlite::memory:', app })
+      await client.startNew('calls')
+      say('started')
+    })
+    await child.next()
+    assert.deepEqual(await child.ended, { code: 1, signal: null })
+    assert.match(child.stderr, /of nobody/)
   })
 
   test('that never ends holds up nobody else', async (t) => {

@@ -19,6 +19,7 @@ import { executionStarted, type HistoryEvent, orchestratorStarted } from './hist
 import type { HostedFunction, OrchestrationTriggerValue } from './hosted.js'
 import { Schedule } from './schedule.js'
 import { type Action, type Answer, actionsOf, answerOf, answerOfError } from './state.js'
+import { settling } from './stray.js'
 
 /** A call that takes longer is warned of: an orchestrator does no I/O. */
 const SLOW_MS = 30_000
@@ -164,8 +165,10 @@ export class HostedExecution {
     const value = this.trigger()
     const slow = setTimeout(() => this.warn(), SLOW_MS).unref()
     try {
-      const data = { instanceId: this.instanceId }
-      return (await func.invoke({ trigger: { value }, data })).returnValue
+      const call = { trigger: { value }, data: { instanceId: this.instanceId } }
+      const isClassic = func.model === 'classic'
+      const outcome = isClassic ? settling(() => func.invoke(call)) : func.invoke(call)
+      return (await outcome).returnValue
     } finally {
       clearTimeout(slow)
       if (isReplaying) history.pop()
