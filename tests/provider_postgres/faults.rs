@@ -138,3 +138,34 @@ fn a_connection_that_was_cut_between_two_transactions_is_made_anew() {
     }
     assert!(hub.find("after").is_some());
 }
+
+#[test]
+fn what_came_while_the_connection_broke_is_told_once() {
+    let schema = Schema::fresh();
+    let (mut worker, proxy) = hub_behind(&schema);
+    let direct = PostgresProvider::open(&schema.options()).unwrap();
+    let mut client = Hub::of_client(Store::of(Box::new(direct)));
+    let mut told = Vec::new();
+    for n in 0..6 {
+        client.work(Work::Command(start(&format!("order-{n}"))));
+        // Each answer in turn is lost: of the reading, of the removal behind it, and none.
+        proxy.mode.store(if n % 3 == 2 { PASS } else { LOSE_ANSWER }, Ordering::SeqCst);
+        for _ in 0..4 {
+            if let Ok(arrivals) = worker.store.arrivals() {
+                told.extend(arrivals.ready);
+                if n % 3 == 1 {
+                    proxy.mode.store(LOSE_ANSWER, Ordering::SeqCst);
+                }
+            }
+        }
+        proxy.mode.store(PASS, Ordering::SeqCst);
+    }
+    while let Ok(arrivals) = worker.store.arrivals() {
+        if arrivals.is_empty() {
+            break;
+        }
+        told.extend(arrivals.ready);
+    }
+    let expected: Vec<_> = (0..6).map(|n| worker.key(&format!("order-{n}"))).collect();
+    assert_eq!(told, expected);
+}

@@ -97,3 +97,13 @@ fn clients_that_start_the_same_id_at_once_agree_on_one() {
 fn is_started(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Command(Ok(_)))
 }
+
+#[test]
+fn what_came_between_the_taking_of_a_hub_and_the_first_look_arrives_once() {
+    let schema = Schema::fresh();
+    let (mut worker, mut client) = worker_and_client(&schema);
+    client.work(Work::Command(start("a")));
+    let key = worker.key("a");
+    assert_eq!(worker.store.arrivals().unwrap().ready, vec![key]);
+    assert!(empty(&worker.store.arrivals().unwrap()));
+}

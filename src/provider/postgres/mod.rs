@@ -9,12 +9,14 @@
 //! session   a connection: statements, several at once      schema   tables, versions, the hub's row
 //! rows      what a transaction knows and reads             batch    what it writes
 //! query     Reader                                         listing  filters and pages
+//! arrivals  what other processes wrote
 //! ```
 //!
 //! A worker has a row in `workers`, which each of its commits writes. Another worker takes the hub only
 //! after it has removed that row, when the lease in it has run out by the clock of the server. So a commit
 //! and an ouster of its worker exclude each other, and no clock is trusted for more than when to try.
 
+mod arrivals;
 mod batch;
 mod columns;
 mod entities;
@@ -35,7 +37,8 @@ use crate::provider::{
     Arrivals, Epoch, Ownership, Provider, ProviderError, ProviderErrorKind, Reader, Result, Rows,
 };
 
-use columns::{column, delivery};
+use arrivals::Watch;
+use columns::column;
 use query::Source;
 use rows::PostgresRows;
 use session::{Ask, Place, Session, Trouble};
@@ -58,14 +61,6 @@ const JOIN: &str = "INSERT INTO hub.workers (epoch, owner, lease_until) \
 const COUNT_EPOCH: &str = "UPDATE hub.hub SET last_epoch = $1";
 const TAKE_PARTS: &str = "UPDATE hub.parts SET epoch = $1";
 const LEAVE: &str = "DELETE FROM hub.workers WHERE epoch = $1";
-const SILENCE: &str = "DELETE FROM hub.bells";
-const BELLS: &str = "WITH rung AS (DELETE FROM hub.bells WHERE part >= 0 RETURNING bell, iid, mid) \
-    SELECT rung.iid, m.mid, m.exec, m.body, rung.mid FROM rung \
-    LEFT JOIN hub.messages AS m ON m.mid = rung.mid ORDER BY rung.bell";
-const ALL_READY: &str = "SELECT iid FROM hub.instances WHERE ready ORDER BY iid";
-const ALL_MESSAGES: &str = "SELECT iid, mid, exec, body FROM hub.messages WHERE taken ORDER BY mid";
-const ALL_HELD: &str = "SELECT iid FROM hub.instances \
-    WHERE status = 7 AND problem IS NOT NULL ORDER BY iid";
 const DURABILITY: &str = "SELECT current_setting('synchronous_commit'), current_setting('fsync')";
 
 /// Tries of a transaction that meets others.
@@ -101,8 +96,7 @@ pub struct PostgresProvider {
     epoch: Option<Epoch>,
     /// When the lease was last lengthened.
     renewed: Instant,
-    /// What waited when the hub was taken has been given.
-    begun: bool,
+    watch: Watch,
     foresight: Foresight,
 }
 
@@ -120,7 +114,7 @@ impl PostgresProvider {
             facts,
             epoch: None,
             renewed: session::instant(),
-            begun: false,
+            watch: Watch::default(),
             foresight: Foresight::default(),
         })
     }
@@ -262,7 +256,6 @@ impl PostgresProvider {
                 Ask::new(JOIN).with(epoch).with(owner).with(lease_ms),
                 Ask::new(COUNT_EPOCH).with(epoch),
                 Ask::new(TAKE_PARTS).with(epoch),
-                Ask::new(SILENCE),
                 Ask::new(COMMIT),
             ],
         )?;
@@ -357,7 +350,7 @@ impl Provider for PostgresProvider {
         let ownership = taken?;
         self.epoch = Some(ownership.epoch);
         self.renewed = session::instant();
-        self.begun = false;
+        self.watch = Watch::default();
         Ok(ownership)
     }
 
@@ -375,30 +368,8 @@ impl Provider for PostgresProvider {
     }
 
     fn arrivals(&mut self) -> Result<Arrivals> {
-        let begun = self.begun;
-        let session = self.connection()?;
-        let mut arrivals = Arrivals::default();
-        if begun {
-            for row in &session.rows("read what has come", Ask::new(BELLS))? {
-                // A message that is gone was consumed by whoever loaded the instance.
-                match (column::<Option<i64>>(row, 1)?, column::<Option<i64>>(row, 4)?) {
-                    (Some(_), _) => arrivals.messages.push(delivery(row)?),
-                    (None, None) => arrivals.ready.push(column(row, 0)?),
-                    (None, Some(_)) => {}
-                }
-            }
-            return Ok(arrivals);
-        }
-        let asks = [Ask::new(ALL_READY), Ask::new(ALL_MESSAGES), Ask::new(ALL_HELD)];
-        let found = session.all("read what waits", &asks)?;
-        let keys = |rows: &[Row]| rows.iter().map(|row| column(row, 0)).collect::<Result<_>>();
-        if let [ready, messages, held] = &found[..] {
-            arrivals.ready = keys(ready)?;
-            arrivals.messages = messages.iter().map(delivery).collect::<Result<_>>()?;
-            arrivals.held = keys(held)?;
-        }
-        self.begun = true;
-        Ok(arrivals)
+        let session = connected(&mut self.session, &self.place)?;
+        self.watch.take(session)
     }
 
     fn maintain(&mut self, _idle: bool) -> Result<()> {
