@@ -7,9 +7,11 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import * as df from 'durafn'
 import { startPostgres } from '../scripts/postgres.mjs'
 import { startChild } from './support/child.mjs'
+import { json, startHost, stop, succeed } from './support/cli.mjs'
 import { openHub, PATIENCE_MS, postgresStore, refuses, tempDir, until } from './support/hub.mjs'
 
 let server
@@ -83,6 +85,25 @@ describe('a hub on a PostgreSQL server', () => {
     assert.equal(observed.size, 60 * 5, 'every result is observed once')
     const ran = new Set(linesOf(ledger))
     for (const nonce of observed) assert.ok(ran.has(nonce), 'and was one that an activity gave')
+  })
+})
+
+describe('the command line on a PostgreSQL server', () => {
+  test('serves and lists, and shows no password', async (t) => {
+    const own = await startPostgres({ own: true })
+    t.after(() => own.stop())
+    const desk = fileURLToPath(new URL('./apps/desk', import.meta.url))
+    const host = await startHost(t, [desk, '--store', own.url])
+    const { password, host: place } = new URL(own.url)
+    assert.ok(host.stdout.includes(place), host.stdout)
+    assert.ok(!host.stdout.includes(`:${password}@`), host.stdout)
+    await succeed(['instances', 'start', 'Order', '--id', 'o', '--store', own.url])
+    const instances = await json(['instances', 'list', '--store', own.url])
+    assert.deepEqual(
+      instances.map(({ instanceId }) => instanceId),
+      ['o'],
+    )
+    assert.equal(await stop(host), 0)
   })
 })
 

@@ -19,7 +19,7 @@ import { connect } from '../hub.js'
 import { Log, type Logger } from '../log.js'
 import { jsonOption } from './arguments.js'
 import { note, print, printError, printJson, printTable, stderrLogger } from './output.js'
-import { type StoreOptions, storeOf, withStore } from './store.js'
+import { type StoreOptions, shownStore, storeOf, withStore } from './store.js'
 import { watch } from './watch.js'
 
 export function addHost(program: Command): void {
@@ -135,7 +135,7 @@ function stopSignal(): Promise<NodeJS.Signals> {
 
 function printLoaded(app: FunctionApp, store: string): void {
   print(`Function app  ${app.directory}`)
-  print(`Store         ${store}`)
+  print(`Store         ${shownStore(store)}`)
   print(`Keys          ${app.keyFile}`)
   print(`Address       ${app.url}`)
   print()

@@ -33,6 +33,15 @@ export function storeOf({ store, dir }: StoreOptions): string {
   return path === undefined ? given : `sqlite:${resolve(path)}`
 }
 
+/** A store as it may be shown: the URL of a server without its password. */
+export function shownStore(store: string): string {
+  if (!/^postgres(ql)?:/.test(store) || !URL.canParse(store)) return store
+  const url = new URL(store)
+  if (url.password !== '') url.password = '***'
+  if (url.searchParams.has('password')) url.searchParams.set('password', '***')
+  return url.href
+}
+
 /** Connects, and closes whatever `use` does; the process may then end by itself. */
 export async function withClient<T>(
   options: StoreOptions,
