@@ -4,10 +4,9 @@
  */
 
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import * as df from 'durafn'
 import { startPostgres } from '../scripts/postgres.mjs'
 import { startChild } from './support/child.mjs'
@@ -92,7 +91,9 @@ describe('the command line on a PostgreSQL server', () => {
   test('serves and lists, and shows no password', async (t) => {
     const own = await startPostgres({ own: true })
     t.after(() => own.stop())
-    const desk = fileURLToPath(new URL('./apps/desk', import.meta.url))
+    // A copy, as the keys of such a hub are kept in the app's folder.
+    const desk = tempDir(t)
+    cpSync(new URL('./apps/desk', import.meta.url), desk, { recursive: true })
     const host = await startHost(t, [desk, '--store', own.url])
     const { password, host: place } = new URL(own.url)
     assert.ok(host.stdout.includes(place), host.stdout)
