@@ -214,6 +214,7 @@ test('an idle worker and an idle client take next to no CPU', async (t) => {
     const open = args.role === 'worker' ? df.open : df.connect
     const options = args.role === 'worker' ? { app } : {}
     const hub = await open({ store: args.store, logger: false, ...options })
+    say('open')
     const ids = await hub.client.startMany(Array.from({ length: 20 }, () => ({ name: 'wait' })))
     while ((await hub.client.getStatus(ids[19])) === null) {
       await new Promise((resolve) => setTimeout(resolve, 5))
@@ -225,8 +226,11 @@ test('an idle worker and an idle client take next to no CPU', async (t) => {
     say((user + system) / 1_000)
     await hub.close()
   }
+  // What a worker registers is known to clients once it is open.
   const worker = startChild(t, idle, { store, role: 'worker' })
+  assert.equal(await worker.next(), 'open')
   const client = startChild(t, idle, { store, role: 'client' })
+  assert.equal(await client.next(), 'open')
   const spent = { worker: await worker.next(), client: await client.next() }
   t.diagnostic(`of 1,000 ms: ${JSON.stringify(spent)}`)
   assert.ok(spent.worker < 100 && spent.client < 100, JSON.stringify(spent))
