@@ -51,14 +51,25 @@ describe('a hub on a PostgreSQL server', () => {
     assert.deepEqual(await client.purgeInstanceHistory(late), { instancesDeleted: 1 })
   })
 
-  test('has one worker, until that closes', async (t) => {
+  test('is shared by workers, and what one of them had goes on in another when it closes', async (t) => {
     const place = postgresStore(server.url)
     const first = await openHub(t, register, place)
-    const open = df.open({ ...place, app: new df.App(), logger: false })
-    await refuses('HubInUse', open)
-    await first.close()
     const second = await openHub(t, register, place)
-    await second.close()
+    const ids = Array.from({ length: 40 }, (_, n) => `shared-${n}`)
+    for (const instanceId of ids) await first.client.startNew('wait', { instanceId })
+    const half = await Promise.all(ids.map((id) => second.client.raiseEvent(id, 'go', 1)))
+    assert.deepEqual(new Set(half.map(({ outcome }) => outcome)), new Set(['delivered']))
+    for (const id of ids) {
+      const { output } = await first.client.waitForCompletion(id, { timeoutMs: PATIENCE_MS })
+      assert.equal(output, 2)
+    }
+    for (const id of ids) await second.client.startNew('wait', { instanceId: `more-${id}` })
+    await first.close()
+    for (const id of ids) {
+      await second.client.raiseEvent(`more-${id}`, 'go', 2)
+      const wait = second.client.waitForCompletion(`more-${id}`, { timeoutMs: PATIENCE_MS })
+      assert.equal((await wait).output, 3)
+    }
   })
 
   test('loses nothing and doubles no result when its worker is killed again and again', async (t) => {

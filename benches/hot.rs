@@ -119,7 +119,7 @@ impl Worker {
         let path = Some(folder.path().join("hub.db"));
         let options = SqliteOptions { path, hub_name: None, relaxed, role: Role::Worker };
         let mut provider = SqliteProvider::open(&options).unwrap();
-        let epoch = provider.acquire().unwrap().epoch;
+        let epoch = provider.acquire(&HubSettings::default()).unwrap().epoch;
         let settings =
             HubSettings { orchestrators: vec!["f".to_owned()], ..HubSettings::default() };
         let entropy = SeededEntropy::new(1);

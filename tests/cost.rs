@@ -154,7 +154,7 @@ fn a_hundred_signals_and_the_turn_of_their_entity_cost_this() {
 #[test]
 fn a_commit_wakes_javascript_once_and_a_lone_one_on_its_own_thread_not_at_all() {
     let mut store = Store::sqlite_in_memory();
-    let epoch = store.provider.acquire().unwrap().epoch;
+    let epoch = store.provider.acquire(&HubSettings::default()).unwrap().epoch;
     let settings = HubSettings { orchestrators: vec!["f".to_owned()], ..HubSettings::default() };
     let woken = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&woken);
@@ -163,7 +163,8 @@ fn a_commit_wakes_javascript_once_and_a_lone_one_on_its_own_thread_not_at_all() 
     };
     let outbox = Arc::new(Outbox::new(Box::new(wake)));
     let entropy = Box::new(SeededEntropy::new(1));
-    let writer = Writer::new(store.provider, Some(epoch), settings, entropy, outbox);
+    let writer =
+        Writer::new(store.provider, Some(epoch), settings, entropy, outbox, Arc::default());
     let shared = SharedWriter::new(writer, Arc::default());
     let begin = |id: &str| {
         let (spec, commit) = (Sequence::spec(id), Some(Sequence::new().begin()));
@@ -175,7 +176,7 @@ fn a_commit_wakes_javascript_once_and_a_lone_one_on_its_own_thread_not_at_all() 
     assert_eq!(woken.load(Ordering::SeqCst), 0);
 
     let mut writer = shared.lock();
-    writer.push((0..100).map(|number| begin(&number.to_string())));
+    writer.push(0, (0..100).map(|number| begin(&number.to_string())).collect());
     assert!(writer.write_some());
     assert_eq!(writer.queued(), 0, "it was one transaction");
     assert_eq!(woken.load(Ordering::SeqCst), 1);

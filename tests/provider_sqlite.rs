@@ -16,6 +16,7 @@ mod provider_sqlite {
 use std::path::{Path, PathBuf};
 
 use durafn::core::instance::NewInstance;
+use durafn::core::request::HubSettings;
 use durafn::core::{InstanceKey, Payload, TimeMs};
 use durafn::provider::sqlite::{Role, SqliteOptions, SqliteProvider};
 use durafn::provider::{Epoch, Provider, ProviderErrorKind, Result, Rows};
@@ -78,7 +79,7 @@ fn client(path: &Path) -> SqliteProvider {
 /// A worker that has the hub, and its epoch.
 fn worker(path: &Path) -> (SqliteProvider, Epoch) {
     let mut provider = open(path, Role::Worker).unwrap();
-    let epoch = provider.acquire().unwrap().epoch;
+    let epoch = provider.acquire(&HubSettings::default()).unwrap().epoch;
     (provider, epoch)
 }
 

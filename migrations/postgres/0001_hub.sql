@@ -1,12 +1,14 @@
 -- Schema 1: a task hub. `hub.` stands for the schema of the hub.
 --
 -- The tables are those of SQLite (migrations/sqlite), and what several machines need beside them:
---   workers      one row a live worker: its epoch and its lease. Every commit of a worker writes its row,
---                so that a commit and the ouster of its worker exclude each other.
---   parts        which worker has which partition of the instances.
+--   workers      one row a live worker: its epoch, its lease, what it runs. Every commit of a worker writes
+--                its row and counts itself there, so that a commit and the ouster of its worker exclude each
+--                other, and a server that has lost commits is known by its count.
+--   parts        which worker has which partition. An owner without a row in workers is gone.
 --   bells        what somebody who is not the owner wrote for an owner to look at: an instance, and the
 --                message if it is one. The owner removes them; whoever takes a partition over looks at
 --                everything.
+-- The keys of instances and entities end in their partition: iid % 256.
 -- Times are milliseconds since 1970, as everywhere in durafn. Payloads are JSON text as bytes.
 -- Rows of messages, timers, waits and bells come and go: they are vacuumed after a number of dead rows,
 -- not after a share of the table.
@@ -25,7 +27,10 @@ CREATE TABLE hub.hub (
 CREATE TABLE hub.workers (
     epoch bigint PRIMARY KEY,
     owner text NOT NULL,
-    lease_until timestamptz NOT NULL
+    lease_until timestamptz NOT NULL,
+    leaving boolean NOT NULL,
+    commits bigint NOT NULL,
+    settings text NOT NULL
 ) WITH (fillfactor = 50);
 
 CREATE TABLE hub.parts (
@@ -37,7 +42,6 @@ CREATE SEQUENCE hub.iids;
 
 CREATE TABLE hub.instances (
     iid bigint PRIMARY KEY,
-    part smallint NOT NULL,
     id text COLLATE "C" NOT NULL,
     name text NOT NULL,
     name_folded text COLLATE "C" NOT NULL,

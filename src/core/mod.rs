@@ -18,6 +18,7 @@ pub mod ids;
 pub mod instance;
 pub mod limits;
 pub mod message;
+pub mod partition;
 pub mod replay;
 pub mod request;
 pub mod retry;

@@ -19,6 +19,8 @@ pub enum ProviderErrorKind {
     ReadOnly,
     /// The hub belongs to another epoch: this worker must stop.
     LostOwnership,
+    /// Whether it was written is not known, and this worker must stop.
+    InDoubt,
     /// Another worker has the hub.
     HubInUse,
     /// The file is not a hub.

@@ -19,21 +19,35 @@ use std::path::Path;
 use crate::core::entity::EntityRow;
 use crate::core::instance::InstanceRow;
 use crate::core::message::Delivery;
+pub use crate::core::partition::Epoch;
+use crate::core::partition::{Parts, Shares};
 use crate::core::request::{EntityFilter, Filter, HubSettings};
 use crate::core::{InstanceKey, MessageKey, Payload, TaskId, TimeMs};
 pub use error::{ProviderError, ProviderErrorKind, Result};
 pub use rows::{EntityRows, Rows};
-
-/// Number of an ownership of the hub. Each worker that takes the hub gets the next one.
-pub type Epoch = i64;
 
 /// What a worker gets with the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ownership {
     /// Unique to the hub, for ever.
     pub hub_id: String,
-    /// The epoch under which the worker commits.
+    /// The epoch under which the worker commits. Each worker that takes a hub gets the next one.
     pub epoch: Epoch,
+    /// What of the hub it has, to begin with.
+    pub shares: Shares,
+}
+
+/// What a worker of several learns when it looks at who has what, see [`Provider::balance`].
+#[derive(Debug, Default)]
+pub struct Balanced {
+    /// Partitions that it has got.
+    pub gained: Parts,
+    /// All that waits in them.
+    pub arrivals: Arrivals,
+    /// How many partitions it is to give.
+    pub give: usize,
+    /// Folded names of the orchestrators that the other workers have.
+    pub orchestrators: Vec<String>,
 }
 
 /// A store, as the one thread that writes to it sees it.
@@ -62,8 +76,31 @@ pub trait Provider: Reader {
         self.transaction(fence, work).map(Some)
     }
 
-    /// Takes the hub for this process: `HubInUse` while another worker has it.
-    fn acquire(&mut self) -> Result<Ownership>;
+    /// Takes the hub for this process, with the settings under which it runs: `HubInUse` while another
+    /// worker has it, if it is one that only one can have. Whoever sees that a worker lives sees its
+    /// settings.
+    fn acquire(&mut self, settings: &HubSettings) -> Result<Ownership>;
+
+    /// Takes it anew after `LostOwnership` or `InDoubt`: `None` if a worker that has lost it must end.
+    fn join_again(&mut self, _settings: &HubSettings) -> Result<Option<Ownership>> {
+        Ok(None)
+    }
+
+    /// Of a hub that several workers share: takes partitions that are nobody's, as far as they are due to
+    /// this worker. Cheap, and to be called at any time; `None` if it is not time to look.
+    fn balance(&mut self) -> Result<Option<Balanced>> {
+        Ok(None)
+    }
+
+    /// This worker will end soon: others are to have what it gives.
+    fn leave(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// What the store's own clock says, in milliseconds since 1970, if workers go by that one.
+    fn server_ms(&mut self) -> Result<Option<TimeMs>> {
+        Ok(None)
+    }
 
     /// Gives the hub back.
     fn release(&mut self) -> Result<()>;

@@ -5,6 +5,7 @@
 
 use crate::core::entity::{EntityChange, EntityHead};
 use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
+use crate::core::partition::Parts;
 use crate::core::request::HubSettings;
 use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs};
 
@@ -109,6 +110,15 @@ pub trait Rows: EntityRows {
     fn settings(&mut self) -> Result<HubSettings>;
     /// Replaces them.
     fn put_settings(&mut self, settings: &HubSettings) -> Result<()>;
+
+    /// Whether the instance or entity of that key is this worker's to run, of a hub that several share.
+    fn owns(&self, _key: InstanceKey) -> bool {
+        true
+    }
+    /// Gives partitions away: whoever takes them looks at all that waits in them.
+    fn give(&mut self, _parts: Parts) -> Result<()> {
+        Ok(())
+    }
 
     /// Removes a bounded part of what is no longer part of anything: whether there may be more. A store
     /// that removes everything at once has nothing to do.

@@ -172,11 +172,19 @@ impl Activities {
 
     /// Takes back what is due and has not started: the tasks.
     pub fn retract(&mut self, key: InstanceKey) -> Vec<TaskId> {
+        self.retract_all(|of| of == key).into_iter().map(|(_, task)| task).collect()
+    }
+
+    /// The same of all instances that go.
+    pub fn retract_all(
+        &mut self,
+        goes: impl Fn(InstanceKey) -> bool,
+    ) -> Vec<(InstanceKey, TaskId)> {
         let mut tasks = Vec::new();
         let mut keep = |activity: &DueActivity| {
-            let stays = activity.key != key;
+            let stays = !goes(activity.key);
             if !stays {
-                tasks.push(activity.task);
+                tasks.push((activity.key, activity.task));
             }
             stays
         };
@@ -186,6 +194,13 @@ impl Activities {
             used.waiting.retain(&mut keep);
         }
         tasks
+    }
+
+    /// Gives everything up: the runs whose signal is to abort.
+    pub fn give_up_all(&mut self) -> Vec<RunId> {
+        self.due.clear();
+        self.uses.clear();
+        self.running.drain().map(|(run, _)| run).collect()
     }
 
     /// How many run.

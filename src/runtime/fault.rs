@@ -12,6 +12,11 @@ pub fn caller_error(error: &ProviderError) -> Error {
         ProviderErrorKind::Transient => {
             (ErrorCode::StoreUnavailable, "Nothing was written; try again.")
         }
+        ProviderErrorKind::InDoubt => (
+            ErrorCode::StoreUnavailable,
+            "The server went away in the middle of it, so it may have been written: look before you try \
+             again, or start with an instanceId of your own.",
+        ),
         ProviderErrorKind::Full => (
             ErrorCode::StoreFull,
             "Nothing was written; make room on the disk and try again. Work that waits goes on by \

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use crate::core::limits::LEASE_MS;
+use crate::core::partition::Shares;
 use crate::core::request::HubSettings;
 use crate::provider::postgres::{PostgresOptions, PostgresProvider};
 use crate::provider::sqlite::{self, SqliteOptions, SqliteProvider};
 use crate::provider::{Provider, ProviderError, ProviderErrorKind};
 
+use super::clock::HubClock;
 use super::entropy::SystemEntropy;
 use super::fault::caller_error;
 use super::outbox::{Event, Opened, Outbox};
@@ -28,8 +30,9 @@ pub(super) fn serve_store(
     inbox: Receiver<StoreMessage>,
     underway: Arc<Underway>,
     outbox: &Arc<Outbox>,
+    clock: Arc<HubClock>,
 ) {
-    match open_store(options, settings, underway, outbox) {
+    match open_store(options, settings, underway, outbox, clock) {
         Err(error) => outbox.push([Event::NotOpened(caller_error(&error))]),
         Ok(opened) => {
             let writer = Arc::clone(&opened.writer);
@@ -67,22 +70,21 @@ fn open_store(
     mut settings: HubSettings,
     underway: Arc<Underway>,
     outbox: &Arc<Outbox>,
+    clock: Arc<HubClock>,
 ) -> Result<Opened, ProviderError> {
     let worker = options.role == Role::Worker;
     let mut provider = provider_of(options)?;
     let mut ownership = None;
     if worker {
-        ownership = Some(provider.acquire()?);
-    }
-    let epoch = ownership.as_ref().map(|ownership| ownership.epoch);
-    provider.transaction(epoch, &mut |rows| {
-        if worker {
-            rows.put_settings(&settings)
-        } else {
+        ownership = Some(provider.acquire(&settings)?);
+    } else {
+        provider.transaction(None, &mut |rows| {
             settings = rows.settings()?;
             Ok(())
-        }
-    })?;
+        })?;
+    }
+    let epoch = ownership.as_ref().map(|ownership| ownership.epoch);
+    let shares = ownership.as_ref().map_or(Shares::WHOLE, |ownership| ownership.shares);
     let reads = match provider.reader()? {
         None => None,
         Some(view) => {
@@ -102,6 +104,7 @@ fn open_store(
         payload_bytes: settings.payload_bytes,
     };
     let entropy = Box::new(SystemEntropy);
-    let writer = Writer::new(provider, epoch, settings, entropy, Arc::clone(outbox));
-    Ok(Opened { info, reads, writer: Arc::new(SharedWriter::new(writer, underway)) })
+    let mut writer = Writer::new(provider, epoch, settings, entropy, Arc::clone(outbox), clock);
+    writer.follow_clock()?;
+    Ok(Opened { info, shares, reads, writer: Arc::new(SharedWriter::new(writer, underway)) })
 }

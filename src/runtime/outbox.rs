@@ -8,6 +8,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::core::error::Error;
+use crate::core::partition::{Parts, Shares};
 use crate::core::view::StatusView;
 use crate::core::{InstanceKey, TimeMs};
 use crate::provider::transaction::{Effect, Outcome, Work};
@@ -37,6 +38,12 @@ pub enum Event {
     Effect(Effect),
     /// What other processes wrote, or what stood in the store at the open.
     Arrived(Arrivals, bool),
+    /// This process has got partitions, in which this waits.
+    Gained(Parts, Arrivals),
+    /// Others are to have so many of its partitions.
+    Give(usize),
+    /// This process has lost all that it had, and has joined anew without anything.
+    Ousted,
     /// An instance was read.
     Loaded(InstanceKey, Box<Result<Option<Loaded>, ProviderError>>),
     /// An entity was read.
@@ -60,6 +67,8 @@ pub enum Event {
 /// See [`Event::Opened`].
 pub struct Opened {
     pub(super) info: EngineInfo,
+    /// What of the hub this process has, to begin with.
+    pub(super) shares: Shares,
     /// Where reads go; without it, they go to the store thread.
     pub(super) reads: Option<Sender<ReadRequest>>,
     /// For what is written on the JavaScript thread.

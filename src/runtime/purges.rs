@@ -111,7 +111,7 @@ impl Purges {
     /// A batch of a round of retention, which ends when there is no full one.
     fn retain(&mut self, writer: &mut Writer) -> Option<Event> {
         let began = *self.round_began.get_or_insert_with(clock::instant);
-        let now_ms = clock::now_ms();
+        let now_ms = writer.now_ms();
         for (status, age_ms) in [
             (RuntimeStatus::Completed, self.retention.completed_ms),
             (RuntimeStatus::Failed, self.retention.failed_ms),

@@ -17,19 +17,21 @@ use super::outbox::{Event, Outbox};
 use super::protocol::{RequestId, Retention};
 use super::purges::Purges;
 use super::reader::{ReadRequest, serve};
-use super::writer::{SharedWriter, Ticket, Writer};
+use super::writer::{Era, SharedWriter, Ticket, Writer};
 
 /// What the store thread is asked for.
 #[derive(Debug)]
 pub enum StoreMessage {
-    /// To be done in order.
-    Work(Vec<(Ticket, Work)>),
+    /// To be done in order; asked for in that era, see `Writer::era`.
+    Work(Era, Vec<(Ticket, Work)>),
     /// To be read here, because the store has no second view.
     Read(ReadRequest),
     /// Ended instances that pass the filter are to be removed, bit by bit.
     PurgeBy(RequestId, Filter),
     /// Hub settings from now on.
     Settings(HubSettings),
+    /// This process will end soon: others are to have what it gives.
+    Leave,
     /// The last message.
     Close(Option<RequestId>),
 }
@@ -39,6 +41,8 @@ pub enum StoreMessage {
 const POLL: Duration = Duration::from_millis(40);
 /// Shortest time between two looks while there is own work.
 const POLL_BUSY: Duration = Duration::from_millis(5);
+/// How often a worker that has lost its place tries to join again.
+const POLL_OUTCAST: Duration = Duration::from_millis(250);
 
 /// See the module's text.
 pub struct StoreThread {
@@ -93,6 +97,7 @@ impl StoreThread {
             if writer.is_worker() && (!worked || writer.looked_ago() >= POLL_BUSY) {
                 writer.look(false);
             }
+            writer.balance();
             if self.closing && !self.purges.is_asked() {
                 // What could not be written by now is as lost as by a crash: a later process redoes it.
                 break;
@@ -100,6 +105,7 @@ impl StoreThread {
             self.housekeeping(&mut writer, !worked && quiet);
             self.patience = match writer.queued() {
                 0 if writer.is_worker() => POLL,
+                0 if writer.is_outcast() => POLL_OUTCAST,
                 0 => Duration::from_secs(3_600),
                 _ => writer.retry_after(),
             };
@@ -143,7 +149,7 @@ impl StoreThread {
 
     fn take(&mut self, writer: &mut Writer, message: StoreMessage) {
         match message {
-            StoreMessage::Work(work) => writer.push(work),
+            StoreMessage::Work(era, work) => writer.push(era, work),
             StoreMessage::Read(request) => {
                 // Reads see what was asked for before them.
                 self.work(writer);
@@ -152,6 +158,7 @@ impl StoreThread {
             }
             StoreMessage::PurgeBy(rid, filter) => self.purges.ask(rid, filter),
             StoreMessage::Settings(settings) => writer.put_settings(settings),
+            StoreMessage::Leave => writer.leave(),
             StoreMessage::Close(rid) => {
                 self.closing = true;
                 self.closer = rid;

@@ -18,6 +18,8 @@ pub struct Timers {
     /// The store is being read up to here. A timer that is set meanwhile may be missed by that
     /// reading, so it is noted as if the reading had ended.
     reading: Option<TimeMs>,
+    /// What is being read is to be read once more.
+    again: bool,
     /// The last reading failed, and nobody has said yet that it is to be made again.
     failed: bool,
 }
@@ -53,8 +55,14 @@ impl Timers {
     /// Takes what the store has up to `until`. Those that are noted already are passed over.
     pub fn add_read(&mut self, until: TimeMs, rows: Vec<TimerRow>) {
         self.reading = None;
-        self.read_until = until;
+        self.read_until = if std::mem::take(&mut self.again) { 0 } else { until };
         self.due.extend(rows);
+    }
+
+    /// There may be timers in the store that no reading has seen.
+    pub fn read_anew(&mut self) {
+        self.again = self.reading.is_some();
+        self.read_until = 0;
     }
 
     /// A reading failed. It is made again after [`Self::retry`], not at once: what keeps the store from

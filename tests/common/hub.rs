@@ -114,7 +114,7 @@ impl Hub {
     /// Takes the hub in the store. All orchestrators `f`, `g` and `child` are registered.
     pub(crate) fn over(store: Store) -> Self {
         let Store { provider: mut store, kept } = store;
-        let epoch = store.acquire().unwrap().epoch;
+        let epoch = store.acquire(&settings()).unwrap().epoch;
         Self { epoch, ..Self::beside(store, kept) }
     }
 
@@ -125,12 +125,10 @@ impl Hub {
     }
 
     fn beside(store: Box<dyn Provider>, kept: Kept) -> Self {
-        let names = ["f", "g", "child"].map(str::to_owned);
-        let settings = HubSettings { orchestrators: names.to_vec(), ..HubSettings::default() };
         Self {
             store,
             now_ms: 1_000,
-            settings,
+            settings: settings(),
             worker_lives: true,
             foreign: false,
             epoch: 0,
@@ -487,3 +485,8 @@ pub(crate) fn discarded(reason: DiscardReason) -> Result<Answer, Error> {
 pub(crate) const DELIVERED: Result<Answer, Error> = Ok(Answer::Raised(RaiseOutcome::Delivered));
 pub(crate) const BUFFERED: Result<Answer, Error> = Ok(Answer::Raised(RaiseOutcome::Buffered));
 pub(crate) const DONE: Result<Answer, Error> = Ok(Answer::Done);
+
+fn settings() -> HubSettings {
+    let names = ["f", "g", "child"].map(str::to_owned);
+    HubSettings { orchestrators: names.to_vec(), ..HubSettings::default() }
+}

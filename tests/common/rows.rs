@@ -3,6 +3,7 @@
 
 use durafn::core::entity::{EntityChange, EntityHead};
 use durafn::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
+use durafn::core::partition::Parts;
 use durafn::core::request::HubSettings;
 use durafn::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs};
 use durafn::provider::rows::{Clear, HistoryKey, NewMessage};
@@ -133,5 +134,11 @@ impl Rows for SeenRows<'_> {
     }
     fn put_settings(&mut self, settings: &HubSettings) -> Result<()> {
         self.write("put_settings")?.put_settings(settings)
+    }
+    fn owns(&self, key: InstanceKey) -> bool {
+        self.rows.owns(key)
+    }
+    fn give(&mut self, parts: Parts) -> Result<()> {
+        self.write("give")?.give(parts)
     }
 }

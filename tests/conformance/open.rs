@@ -53,7 +53,7 @@ pub(crate) fn a_stale_epoch_commits_nothing(hub: &mut Hub) {
     };
     lost(hub);
     assert!(!hub.store.worker_lives().unwrap());
-    hub.epoch = hub.store.acquire().unwrap().epoch;
+    hub.epoch = hub.store.acquire(&hub.settings).unwrap().epoch;
     assert!(hub.epoch > stale && hub.store.worker_lives().unwrap());
     let fresh = std::mem::replace(&mut hub.epoch, stale);
     lost(hub);

@@ -1,6 +1,7 @@
 //! Making a hub, and what is refused.
 
 use durafn::core::error::ErrorCode;
+use durafn::core::request::HubSettings;
 use durafn::provider::postgres::{PostgresOptions, PostgresProvider};
 use durafn::provider::{Provider, ProviderErrorKind};
 use durafn::runtime::fault::caller_error;
@@ -22,7 +23,7 @@ fn twenty_processes_may_make_a_hub_at_once() {
         })
         .collect();
     let mut hubs: Vec<_> = openings.into_iter().map(|opening| opening.join().unwrap()).collect();
-    let first = hubs[0].acquire().unwrap();
+    let first = hubs[0].acquire(&HubSettings::default()).unwrap();
     assert_eq!(first.epoch, 1, "one hub was made, once");
 }
 
@@ -83,7 +84,7 @@ fn a_role_without_the_right_to_make_tables_uses_a_hub_that_is_there() {
     drop(PostgresProvider::open(&schema.options()).unwrap());
     schema.run(&role.grants());
     let mut hub = PostgresProvider::open(&poor).unwrap();
-    hub.acquire().unwrap();
+    hub.acquire(&HubSettings::default()).unwrap();
     hub.transaction(Some(1), &mut |rows| {
         let settings = rows.settings()?;
         rows.put_settings(&settings)

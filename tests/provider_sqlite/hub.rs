@@ -11,19 +11,19 @@ fn one_worker_has_the_hub_and_clients_may_come() {
     let mut first = open(&folder.hub(), Role::Worker).unwrap();
     let mut other = client(&folder.hub());
     assert!(!other.worker_lives().unwrap());
-    let owned = first.acquire().unwrap();
+    let owned = first.acquire(&HubSettings::default()).unwrap();
     assert!(first.worker_lives().unwrap() && other.worker_lives().unwrap());
 
     let mut second = open(&folder.hub(), Role::Worker).unwrap();
-    let refused = second.acquire().unwrap_err();
+    let refused = second.acquire(&HubSettings::default()).unwrap_err();
     assert_eq!(refused.kind, Kind::HubInUse);
     assert!(refused.message.contains(&std::process::id().to_string()), "{refused}");
     start(&mut other, None, "from-a-client").unwrap();
-    assert_eq!(kind(other.acquire()), Kind::Invalid);
+    assert_eq!(kind(other.acquire(&HubSettings::default())), Kind::Invalid);
 
     first.release().unwrap();
     assert!(!other.worker_lives().unwrap());
-    let next = second.acquire().unwrap();
+    let next = second.acquire(&HubSettings::default()).unwrap();
     assert_eq!(next.epoch, owned.epoch + 1);
     assert_eq!(next.hub_id, owned.hub_id);
 }
@@ -213,7 +213,7 @@ fn the_level_of_sync_is_what_was_asked_for() {
 fn a_hub_in_memory_is_whole() {
     let options = SqliteOptions { path: None, hub_name: None, relaxed: false, role: Role::Worker };
     let mut provider = SqliteProvider::open(&options).unwrap();
-    let epoch = provider.acquire().unwrap().epoch;
+    let epoch = provider.acquire(&HubSettings::default()).unwrap().epoch;
     let key = start(&mut provider, Some(epoch), "a").unwrap();
     assert_eq!(provider.arrivals().unwrap().ready, [key]);
     assert!(provider.reader().unwrap().is_none());
@@ -251,10 +251,38 @@ fn two_ways_to_one_hub_are_one_hub() {
     let (_provider, _) = worker(&folder.hub());
     let way = folder.path().join("way.db");
     std::os::unix::fs::symlink(folder.hub(), &way).unwrap();
-    assert_eq!(kind(open(&way, Role::Worker).unwrap().acquire()), Kind::HubInUse);
+    assert_eq!(
+        kind(open(&way, Role::Worker).unwrap().acquire(&HubSettings::default())),
+        Kind::HubInUse
+    );
 }
 
 /// A connection of another program.
 fn raw(folder: &Folder) -> rusqlite::Connection {
     rusqlite::Connection::open(folder.hub()).unwrap()
+}
+
+#[test]
+fn whoever_sees_that_a_worker_lives_sees_its_settings() {
+    for _ in 0..20 {
+        let folder = Folder::new();
+        let mut worker = open(&folder.hub(), Role::Worker).unwrap();
+        let mut client = client(&folder.hub());
+        let seen = std::thread::spawn(move || {
+            while !client.worker_lives().unwrap() {
+                std::thread::yield_now();
+            }
+            let mut settings = HubSettings::default();
+            client
+                .transaction(None, &mut |rows| {
+                    settings = rows.settings()?;
+                    Ok(())
+                })
+                .unwrap();
+            settings.orchestrators
+        });
+        let orchestrators = vec!["f".to_owned()];
+        worker.acquire(&HubSettings { orchestrators, ..HubSettings::default() }).unwrap();
+        assert_eq!(seen.join().unwrap(), ["f"]);
+    }
 }

@@ -11,6 +11,7 @@ use durafn::core::entity::EntityRow;
 use durafn::core::error::{Error, ErrorCode};
 use durafn::core::limits::READY_READ;
 use durafn::core::message::{Delivery, Message};
+use durafn::core::partition::Shares;
 use durafn::core::request::{Answer, Command, EntityFilter, Filter, HubFacts, HubSettings};
 use durafn::core::status::RuntimeStatus;
 use durafn::provider::memory::MemoryProvider;
@@ -74,6 +75,7 @@ impl World {
             turn_messages: *rng.pick(&[1, 2, 1_000]),
             entity_operations: *rng.pick(&[1, 2, 1_000]),
             payload_bytes: 10_000,
+            shares: Shares::WHOLE,
             on_nondeterminism: OnNondeterminism::Hold,
         };
         Self {
@@ -104,7 +106,7 @@ impl World {
 
     /// A process takes the hub, as `durafn.open` does.
     pub(crate) fn open(&mut self) {
-        self.epoch = self.store.acquire().unwrap().epoch;
+        self.epoch = self.store.acquire(&self.settings).unwrap().epoch;
         let prefix = format!("asked{}", self.epoch);
         let entropy = Box::new(SeededEntropy::with_prefix(self.rng.next(), &prefix));
         let arrivals = self.waiting();

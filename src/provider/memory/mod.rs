@@ -12,6 +12,7 @@ use std::path::Path;
 use crate::core::entity::EntityRow;
 use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
 use crate::core::message::{Delivery, Message};
+use crate::core::partition::Shares;
 use crate::core::request::{Filter, HubSettings};
 use crate::core::status::RuntimeStatus;
 use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, ids};
@@ -78,10 +79,12 @@ impl Provider for MemoryProvider {
         Ok(())
     }
 
-    fn acquire(&mut self) -> Result<Ownership> {
+    fn acquire(&mut self, settings: &HubSettings) -> Result<Ownership> {
         self.epoch += 1;
         self.owned = true;
-        Ok(Ownership { hub_id: "memory".to_owned(), epoch: self.epoch })
+        self.tables.settings = settings.clone();
+        let (hub_id, epoch) = ("memory".to_owned(), self.epoch);
+        Ok(Ownership { hub_id, epoch, shares: Shares::WHOLE })
     }
 
     fn release(&mut self) -> Result<()> {

@@ -8,19 +8,22 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::Row;
 
+use crate::core::partition::Parts;
 use crate::provider::{Arrivals, Result};
 
-use super::columns::{column, delivery};
+use super::columns::{column, delivery, stored};
 use super::query::{BEGIN_READING, END_READING};
 use super::session::{Ask, Session};
 
-const ALL_READY: &str = "SELECT iid FROM hub.instances WHERE ready ORDER BY iid";
-const ALL_MESSAGES: &str = "SELECT iid, mid, exec, body FROM hub.messages WHERE taken ORDER BY mid";
-const ALL_HELD: &str = "SELECT iid FROM hub.instances \
-    WHERE status = 7 AND problem IS NOT NULL ORDER BY iid";
-const ALL_BELLS: &str = "SELECT bell, part FROM hub.bells WHERE part >= 0";
+const READY: &str = "SELECT iid FROM hub.instances \
+    WHERE ready AND (iid & 255)::smallint = ANY($1) ORDER BY iid";
+const MESSAGES: &str = "SELECT iid, mid, exec, body FROM hub.messages \
+    WHERE taken AND (abs(iid) & 255)::smallint = ANY($1) ORDER BY mid";
+const HELD: &str = "SELECT iid FROM hub.instances \
+    WHERE status = 7 AND problem IS NOT NULL AND (iid & 255)::smallint = ANY($1) ORDER BY iid";
+const RUNG: &str = "SELECT bell, part FROM hub.bells WHERE part = ANY($1)";
 const BELLS: &str = "SELECT b.iid, m.mid, m.exec, m.body, b.mid, b.bell, b.part \
-    FROM hub.bells AS b LEFT JOIN hub.messages AS m ON m.mid = b.mid WHERE b.part >= 0 \
+    FROM hub.bells AS b LEFT JOIN hub.messages AS m ON m.mid = b.mid WHERE b.part = ANY($1) \
     ORDER BY b.bell";
 const SILENCE: &str = "DELETE FROM hub.bells AS b \
     USING unnest($1::smallint[], $2::bigint[]) AS told(part, bell) \
@@ -28,21 +31,33 @@ const SILENCE: &str = "DELETE FROM hub.bells AS b \
 
 /// The statements, for the test of their plans.
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 5] = [ALL_READY, ALL_HELD, ALL_BELLS, BELLS, SILENCE];
+pub(super) const STATEMENTS: [&str; 5] = [READY, HELD, RUNG, BELLS, SILENCE];
 
-/// The watch over what others write, from when a hub was taken.
+/// The watch over what others write, from when a worker joined.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    /// What waited when the hub was taken has been told.
-    begun: bool,
+    /// Partitions that are its own, of which what waits in them has not been told.
+    unseen: Parts,
     /// Bells whose message or instance has been told, and which may still be there: with their partition.
     told: BTreeMap<i64, i16>,
 }
 
 impl Watch {
-    /// What has come since the last call; at the first, all that waits.
-    pub(super) fn take(&mut self, session: &mut Session) -> Result<Arrivals> {
-        let arrivals = if self.begun { self.next(session)? } else { self.first(session)? };
+    /// All that waits in these partitions is among what is taken next.
+    pub(super) fn add(&mut self, parts: Parts) {
+        self.unseen = self.unseen.with(parts);
+    }
+
+    /// What has come since the last call to these partitions; and all that waits in those that are new.
+    pub(super) fn take(&mut self, session: &mut Session, mine: Parts) -> Result<Arrivals> {
+        let numbers: Vec<i16> = mine.iter().map(stored).collect();
+        self.told.retain(|_, part| numbers.binary_search(part).is_ok());
+        let unseen: Parts = self.unseen.iter().filter(|part| mine.has(*part)).collect();
+        let arrivals = if unseen.is_empty() {
+            self.next(session, numbers)?
+        } else {
+            self.all(session, unseen)?
+        };
         if !self.told.is_empty() {
             let (bells, parts): (Vec<i64>, Vec<i16>) = self.told.iter().unzip();
             let ask = Ask::new(SILENCE).with(parts).with(bells);
@@ -54,10 +69,14 @@ impl Watch {
         Ok(arrivals)
     }
 
-    /// Of one state: what a bell in it rings for is among the rest.
-    fn first(&mut self, session: &mut Session) -> Result<Arrivals> {
-        let texts = [BEGIN_READING, ALL_READY, ALL_MESSAGES, ALL_HELD, ALL_BELLS, END_READING];
-        let found = session.all("read what waits", &texts.map(Ask::new))?;
+    /// All that waits in partitions, of one state: what a bell in it rings for is among the rest.
+    pub(super) fn all(&mut self, session: &mut Session, parts: Parts) -> Result<Arrivals> {
+        let numbers: Vec<i16> = parts.iter().map(stored).collect();
+        let of_parts = [READY, MESSAGES, HELD, RUNG].map(|text| Ask::new(text).with(&numbers));
+        let mut asks = vec![Ask::new(BEGIN_READING)];
+        asks.extend(of_parts);
+        asks.push(Ask::new(END_READING));
+        let found = session.all("read what waits", &asks)?;
         let mut arrivals = Arrivals::default();
         let keys = |rows: &[Row]| rows.iter().map(|row| column(row, 0)).collect::<Result<_>>();
         if let [_, ready, messages, held, bells, _] = &found[..] {
@@ -68,13 +87,16 @@ impl Watch {
                 self.told.insert(column(row, 0)?, column(row, 1)?);
             }
         }
-        self.begun = true;
+        self.unseen = self.unseen.without(parts);
         Ok(arrivals)
     }
 
-    fn next(&mut self, session: &mut Session) -> Result<Arrivals> {
+    fn next(&mut self, session: &mut Session, numbers: Vec<i16>) -> Result<Arrivals> {
         let mut arrivals = Arrivals::default();
-        for row in &session.rows("read what has come", Ask::new(BELLS))? {
+        if numbers.is_empty() {
+            return Ok(arrivals);
+        }
+        for row in &session.rows("read what has come", Ask::new(BELLS).with(numbers))? {
             if self.told.insert(column(row, 5)?, column(row, 6)?).is_some() {
                 continue;
             }

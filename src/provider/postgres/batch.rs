@@ -22,14 +22,14 @@ pub(super) const DELETE_TAKEN_MESSAGES: &str =
 pub(super) const DELETE_HISTORY: &str = "DELETE FROM hub.history WHERE iid = ANY($1)";
 pub(super) const DELETE_INSTANCES: &str = "DELETE FROM hub.instances WHERE iid = ANY($1)";
 pub(super) const INSERT_INSTANCES: &str = "INSERT INTO hub.instances \
-    (iid, part, id, name, name_folded, exec, status, ready, scheduled_ms, created_ms, updated_ms, \
+    (iid, id, name, name_folded, exec, status, ready, scheduled_ms, created_ms, updated_ms, \
      parent_iid, parent_exec, parent_task, parent_id, crashes, input) \
-    SELECT iid, part, id, name, name_folded, 0, status, ready, scheduled_ms, created_ms, \
+    SELECT iid, id, name, name_folded, 0, status, ready, scheduled_ms, created_ms, \
      coalesce(created_ms, scheduled_ms), parent_iid, parent_exec, parent_task, parent_id, crashes, \
      input \
-    FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::smallint[], \
-     $7::boolean[], $8::bigint[], $9::bigint[], $10::bigint[], $11::integer[], $12::bigint[], \
-     $13::text[], $14::integer[], $15::bytea[]) AS new(iid, part, id, name, name_folded, status, \
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::boolean[], \
+     $7::bigint[], $8::bigint[], $9::bigint[], $10::integer[], $11::bigint[], $12::text[], \
+     $13::integer[], $14::bytea[]) AS new(iid, id, name, name_folded, status, \
      ready, scheduled_ms, created_ms, parent_iid, parent_exec, parent_task, parent_id, crashes, \
      input)";
 pub(super) const UPDATE_INSTANCES: &str = "UPDATE hub.instances AS i SET \
@@ -90,7 +90,7 @@ struct Touched {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     cleared: Vec<(InstanceKey, Clear)>,
-    instances: Vec<(InstanceKey, i16, NewInstance)>,
+    instances: Vec<(InstanceKey, NewInstance)>,
     changes: Vec<(InstanceKey, InstanceChange)>,
     /// Where in `changes` an instance stands.
     changed: HashMap<InstanceKey, usize>,
@@ -122,9 +122,9 @@ impl Batch {
         self.cleared.push((key, what));
     }
 
-    pub(super) fn insert_instance(&mut self, key: InstanceKey, part: i16, new: NewInstance) {
+    pub(super) fn insert_instance(&mut self, key: InstanceKey, new: NewInstance) {
         self.touched.entry(key).or_default().row = true;
-        self.instances.push((key, part, new));
+        self.instances.push((key, new));
     }
 
     pub(super) fn update_instance(&mut self, key: InstanceKey, change: &InstanceChange) {
@@ -225,21 +225,20 @@ impl Batch {
         let all = &self.instances;
         let link = |new: &NewInstance| new.parent;
         Ask::new(INSERT_INSTANCES)
-            .with(column(all, |(key, ..)| *key))
-            .with(column(all, |(_, part, _)| *part))
-            .with(column(all, |(.., new)| new.id.as_str()))
-            .with(column(all, |(.., new)| new.name.as_str()))
-            .with(column(all, |(.., new)| ids::fold_name(&new.name)))
-            .with(column(all, |(.., new)| small(new.status().number())))
-            .with(column(all, |(.., new)| new.begun.is_none_or(|first| first.ready)))
-            .with(column(all, |(.., new)| new.scheduled_ms))
-            .with(column(all, |(.., new)| new.begun.map(|first| first.time_ms)))
-            .with(column(all, |(.., new)| link(new).map(|link| link.key)))
-            .with(column(all, |(.., new)| link(new).map(|link| signed(link.exec))))
-            .with(column(all, |(.., new)| link(new).map(|link| i64::from(link.task))))
-            .with(column(all, |(.., new)| new.parent_id.as_deref()))
-            .with(column(all, |(.., new)| signed(new.crashes)))
-            .with(column(all, |(.., new)| bytes(new.input.as_ref())))
+            .with(column(all, |(key, _)| *key))
+            .with(column(all, |(_, new)| new.id.as_str()))
+            .with(column(all, |(_, new)| new.name.as_str()))
+            .with(column(all, |(_, new)| ids::fold_name(&new.name)))
+            .with(column(all, |(_, new)| small(new.status().number())))
+            .with(column(all, |(_, new)| new.begun.is_none_or(|first| first.ready)))
+            .with(column(all, |(_, new)| new.scheduled_ms))
+            .with(column(all, |(_, new)| new.begun.map(|first| first.time_ms)))
+            .with(column(all, |(_, new)| link(new).map(|link| link.key)))
+            .with(column(all, |(_, new)| link(new).map(|link| signed(link.exec))))
+            .with(column(all, |(_, new)| link(new).map(|link| i64::from(link.task))))
+            .with(column(all, |(_, new)| new.parent_id.as_deref()))
+            .with(column(all, |(_, new)| signed(new.crashes)))
+            .with(column(all, |(_, new)| bytes(new.input.as_ref())))
     }
 
     fn ask_changes(&self) -> Ask<'_> {

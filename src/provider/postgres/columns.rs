@@ -153,3 +153,8 @@ pub(super) fn corrupt(whose: &str, cause: impl std::fmt::Display) -> ProviderErr
     let operation = format!("read the rows of instance '{whose}'");
     ProviderError::new(ProviderErrorKind::Corrupt, &operation, cause)
 }
+
+/// A partition as it is stored.
+pub(super) fn stored(part: u16) -> i16 {
+    i16::try_from(part).unwrap_or_default()
+}

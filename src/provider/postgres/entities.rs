@@ -7,6 +7,7 @@
 use tokio_postgres::Row;
 
 use crate::core::entity::{EntityChange, EntityHead, EntityRow};
+use crate::core::ids::partition_of;
 use crate::core::instance::ParentLink;
 use crate::core::limits::PAGE_SCAN_ROWS;
 use crate::core::request::EntityFilter;
@@ -20,12 +21,12 @@ use super::batch::{DELETE_MESSAGES, DELETE_TIMERS, signed};
 use super::columns::{self, column, corrupt, number};
 use super::listing::{ids_from, sql_limit};
 use super::query::{BEGIN_READING, END_READING, Source};
-use super::rows::{PostgresRows, partition};
+use super::rows::PostgresRows;
 use super::session::Ask;
 
 macro_rules! head_columns {
     () => {
-        "eid, lock_iid, lock_exec, lock_task, state IS NOT NULL, scheduled, part"
+        "eid, lock_iid, lock_exec, lock_task, state IS NOT NULL, scheduled"
     };
 }
 
@@ -46,8 +47,9 @@ pub(super) const ROW_BY_ID: &str =
 pub(super) const CRASHES: &str = "SELECT crashes FROM hub.entities WHERE eid = $1";
 // Another process may have made it meanwhile: then it is that one, and is locked.
 pub(super) const INSERT: &str = "INSERT INTO hub.entities AS e \
-    (part, id, scheduled, updated_ms, crashes) VALUES ($1, $2, 0, $3, 0) \
-    ON CONFLICT (id) DO UPDATE SET part = e.part RETURNING eid";
+    (eid, id, scheduled, updated_ms, crashes) \
+    VALUES (nextval('hub.eids') * $4::bigint + $1::bigint, $2, 0, $3, 0) \
+    ON CONFLICT (id) DO UPDATE SET id = e.id RETURNING eid";
 pub(super) const UPDATE: &str = "UPDATE hub.entities SET \
     state = CASE WHEN $2::integer & 1 <> 0 THEN $3::bytea ELSE state END, \
     problem = CASE WHEN $2 & 2 <> 0 THEN $4::bytea ELSE problem END, \
@@ -67,12 +69,12 @@ pub(super) const EVERY_ENTITY: &str = concat!("SELECT ", row_columns!(), " FROM 
 impl EntityRows for PostgresRows<'_> {
     fn entity_by_id(&mut self, id: &str) -> Result<Option<EntityHead>> {
         let rows = self.read("read an entity", Ask::new(HEAD_BY_ID).with(id))?;
-        self.learned(rows.first())
+        rows.first().map(head).transpose()
     }
 
     fn entity(&mut self, key: InstanceKey) -> Result<Option<EntityHead>> {
         let rows = self.read("read an entity", Ask::new(HEAD).with(-key))?;
-        self.learned(rows.first())
+        rows.first().map(head).transpose()
     }
 
     fn entity_crashes(&mut self, key: InstanceKey) -> Result<Option<u32>> {
@@ -82,11 +84,11 @@ impl EntityRows for PostgresRows<'_> {
     }
 
     fn insert_entity(&mut self, id: &str, now_ms: TimeMs) -> Result<InstanceKey> {
-        let part = partition(id, self.partitions);
-        let ask = Ask::new(INSERT).with(part).with(id).with(now_ms);
+        let part = i64::from(partition_of(id, self.partitions));
+        let partitions = i64::from(self.partitions);
+        let ask = Ask::new(INSERT).with(part).with(id).with(now_ms).with(partitions);
         let rows = self.read("insert an entity", ask)?;
         let eid: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
-        self.entity_parts.insert(-eid, part);
         Ok(-eid)
     }
 
@@ -120,15 +122,6 @@ impl EntityRows for PostgresRows<'_> {
     fn entity_is_awaited(&mut self, key: InstanceKey) -> Result<bool> {
         let rows = self.read("look for messages", Ask::new(AWAITED).with(key))?;
         rows.first().map_or(Ok(false), |row| column(row, 0))
-    }
-}
-
-impl PostgresRows<'_> {
-    fn learned(&mut self, row: Option<&Row>) -> Result<Option<EntityHead>> {
-        let Some(row) = row else { return Ok(None) };
-        let head = head(row)?;
-        self.entity_parts.insert(head.key, column(row, 6)?);
-        Ok(Some(head))
     }
 }
 
@@ -222,7 +215,7 @@ fn head(row: &Row) -> Result<EntityHead> {
 }
 
 pub(super) fn entity(row: &Row) -> Result<EntityRow> {
-    let id: String = column(row, 7)?;
+    let id: String = column(row, 6)?;
     let payload = |index, field: &str| {
         let bytes: Option<Vec<u8>> = column(row, index)?;
         let Some(bytes) = bytes else { return Ok(None) };
@@ -231,10 +224,10 @@ pub(super) fn entity(row: &Row) -> Result<EntityRow> {
     };
     Ok(EntityRow {
         head: head(row)?,
-        updated_ms: column(row, 8)?,
-        crashes: number(&id, column::<i32>(row, 9)?)?,
-        problem: payload(10, "problem")?,
-        state: payload(11, "state")?,
+        updated_ms: column(row, 7)?,
+        crashes: number(&id, column::<i32>(row, 8)?)?,
+        problem: payload(9, "problem")?,
+        state: payload(10, "state")?,
         id,
     })
 }

@@ -1,6 +1,6 @@
-//! Hubs in PostgreSQL: one schema a hub, any number of clients.
+//! Hubs in PostgreSQL: one schema a hub, any number of workers and clients.
 //!
-//! Owns: transactions, the lease of a worker, and what becomes of a commit whose answer was lost.
+//! Owns: transactions, and what becomes of a commit whose answer was lost.
 //! Must never: decide what a turn or a command changes, or take a commit for done or not done without
 //! having asked. Proved by `tests/provider_postgres.rs`, `tests/conformance.rs` and
 //! `tests/differential.rs`.
@@ -9,18 +9,15 @@
 //! session   a connection: statements, several at once      schema   tables, versions, the hub's row
 //! rows      what a transaction knows and reads             batch    what it writes
 //! query     Reader                                         listing  filters and pages
-//! arrivals  what other processes wrote
+//! arrivals  what other processes wrote                    membership  who has which partitions
 //! ```
-//!
-//! A worker has a row in `workers`, which each of its commits writes. Another worker takes the hub only
-//! after it has removed that row, when the lease in it has run out by the clock of the server. So a commit
-//! and an ouster of its worker exclude each other, and no clock is trusted for more than when to try.
 
 mod arrivals;
 mod batch;
 mod columns;
 mod entities;
 mod listing;
+mod membership;
 #[cfg(test)]
 mod plans;
 mod query;
@@ -28,17 +25,20 @@ mod rows;
 mod schema;
 mod session;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio_postgres::Row;
-
+use crate::core::TimeMs;
+use crate::core::partition::{Parts, Shares};
+use crate::core::request::HubSettings;
 use crate::provider::transaction::{Foresight, Work};
 use crate::provider::{
-    Arrivals, Epoch, Ownership, Provider, ProviderError, ProviderErrorKind, Reader, Result, Rows,
+    Arrivals, Balanced, Epoch, Ownership, Provider, ProviderError, ProviderErrorKind, Reader,
+    Result, Rows,
 };
 
 use arrivals::Watch;
 use columns::column;
+use membership::Membership;
 use query::Source;
 use rows::PostgresRows;
 use session::{Ask, Place, Session, Trouble};
@@ -46,32 +46,14 @@ use session::{Ask, Place, Session, Trouble};
 const BEGIN: &str = "BEGIN";
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
-const FENCE: &str = "UPDATE hub.workers \
-    SET lease_until = clock_timestamp() + $2::bigint * interval '1 millisecond' WHERE epoch = $1 \
-    RETURNING pg_current_xact_id()::text";
 const NUMBER: &str = "SELECT pg_current_xact_id()::text";
 const FATE: &str = "SELECT pg_xact_status($1::text::xid8)";
-const LOCK_HUB: &str = "SELECT hub_id, last_epoch FROM hub.hub FOR UPDATE";
-const LIVING: &str = "SELECT owner, epoch, \
-    (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::bigint \
-    FROM hub.workers WHERE lease_until > clock_timestamp()";
-const OUST: &str = "DELETE FROM hub.workers WHERE lease_until <= clock_timestamp()";
-const JOIN: &str = "INSERT INTO hub.workers (epoch, owner, lease_until) \
-    VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond')";
-const COUNT_EPOCH: &str = "UPDATE hub.hub SET last_epoch = $1";
-const TAKE_PARTS: &str = "UPDATE hub.parts SET epoch = $1";
-const LEAVE: &str = "DELETE FROM hub.workers WHERE epoch = $1";
 const DURABILITY: &str = "SELECT current_setting('synchronous_commit'), current_setting('fsync')";
 
 /// Tries of a transaction that meets others.
 const TRIES: usize = 10;
 /// How long is waited for the fate of a commit whose answer was lost.
 const DOUBT: Duration = Duration::from_secs(30);
-/// How often it is looked whether a worker that has the hub is alive.
-const LOOK: Duration = Duration::from_millis(250);
-/// A lease that ends so much later than before has been lengthened.
-const SLACK: Duration = Duration::from_millis(100);
-const TAKING: &str = "take the hub";
 const COMMITTING: &str = "commit to the hub";
 
 /// How a hub is opened.
@@ -83,7 +65,7 @@ pub struct PostgresOptions {
     pub hub_name: Option<String>,
     /// The server does not sync each commit before it answers: if it dies, the last of them may be lost.
     pub relaxed: bool,
-    /// How long a worker that is silent keeps the hub, in milliseconds.
+    /// How long a worker that is silent keeps what it has, in milliseconds.
     pub lease_ms: i64,
 }
 
@@ -93,9 +75,9 @@ pub struct PostgresProvider {
     session: Option<Session>,
     lease_ms: i64,
     facts: schema::Facts,
-    epoch: Option<Epoch>,
-    /// When the lease was last lengthened.
-    renewed: Instant,
+    membership: Option<Membership>,
+    /// A membership that was lost, and whose row may still be there.
+    former: Option<Epoch>,
     watch: Watch,
     foresight: Foresight,
 }
@@ -112,8 +94,8 @@ impl PostgresProvider {
             session: Some(session),
             lease_ms: options.lease_ms,
             facts,
-            epoch: None,
-            renewed: session::instant(),
+            membership: None,
+            former: None,
             watch: Watch::default(),
             foresight: Foresight::default(),
         })
@@ -126,39 +108,49 @@ impl PostgresProvider {
         foresight: &Foresight,
         work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
     ) -> std::result::Result<(), Option<ProviderError>> {
-        let (partitions, lease_ms) = (self.facts.partitions, self.lease_ms);
-        let epoch = self.epoch.filter(|_| fenced);
-        let rings = self.epoch.is_none();
-        let session = self.connection().map_err(Some)?;
+        let session = connected(&mut self.session, &self.place).map_err(Some)?;
         session.take_trouble();
-        let mut rows = PostgresRows::new(session, partitions, rings);
-        let number = match epoch {
-            Some(epoch) => Ask::new(FENCE).with(epoch).with(lease_ms),
-            None => Ask::new(NUMBER),
-        };
+        let member = self.membership.as_ref();
+        let worker = member.map(|member| (member.epoch, member.mine));
+        let mut rows = PostgresRows::new(session, self.facts.partitions, worker);
+        let fence = member.filter(|_| fenced);
+        let number = fence.map_or_else(|| Ask::new(NUMBER), Membership::fence);
         let begun = rows.begin(vec![Ask::new(BEGIN), number], foresight);
-        let begun = begun.and_then(|answers| transaction_number(&answers));
-        let number = match begun {
-            Ok(Some(number)) => number,
-            Ok(None) => {
+        let number = begun.and_then(|answers| {
+            let answer = answers.get(1).map_or(&[][..], Vec::as_slice);
+            match fence {
+                Some(fence) => fence.check(answer),
+                None => answer.first().map_or_else(|| Err(no_number()), |row| column(row, 0)),
+            }
+        });
+        let number = match number {
+            Ok(number) => number,
+            Err(error) if error.kind == ProviderErrorKind::LostOwnership => {
                 self.roll_back();
-                self.epoch = None;
-                return Err(Some(lost("another worker has taken it")));
+                self.lose();
+                return Err(Some(error));
             }
             Err(error) => return Err(self.undo(error)),
         };
         if let Err(error) = work(&mut rows) {
             return Err(self.undo(error));
         }
-        match rows.send(Some(Ask::new(COMMIT))) {
-            Ok(()) => {
-                if fenced {
-                    self.renewed = session::instant();
-                }
-                Ok(())
-            }
-            Err(error) => self.ask_fate(&number, error),
+        let mine = rows.mine;
+        let sent = rows.send(Some(Ask::new(COMMIT)));
+        match sent {
+            Ok(()) => {}
+            Err(error) => self.ask_fate(&number, error)?,
         }
+        if let Some(member) = self.membership.as_mut().filter(|_| fenced) {
+            member.committed();
+            member.mine = mine;
+        }
+        Ok(())
+    }
+
+    /// This process is no worker of the hub any more.
+    fn lose(&mut self) {
+        self.former = self.membership.take().map(|member| member.epoch).or(self.former);
     }
 
     /// After a failure before the commit was sent: nothing is written.
@@ -214,96 +206,42 @@ impl PostgresProvider {
             pause = (pause * 2).min(Duration::from_secs(1));
         }
         // Whether it is written is not known: a worker must not go on from what it believes.
-        self.epoch = None;
-        Err(Some(lost(&format!("a commit is in doubt: {}", error.message))))
+        self.lose();
+        let cause = format!("a commit is in doubt: {}", error.message);
+        Err(Some(ProviderError::new(ProviderErrorKind::InDoubt, COMMITTING, cause)))
     }
 
     fn lengthen_lease(&mut self) -> Result<()> {
-        let Some(epoch) = self.epoch else { return Ok(()) };
-        let lease_ms = self.lease_ms;
-        let rows = self
-            .connection()?
-            .rows("lengthen the lease", Ask::new(FENCE).with(epoch).with(lease_ms))?;
-        if rows.is_empty() {
-            self.epoch = None;
-            return Err(lost("another worker has taken it"));
+        let Some(member) = self.membership.as_mut().filter(|member| member.is_silent()) else {
+            return Ok(());
+        };
+        let session = connected(&mut self.session, &self.place)?;
+        let rows = session.rows("lengthen the lease", member.fence())?;
+        let checked = member.check(&rows);
+        if checked.is_ok() {
+            member.committed();
+        } else {
+            self.lose();
         }
-        self.renewed = session::instant();
-        Ok(())
+        checked.map(|_| ())
     }
 
-    /// Takes the hub if nobody has it; else says who does.
-    fn take(&mut self) -> Result<std::result::Result<Ownership, Holder>> {
-        let operation = TAKING;
-        let lease_ms = self.lease_ms;
-        let session = self.connection()?;
-        let found =
-            session.all(operation, &[Ask::new(BEGIN), Ask::new(LOCK_HUB), Ask::new(LIVING)])?;
-        let [_, hub, living] = &found[..] else { return Err(no_row(operation)) };
-        if let Some(row) = living.first() {
-            let holder = Holder::read(row)?;
-            session.rows(operation, Ask::new(ROLLBACK))?;
-            return Ok(Err(holder));
+    fn join(&mut self, settings: &HubSettings) -> Result<Ownership> {
+        self.lose();
+        let session = connected(&mut self.session, &self.place)?;
+        if let Some(former) = self.former {
+            membership::leave(session, former)?;
+            self.former = None;
         }
-        let row = hub.first().ok_or_else(|| no_row(operation))?;
-        let (hub_id, last): (String, Epoch) = (column(row, 0)?, column(row, 1)?);
-        let epoch = last + 1;
-        let owner = format!("process {}", std::process::id());
-        session.all(
-            operation,
-            &[
-                Ask::new(OUST),
-                Ask::new(JOIN).with(epoch).with(owner).with(lease_ms),
-                Ask::new(COUNT_EPOCH).with(epoch),
-                Ask::new(TAKE_PARTS).with(epoch),
-                Ask::new(COMMIT),
-            ],
-        )?;
-        Ok(Ok(Ownership { hub_id, epoch }))
-    }
-
-    /// Takes the hub, once the lease of a worker that is silent has run out.
-    fn take_in_time(&mut self) -> Result<Ownership> {
-        let mut silent: Option<Holder> = None;
-        loop {
-            let holder = match self.take()? {
-                Ok(ownership) => return Ok(ownership),
-                Err(holder) => holder,
-            };
-            // A lease that ends later than it did has been lengthened meanwhile.
-            let ends = session::instant() + holder.lease_left;
-            let lives = silent
-                .as_ref()
-                .is_some_and(|seen| seen.epoch != holder.epoch || ends > seen.ends + SLACK);
-            if lives {
-                let cause = format!("another worker has it: {}", holder.owner);
-                return Err(ProviderError::new(ProviderErrorKind::HubInUse, TAKING, cause));
-            }
-            std::thread::sleep(holder.lease_left.min(LOOK));
-            silent = silent.or(Some(holder));
-        }
-    }
-}
-
-/// Who has the hub.
-struct Holder {
-    owner: String,
-    epoch: Epoch,
-    lease_left: Duration,
-    /// When the lease ends, by the clock of this process.
-    ends: Instant,
-}
-
-impl Holder {
-    fn read(row: &Row) -> Result<Self> {
-        let left: i64 = column(row, 2)?;
-        let lease_left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
-        Ok(Self {
-            owner: column(row, 0)?,
-            epoch: column(row, 1)?,
-            lease_left,
-            ends: session::instant() + lease_left,
-        })
+        let (mut member, hub_id) = Membership::join(session, self.lease_ms, settings)?;
+        let balanced = member.balance(session)?;
+        self.watch = Watch::default();
+        self.watch.add(balanced.gained);
+        member.untold = Parts::NONE;
+        let shares = Shares { partitions: self.facts.partitions, parts: member.mine };
+        let epoch = member.epoch;
+        self.membership = Some(member);
+        Ok(Ownership { hub_id, epoch, shares })
     }
 }
 
@@ -314,8 +252,9 @@ impl Provider for PostgresProvider {
         work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
     ) -> Result<()> {
         let foresight = std::mem::take(&mut self.foresight);
-        if fence.is_some() && fence != self.epoch {
-            return Err(lost("this process does not have it"));
+        let epoch = self.membership.as_ref().map(|member| member.epoch);
+        if fence.is_some() && fence != epoch {
+            return Err(membership::lost("this process does not have it"));
         }
         for _ in 0..TRIES {
             match self.attempt(fence.is_some(), &foresight, work) {
@@ -341,43 +280,74 @@ impl Provider for PostgresProvider {
         Ok(None)
     }
 
-    fn acquire(&mut self) -> Result<Ownership> {
-        self.epoch = None;
-        let taken = self.take_in_time();
-        if taken.is_err() {
+    fn acquire(&mut self, settings: &HubSettings) -> Result<Ownership> {
+        let joined = self.join(settings);
+        if joined.is_err() {
             self.roll_back();
         }
-        let ownership = taken?;
-        self.epoch = Some(ownership.epoch);
-        self.renewed = session::instant();
-        self.watch = Watch::default();
-        Ok(ownership)
+        joined
+    }
+
+    fn join_again(&mut self, settings: &HubSettings) -> Result<Option<Ownership>> {
+        self.acquire(settings).map(Some)
+    }
+
+    fn balance(&mut self) -> Result<Option<Balanced>> {
+        let Some(member) = &mut self.membership else {
+            return Err(membership::lost("this process does not have it"));
+        };
+        if !member.is_due() {
+            return Ok(None);
+        }
+        let session = connected(&mut self.session, &self.place)?;
+        let balanced = member.balance(session);
+        if let Err(error) = &balanced
+            && error.kind == ProviderErrorKind::LostOwnership
+        {
+            self.lose();
+        }
+        let mut balanced = balanced?;
+        if !balanced.gained.is_empty() {
+            let session = connected(&mut self.session, &self.place)?;
+            balanced.arrivals = self.watch.all(session, balanced.gained)?;
+            if let Some(member) = &mut self.membership {
+                member.untold = Parts::NONE;
+            }
+        }
+        Ok(Some(balanced))
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        let Some(member) = &mut self.membership else { return Ok(()) };
+        let session = connected(&mut self.session, &self.place)?;
+        membership::say_leaving(session, member.epoch)
     }
 
     fn release(&mut self) -> Result<()> {
-        let Some(epoch) = self.epoch.take() else { return Ok(()) };
-        self.connection()?.rows("leave the hub", Ask::new(LEAVE).with(epoch)).map(|_| ())
+        let Some(member) = self.membership.take() else { return Ok(()) };
+        membership::leave(self.connection()?, member.epoch)
     }
 
     fn worker_lives(&mut self) -> Result<bool> {
-        if self.epoch.is_some() {
+        if self.membership.is_some() {
             return Ok(true);
         }
-        let rows = self.connection()?.rows("look for a worker", Ask::new(LIVING))?;
-        Ok(!rows.is_empty())
+        membership::anyone_lives(self.connection()?)
+    }
+
+    fn server_ms(&mut self) -> Result<Option<TimeMs>> {
+        membership::server_ms(self.connection()?)
     }
 
     fn arrivals(&mut self) -> Result<Arrivals> {
+        let member = self.membership.as_ref();
+        let mine = member.map_or(Parts::NONE, |member| member.mine.without(member.untold));
         let session = connected(&mut self.session, &self.place)?;
-        self.watch.take(session)
+        self.watch.take(session, mine)
     }
 
     fn maintain(&mut self, _idle: bool) -> Result<()> {
-        let third = u64::try_from(self.lease_ms / 3).unwrap_or_default();
-        if self.epoch.is_some() && self.renewed.elapsed() >= Duration::from_millis(third) {
-            self.lengthen_lease()?;
-        }
-        Ok(())
+        self.lengthen_lease()
     }
 
     fn reader(&self) -> Result<Option<Box<dyn Reader>>> {
@@ -426,14 +396,8 @@ fn connected<'s>(slot: &'s mut Option<Session>, place: &Place) -> Result<&'s mut
     }
 }
 
-/// By what number the server knows the transaction; `None` if it is fenced off.
-fn transaction_number(answers: &[Vec<Row>]) -> Result<Option<String>> {
-    let row = answers.get(1).and_then(|rows| rows.first());
-    row.map(|row| column(row, 0)).transpose()
-}
-
-fn lost(cause: &str) -> ProviderError {
-    ProviderError::new(ProviderErrorKind::LostOwnership, COMMITTING, cause)
+fn no_number() -> ProviderError {
+    ProviderError::new(ProviderErrorKind::Permanent, COMMITTING, "the transaction has no number")
 }
 
 fn no_row(operation: &str) -> ProviderError {

@@ -4,13 +4,13 @@
 //! (`session::PLANS`): what still reads one has no index to go by.
 
 use super::session::{Place, Session};
-use super::{arrivals, batch, entities, listing, query, rows, schema};
+use super::{arrivals, batch, entities, listing, membership, query, rows, schema};
 
 /// Tables of a row or of few.
 const SMALL: [&str; 3] = ["hub", "workers", "parts"];
 
 const STATEMENTS: [&str; 52] = [
-    super::FENCE,
+    membership::FENCE,
     rows::HEADS,
     rows::TAKEN_EVENTS,
     rows::KEPT_EVENTS,
@@ -89,11 +89,11 @@ fn no_statement_reads_a_whole_table() {
 }
 
 /// Enough rows for a plan to matter.
-const FILL: &str = "INSERT INTO hub.instances (iid, part, id, name, name_folded, exec, status, ready, \
+const FILL: &str = "INSERT INTO hub.instances (iid, id, name, name_folded, exec, status, ready, \
       scheduled_ms, updated_ms, crashes) \
-      SELECT n, 0, n, 'f', 'f', 0, 1, false, n, n, 0 FROM generate_series(1, 20000) AS n; \
-    INSERT INTO hub.entities (part, id, scheduled, updated_ms, crashes) \
-      SELECT 0, '@f@' || n, 0, n, 0 FROM generate_series(1, 20000) AS n; \
+      SELECT n, n, 'f', 'f', 0, 1, false, n, n, 0 FROM generate_series(1, 20000) AS n; \
+    INSERT INTO hub.entities (eid, id, scheduled, updated_ms, crashes) \
+      SELECT n, '@f@' || n, 0, n, 0 FROM generate_series(1, 20000) AS n; \
     INSERT INTO hub.history (iid, exec, body) SELECT n, 0, '' FROM generate_series(1, 20000) AS n; \
     INSERT INTO hub.messages SELECT n, n, 0, NULL, true, '' FROM generate_series(1, 20000) AS n; \
     INSERT INTO hub.waits SELECT n, 'go', 1 FROM generate_series(1, 20000) AS n; \

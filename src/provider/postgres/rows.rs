@@ -12,9 +12,11 @@ use std::collections::{HashMap, VecDeque};
 
 use tokio_postgres::Row;
 
+use crate::core::ids::partition_of;
 use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
+use crate::core::partition::{Epoch, Parts, key_in, partition_of_key};
 use crate::core::request::HubSettings;
-use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, ids};
+use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs};
 use crate::provider::rows::{Clear, HistoryKey, NewMessage};
 use crate::provider::transaction::Foresight;
 use crate::provider::{
@@ -22,7 +24,7 @@ use crate::provider::{
 };
 
 use super::batch::{Batch, signed};
-use super::columns::{self, Unreadable, column, head_columns, row_columns};
+use super::columns::{self, Unreadable, column, head_columns, row_columns, stored};
 use super::session::{Ask, Session};
 
 pub(super) const HEADS: &str = concat!(
@@ -57,8 +59,15 @@ pub(super) const CHILDREN: &str = concat!(
 );
 pub(super) const HISTORY: &str =
     "SELECT hid, body FROM hub.history WHERE iid = $1 AND exec = $2 ORDER BY hid";
-pub(super) const SETTINGS: &str = "SELECT settings FROM hub.hub";
+/// Of the workers that live, the last one first; of the last one that lived, if none does.
+pub(super) const SETTINGS: &str = "(SELECT settings FROM hub.workers \
+     WHERE lease_until > clock_timestamp() ORDER BY epoch DESC) \
+    UNION ALL SELECT settings FROM hub.hub \
+     WHERE NOT EXISTS (SELECT 1 FROM hub.workers WHERE lease_until > clock_timestamp())";
 pub(super) const PUT_SETTINGS: &str = "UPDATE hub.hub SET settings = $1";
+pub(super) const PUT_OWN_SETTINGS: &str = "UPDATE hub.workers SET settings = $2 WHERE epoch = $1";
+pub(super) const GIVE: &str =
+    "UPDATE hub.parts SET epoch = NULL WHERE part = ANY($1) AND epoch = $2";
 
 /// Keys asked for at a time where they were not foreseen.
 const MORE_KEYS: i32 = 16;
@@ -72,7 +81,8 @@ struct Known {
     taken: HashMap<InstanceKey, Vec<MessageKey>>,
     kept: HashMap<(InstanceKey, String), Option<StoredMessage>>,
     waits: HashMap<(InstanceKey, String), i32>,
-    instance_keys: VecDeque<InstanceKey>,
+    /// Numbers for new instances.
+    instance_keys: VecDeque<i64>,
     message_keys: VecDeque<MessageKey>,
 }
 
@@ -81,21 +91,26 @@ pub(super) struct PostgresRows<'s> {
     session: &'s mut Session,
     /// How many partitions the hub has.
     pub(super) partitions: u16,
-    /// The partitions of entities that this transaction has come upon.
-    pub(super) entity_parts: HashMap<InstanceKey, i16>,
-    /// The writer has no partition: owners are told of what it writes.
-    rings: bool,
+    /// Who writes, if it is a worker.
+    epoch: Option<Epoch>,
+    /// Its partitions. The owners of others are told of what it writes.
+    pub(super) mine: Parts,
     known: Known,
     batch: Batch,
 }
 
 impl<'s> PostgresRows<'s> {
-    pub(super) fn new(session: &'s mut Session, partitions: u16, rings: bool) -> Self {
+    /// Of a worker that has those partitions, or of a client.
+    pub(super) fn new(
+        session: &'s mut Session,
+        partitions: u16,
+        worker: Option<(Epoch, Parts)>,
+    ) -> Self {
         Self {
             session,
             partitions,
-            entity_parts: HashMap::new(),
-            rings,
+            epoch: worker.map(|(epoch, _)| epoch),
+            mine: worker.map_or(Parts::NONE, |(_, mine)| mine),
             known: Known::default(),
             batch: Batch::default(),
         }
@@ -211,12 +226,11 @@ impl<'s> PostgresRows<'s> {
         Ok(())
     }
 
-    fn partition(&self, key: InstanceKey) -> Option<i16> {
-        if key < 0 {
-            return self.entity_parts.get(&key).copied();
+    /// Tells whoever has the partition.
+    fn ring(&mut self, key: InstanceKey, message: Option<MessageKey>) {
+        if !self.owns(key) {
+            self.batch.ring(stored(partition_of_key(key, self.partitions)), key, message);
         }
-        let head = self.known.heads.get(&key)?.as_ref()?;
-        Some(partition(&head.id, self.partitions))
     }
 }
 
@@ -278,14 +292,12 @@ impl Rows for PostgresRows<'_> {
         if self.known.instance_keys.is_empty() {
             self.known.instance_keys = self.more_keys(INSTANCE_KEYS)?;
         }
-        let key = self.known.instance_keys.pop_front().ok_or_else(no_key)?;
+        let number = self.known.instance_keys.pop_front().ok_or_else(no_key)?;
+        let key = key_in(partition_of(&new.id, self.partitions), number, self.partitions);
         self.known.learn_head(new.head(key));
         self.known.taken.insert(key, Vec::new());
-        let part = partition(&new.id, self.partitions);
-        self.batch.insert_instance(key, part, new.clone());
-        if self.rings {
-            self.batch.ring(part, key, None);
-        }
+        self.batch.insert_instance(key, new.clone());
+        self.ring(key, None);
         Ok(key)
     }
 
@@ -358,13 +370,8 @@ impl Rows for PostgresRows<'_> {
             }
             None => {}
         }
-        if self.rings && message.taken {
-            if message.key > 0 && !self.known.heads.contains_key(&message.key) {
-                self.read_heads(&[message.key], &[])?;
-            }
-            if let Some(part) = self.partition(message.key) {
-                self.batch.ring(part, message.key, Some(key));
-            }
+        if message.taken {
+            self.ring(message.key, Some(key));
         }
         self.batch.insert_message(key, message.clone());
         Ok(key)
@@ -455,20 +462,31 @@ impl Rows for PostgresRows<'_> {
         let rows = self.read("read settings", Ask::new(SETTINGS))?;
         let corrupt =
             |cause: String| ProviderError::new(ProviderErrorKind::Corrupt, "read settings", cause);
-        let row = rows.first().ok_or_else(|| corrupt("the hub has none".to_owned()))?;
-        decode_settings(column(row, 0)?).map_err(corrupt)
+        let mut all = rows.iter().map(|row| decode_settings(column(row, 0)?).map_err(corrupt));
+        let mut settings = all.next().ok_or_else(|| corrupt("the hub has none".to_owned()))??;
+        for other in all {
+            settings.orchestrators.extend(other?.orchestrators);
+        }
+        Ok(settings)
     }
 
     fn put_settings(&mut self, settings: &HubSettings) -> Result<()> {
-        self.session
-            .rows("put settings", Ask::new(PUT_SETTINGS).with(encode_settings(settings)))
-            .map(|_| ())
+        let text = encode_settings(settings);
+        let hub = Ask::new(PUT_SETTINGS).with(text.clone());
+        let own = Ask::new(PUT_OWN_SETTINGS).with(self.epoch).with(text);
+        self.session.all("put settings", &[hub, own]).map(|_| ())
     }
-}
 
-/// The partition of an instance, as it is stored.
-pub(super) fn partition(id: &str, partitions: u16) -> i16 {
-    i16::try_from(ids::partition_of(id, partitions)).unwrap_or_default()
+    fn owns(&self, key: InstanceKey) -> bool {
+        self.mine.has(partition_of_key(key, self.partitions))
+    }
+
+    fn give(&mut self, parts: Parts) -> Result<()> {
+        let numbers: Vec<i16> = parts.iter().map(stored).collect();
+        self.read("give partitions", Ask::new(GIVE).with(numbers).with(self.epoch))?;
+        self.mine = self.mine.without(parts);
+        Ok(())
+    }
 }
 
 fn count(number: usize) -> i32 {

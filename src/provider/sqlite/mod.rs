@@ -35,6 +35,8 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+use crate::core::partition::Shares;
+use crate::core::request::HubSettings;
 use crate::provider::{
     Arrivals, Epoch, Ownership, Provider, ProviderError, ProviderErrorKind, Reader, Result, Rows,
 };
@@ -272,25 +274,36 @@ impl Provider for SqliteProvider {
         self.run(fence, Patience::None, work)
     }
 
-    fn acquire(&mut self) -> Result<Ownership> {
+    fn acquire(&mut self, settings: &HubSettings) -> Result<Ownership> {
         let operation = "take the hub";
         if self.role == Role::Client {
             let cause = "it was opened as a client";
             return Err(ProviderError::new(ProviderErrorKind::Invalid, operation, cause));
         }
         self.owned = None;
+        let conn = connected(&mut self.conn, self.place.as_ref(), self.relaxed, false)?;
+        let sql = Sql(conn);
+        if let Some(place) = &self.place
+            && place.files.worker_lives()?
+        {
+            return Err(in_use(sql));
+        }
+        // The lock is taken inside the transaction that tells of its owner: whoever sees the lock and
+        // asks for the settings waits for them.
+        let transaction = begin(sql, self.place.as_ref(), None)?;
         let lock = match &self.place {
-            Some(place) => place.files.take()?,
+            Some(place) => Some(place.files.take()?.ok_or_else(|| in_use(sql))?),
             None => None,
         };
-        let conn = connected(&mut self.conn, self.place.as_ref(), self.relaxed, lock.is_some())?;
-        let sql = Sql(conn);
-        if self.place.is_some() && lock.is_none() {
-            let owner = sql.one(operation, OWNER, [], |row| column::<Option<String>>(row, 0))?;
-            let owner = owner.flatten().unwrap_or_else(|| "a process".to_owned());
-            let cause = format!("another worker has it: {owner}");
-            return Err(ProviderError::new(ProviderErrorKind::HubInUse, operation, cause));
-        }
+        let owner = format!("process {}", std::process::id());
+        let taken = sql.one(operation, TAKE, [owner], |row| {
+            Ok((column::<String>(row, 0)?, column(row, 1)?))
+        })?;
+        SqliteRows::new(sql).put_settings(settings)?;
+        transaction.commit(operation)?;
+        let (hub_id, epoch) = taken.ok_or_else(|| {
+            ProviderError::new(ProviderErrorKind::Corrupt, operation, "the hub has no row")
+        })?;
         may_checkpoint(conn, lock.is_some())?;
         if lock.is_some() && !self.relaxed {
             let transaction = begin(sql, self.place.as_ref(), None)?;
@@ -301,18 +314,9 @@ impl Provider for SqliteProvider {
                 checkpoint::shorten(sql);
             }
         }
-        let transaction = begin(sql, self.place.as_ref(), None)?;
-        let owner = format!("process {}", std::process::id());
-        let taken = sql.one(operation, TAKE, [owner], |row| {
-            Ok((column::<String>(row, 0)?, column(row, 1)?))
-        })?;
-        transaction.commit(operation)?;
-        let (hub_id, epoch) = taken.ok_or_else(|| {
-            ProviderError::new(ProviderErrorKind::Corrupt, operation, "the hub has no row")
-        })?;
         self.owned = Some(Owned { epoch, _lock: lock });
         self.log.committed();
-        Ok(Ownership { hub_id, epoch })
+        Ok(Ownership { hub_id, epoch, shares: Shares::WHOLE })
     }
 
     fn release(&mut self) -> Result<()> {
@@ -403,6 +407,14 @@ impl Source for SqliteReader {
     fn files(&self) -> Option<&HubFiles> {
         Some(&self.files)
     }
+}
+
+fn in_use(sql: Sql<'_>) -> ProviderError {
+    let operation = "take the hub";
+    let owner = sql.one(operation, OWNER, [], |row| column::<Option<String>>(row, 0));
+    let owner = owner.ok().flatten().flatten().unwrap_or_else(|| "a process".to_owned());
+    let cause = format!("another worker has it: {owner}");
+    ProviderError::new(ProviderErrorKind::HubInUse, operation, cause)
 }
 
 /// The connection in `slot`, made anew if it was lost.

@@ -74,7 +74,8 @@ impl Foresight {
             | Work::MarkEntity(..)
             | Work::EntityCrashes { .. }
             | Work::Forget(_)
-            | Work::PutSettings(_) => {}
+            | Work::PutSettings(_)
+            | Work::Give(_) => {}
         }
     }
 

@@ -26,6 +26,7 @@ use crate::core::error::Error;
 use crate::core::execution::Entropy;
 use crate::core::instance::{InstanceChange, ParentLink};
 use crate::core::message::{Delivery, Message};
+use crate::core::partition::Parts;
 use crate::core::replay::Problem;
 use crate::core::request::{self, Answer, Command, HubFacts, HubSettings, StartSpec};
 use crate::core::status::RuntimeStatus;
@@ -86,6 +87,8 @@ pub enum Work {
     ClearCrash(Vec<InstanceKey>),
     /// Replace the hub's settings.
     PutSettings(HubSettings),
+    /// These partitions are others' to take.
+    Give(Parts),
 }
 
 /// See [`Work::Begin`].
@@ -172,6 +175,21 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// Whose row or message it is about.
+    #[must_use]
+    pub fn key(&self) -> Option<InstanceKey> {
+        match self {
+            Self::Started(started) => Some(started.key),
+            Self::Delivered { key, .. }
+            | Self::Changed { key }
+            | Self::EntityMade { key, .. }
+            | Self::TimerSet { key, .. } => Some(*key),
+            Self::Ended { .. } => None,
+        }
+    }
+}
+
 /// See [`Effect::Started`].
 #[derive(Debug, Clone)]
 pub struct StartedInstance {
@@ -195,7 +213,7 @@ pub struct StartedInstance {
 pub struct Context<'a> {
     /// Settings, time, whether a worker lives.
     pub hub: HubFacts<'a>,
-    /// This process is not the worker: a worker that lives must be told by a message.
+    /// This process is no worker: one that lives must be told by a message.
     pub foreign: bool,
     /// Fresh ids.
     pub entropy: &'a mut dyn Entropy,
@@ -219,9 +237,14 @@ impl Context<'_> {
         u32::from(self.hub.worker_lives)
     }
 
+    /// Whether another process runs the instance or entity of that key.
+    fn is_foreign(&self, rows: &dyn Rows, key: InstanceKey) -> bool {
+        self.foreign || !rows.owns(key)
+    }
+
     /// Tells the worker, wherever it is, that an instance's row was changed.
     fn note_change(&mut self, rows: &mut dyn Rows, key: InstanceKey) -> Result<()> {
-        if self.foreign {
+        if self.is_foreign(rows, key) {
             if self.hub.worker_lives {
                 insert(rows, key, None, &Message::Changed)?;
             }
@@ -259,7 +282,7 @@ impl Context<'_> {
         task: TaskId,
         fire_at: TimeMs,
     ) -> Result<()> {
-        if !self.foreign {
+        if !self.is_foreign(rows, key) {
             self.effects.push(Effect::TimerSet { key, task, fire_at });
         } else if self.hub.worker_lives {
             insert(rows, key, None, &Message::TimerSet { task, fire_at })?;
@@ -273,6 +296,13 @@ impl Context<'_> {
 /// # Errors
 /// Those of the store; the whole transaction is then lost. A refusal is an [`Outcome`].
 pub fn apply(rows: &mut dyn Rows, work: &Work, context: &mut Context<'_>) -> Result<Outcome> {
+    let outcome = carry_out(rows, work, context)?;
+    // Who runs the others is told by the store.
+    context.effects.retain(|effect| effect.key().is_none_or(|key| rows.owns(key)));
+    Ok(outcome)
+}
+
+fn carry_out(rows: &mut dyn Rows, work: &Work, context: &mut Context<'_>) -> Result<Outcome> {
     match work {
         Work::Turn(commit) => Ok(Outcome::Turn(apply_turn(rows, commit.key, commit, context)?)),
         Work::Begin(begin) => command::begin(rows, begin, context),
@@ -315,6 +345,10 @@ pub fn apply(rows: &mut dyn Rows, work: &Work, context: &mut Context<'_>) -> Res
         }
         Work::ClearCrash(keys) => {
             set_crashes(rows, keys, |_| 0)?;
+            Ok(Outcome::Done)
+        }
+        Work::Give(parts) => {
+            rows.give(*parts)?;
             Ok(Outcome::Done)
         }
         Work::PutSettings(settings) => {

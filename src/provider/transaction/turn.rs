@@ -24,6 +24,9 @@ pub fn apply_turn(
     commit: &TurnCommit,
     context: &mut Context<'_>,
 ) -> Result<TurnVerdict> {
+    if !rows.owns(key) {
+        return Ok(TurnVerdict::Refused(Refusal::Gone));
+    }
     let head = rows.head(key)?;
     if let Err(refusal) = commit.admit(head.as_ref()) {
         return Ok(TurnVerdict::Refused(refusal));

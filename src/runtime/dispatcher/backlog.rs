@@ -126,9 +126,17 @@ impl Backlog {
         self.failed = false;
     }
 
-    fn add_read(&mut self, keys: &[InstanceKey]) {
+    /// Nothing is to be done about those that go.
+    pub(super) fn drop_keys(&mut self, goes: impl Fn(InstanceKey) -> bool) {
+        for keys in [&mut self.called, &mut self.opened, &mut self.ready] {
+            keys.retain(|key| !goes(*key));
+        }
+    }
+
+    /// Of the keys that were read, those that are held.
+    fn add_read(&mut self, keys: &[InstanceKey], held: impl Fn(InstanceKey) -> bool) {
         self.reading = false;
-        for &key in keys {
+        for &key in keys.iter().filter(|key| held(**key)) {
             if key <= self.opened_to { self.add_opened(key, true) } else { self.add_ready(key) }
         }
         // A reading that was cut short goes on behind the last one that it saw.
@@ -220,7 +228,7 @@ impl Dispatcher {
 
     /// Instances that are ready were read from the store, from [`Step::ready_from`] on.
     pub fn ready_read(&mut self, keys: &[InstanceKey]) {
-        self.backlog.add_read(keys);
+        self.backlog.add_read(keys, |key| self.held.has_key(key));
     }
 
     /// The reading failed and is made again, from the same key on.
@@ -270,7 +278,7 @@ mod tests {
         assert_eq!(backlog.next(), Some((2, true)));
         assert_eq!(backlog.read_more(), Some(5));
         assert_eq!(backlog.read_more(), None, "one reading at a time");
-        backlog.add_read(&[5, 6, 7, 8, 9]);
+        backlog.add_read(&[5, 6, 7, 8, 9], |_| true);
         assert_eq!(all(&mut backlog), [(3, true), (4, false), (5, false), (6, false)]);
         assert_eq!(backlog.read_more(), Some(7), "what did not fit is read once more");
     }
@@ -282,10 +290,10 @@ mod tests {
         backlog.add_ready(4);
         assert_eq!(all(&mut backlog), [(1, true)]);
         assert_eq!(backlog.read_more(), Some(2));
-        backlog.add_read(&[3, 4]);
+        backlog.add_read(&[3, 4], |_| true);
         assert_eq!(all(&mut backlog), [(3, true)]);
         assert_eq!(backlog.read_more(), Some(4));
-        backlog.add_read(&[4]);
+        backlog.add_read(&[4], |_| true);
         assert_eq!(all(&mut backlog), [(4, false)]);
     }
 

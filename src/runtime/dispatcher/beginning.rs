@@ -44,10 +44,15 @@ impl Dispatcher {
     ) -> Result<(), StartSpec> {
         let known = self.names.contains(&fold_name(&spec.name));
         let taken = spec.instance_id.as_ref().is_some_and(|id| self.ids.contains_key(id));
-        if self.closed || !known || taken || !self.may_begin() {
+        let elsewhere = match &spec.instance_id {
+            Some(id) => !self.held.has_id(id),
+            None => !self.held.has_any(),
+        };
+        if self.closed || !known || taken || elsewhere || !self.may_begin() {
             return Err(spec);
         }
-        let id = spec.instance_id.get_or_insert_with(|| self.entropy.fresh_id()).clone();
+        let id = spec.instance_id.take().unwrap_or_else(|| self.own_id());
+        spec.instance_id = Some(id.clone());
         self.last_handle -= 1;
         let key = self.last_handle;
         let mut live = Live::started(StartedInstance {

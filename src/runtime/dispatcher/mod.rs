@@ -12,6 +12,7 @@ mod cache;
 mod entities;
 mod live;
 mod options;
+mod parts;
 mod recovery;
 mod results;
 mod suspects;
@@ -78,12 +79,16 @@ pub struct Dispatcher {
     last_handle: InstanceKey,
     activities: Activities,
     entities: entities::Entities,
+    held: parts::Held,
     timers: Timers,
     /// Instances that may have something to run.
     runnable: Vec<InstanceKey>,
     backlog: Backlog,
     waiting_loads: VecDeque<InstanceKey>,
     loads_in_flight: usize,
+    /// So many of the loads in flight were asked for before this process was ousted: their answers come
+    /// first, and are void.
+    void_loads: usize,
     failed_loads: Vec<InstanceKey>,
     suspects: suspects::Suspects,
     opened_ms: Option<TimeMs>,
@@ -116,6 +121,7 @@ impl Dispatcher {
         let mut dispatcher = Self {
             activities: Activities::new(options.concurrent_activities),
             backlog: Backlog::new(options.backlog_keys),
+            held: parts::Held::new(options.shares),
             options,
             entropy,
             names: HashSet::new(),
@@ -130,6 +136,7 @@ impl Dispatcher {
             runnable: Vec::new(),
             waiting_loads: VecDeque::new(),
             loads_in_flight: 0,
+            void_loads: 0,
             failed_loads: Vec::new(),
             suspects: suspects::Suspects::default(),
             opened_ms: None,
@@ -197,6 +204,9 @@ impl Dispatcher {
 
     /// A transaction was committed, with these consequences.
     pub fn effect(&mut self, effect: Effect, step: &mut Step) {
+        if effect.key().is_some_and(|key| !self.held.has_key(key)) {
+            return;
+        }
         match effect {
             Effect::Started(started) => self.started(started, step),
             Effect::Delivered { key, delivery } => self.deliver(key, delivery, step),
@@ -239,6 +249,7 @@ impl Dispatcher {
             }
             (Work::Unpark(key), _) => self.unparked(key),
             (Work::Keep { key, .. }, _) => self.kept(key),
+            (Work::Give(parts), _) => self.given(parts),
             _ => {}
         }
     }
@@ -252,6 +263,12 @@ impl Dispatcher {
         opening: bool,
         step: &mut Step,
     ) {
+        let Self { held: parts, .. } = self;
+        let (ready, held, messages) = (
+            ready.into_iter().filter(|key| parts.has_key(*key)).collect::<Vec<_>>(),
+            held.into_iter().filter(|key| parts.has_key(*key)).collect::<Vec<_>>(),
+            messages.into_iter().filter(|(key, _)| parts.has_key(*key)).collect::<Vec<_>>(),
+        );
         for key in ready {
             self.load(key, if opening { Why::Opened } else { Why::Ready });
         }
@@ -271,7 +288,8 @@ impl Dispatcher {
     }
 
     /// Timers up to `until` were read from the store.
-    pub fn timers_read(&mut self, until: TimeMs, rows: Vec<TimerRow>) {
+    pub fn timers_read(&mut self, until: TimeMs, mut rows: Vec<TimerRow>) {
+        rows.retain(|row| self.held.has_key(row.key));
         self.timers.add_read(until, rows);
     }
 
@@ -288,6 +306,9 @@ impl Dispatcher {
         let opened_ms = *self.opened_ms.get_or_insert(now_ms);
         let mut signals = Vec::new();
         for row in self.timers.take_due(now_ms) {
+            if !self.held.has_key(row.key) {
+                continue;
+            }
             if row.key < 0 {
                 signals.push((row.key, row.task));
                 continue;
@@ -309,6 +330,7 @@ impl Dispatcher {
             }
         }
         self.run_entities(step);
+        self.give_what_rests(step);
         self.start_activities(step);
         self.evict(step);
         self.fill_room(step);

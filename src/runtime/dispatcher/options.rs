@@ -3,6 +3,7 @@
 //! Owns: the defaults of what the hub's options leave open. Must never: be changed while it runs.
 
 use crate::core::limits;
+use crate::core::partition::Shares;
 
 use super::super::protocol::{EngineInfo, EngineOptions, OnNondeterminism};
 
@@ -27,6 +28,8 @@ pub struct DispatcherOptions {
     pub entity_operations: usize,
     /// Largest payload.
     pub payload_bytes: usize,
+    /// What of the hub this process has, to begin with.
+    pub shares: Shares,
     /// See [`OnNondeterminism`].
     pub on_nondeterminism: OnNondeterminism,
 }
@@ -34,7 +37,7 @@ pub struct DispatcherOptions {
 impl DispatcherOptions {
     /// Of a hub that is open.
     #[must_use]
-    pub fn of(options: &EngineOptions, info: &EngineInfo) -> Self {
+    pub fn of(options: &EngineOptions, info: &EngineInfo, shares: Shares) -> Self {
         let concurrent_activities =
             options.max_concurrent_activities.unwrap_or(limits::CONCURRENT_ACTIVITIES);
         // Each activity that runs may be of an instance of its own.
@@ -52,6 +55,7 @@ impl DispatcherOptions {
             turn_messages: limits::TURN_MESSAGES,
             entity_operations: limits::ENTITY_OPERATIONS,
             payload_bytes: info.payload_bytes,
+            shares,
             on_nondeterminism: options.on_nondeterminism,
         }
     }

@@ -75,6 +75,15 @@ impl Dispatcher {
         step: &mut Step,
     ) {
         self.loads_in_flight -= 1;
+        if self.void_loads > 0 {
+            self.void_loads -= 1;
+            return;
+        }
+        if self.held.lets_go_of(key) {
+            // What it holds of unstored results goes to the store.
+            self.keep_unstored(key, step);
+            return self.forget(key, step);
+        }
         let Some(live) = self.lives.get_mut(&key) else {
             return;
         };

@@ -15,6 +15,7 @@ use crate::core::entity::{EntityCommit, EntityMessage, EntityRow, Intake, Waitin
 use crate::core::ids::fold_name;
 use crate::core::instance::ParentLink;
 use crate::core::limits::{LOADS_IN_FLIGHT, SUSPECT_CALM_MS, SUSPECT_DEATHS, SUSPECT_MS};
+use crate::core::partition::{Parts, partition_of_key};
 use crate::core::{InstanceKey, MessageKey, Payload, TimeMs};
 use crate::provider::transaction::Work;
 
@@ -74,6 +75,8 @@ pub(super) struct Entities {
     runnable: Vec<InstanceKey>,
     loads: VecDeque<InstanceKey>,
     loads_in_flight: usize,
+    /// See `Dispatcher::void_loads`.
+    void_loads: usize,
     failed_loads: Vec<InstanceKey>,
     /// Entities that were under way at more than one death of the process, by deaths.
     suspects: BTreeSet<(u32, InstanceKey)>,
@@ -191,6 +194,51 @@ impl Entities {
         if !keys.is_empty() {
             step.work.push(Work::EntityCrashes { keys, counts: false });
         }
+    }
+
+    /// Those that go and of which nothing is under way leave memory: the partitions of the others.
+    pub(super) fn drop_resting(
+        &mut self,
+        goes: impl Fn(InstanceKey) -> bool,
+        partitions: u16,
+        step: &mut Step,
+    ) -> Parts {
+        for keys in self.unregistered.values_mut() {
+            keys.retain(|key| !goes(*key));
+        }
+        self.waiting.retain(|key| !goes(*key));
+        let unasked: Vec<InstanceKey> =
+            self.loads.iter().copied().filter(|key| goes(*key)).collect();
+        self.loads.retain(|key| !goes(*key));
+        let mut innocent = Vec::new();
+        let (mut rests, mut busy) = (unasked, Parts::NONE);
+        for (key, live) in self.lives.iter().filter(|(key, _)| goes(**key)) {
+            match live.phase {
+                Phase::Idle | Phase::Suspect => {
+                    if live.crashes > 0 && live.phase == Phase::Idle {
+                        innocent.push(*key);
+                    }
+                    rests.push(*key);
+                }
+                _ if rests.contains(key) => {}
+                _ => busy.insert(partition_of_key(*key, partitions)),
+            }
+        }
+        for key in rests {
+            self.forget(key);
+        }
+        if !innocent.is_empty() {
+            step.work.push(Work::EntityCrashes { keys: innocent, counts: false });
+        }
+        busy
+    }
+
+    /// Nothing in memory holds any more.
+    pub(super) fn forget_all(&mut self) {
+        let (names, is_draining) = (std::mem::take(&mut self.names), self.is_draining);
+        let loads_in_flight = self.loads_in_flight;
+        let void_loads = loads_in_flight;
+        *self = Self { names, loads_in_flight, void_loads, is_draining, ..Self::default() };
     }
 
     fn load(&mut self, key: InstanceKey) -> &mut LiveEntity {

@@ -56,6 +56,13 @@ impl Dispatcher {
     ) {
         let entities = &mut self.entities;
         entities.loads_in_flight -= 1;
+        if entities.void_loads > 0 {
+            entities.void_loads -= 1;
+            return;
+        }
+        if self.held.lets_go_of(key) {
+            return entities.forget(key);
+        }
         let Some(live) = entities.lives.get_mut(&key) else { return };
         let LoadedEntity { row, messages } = match answer {
             Ok(Some(loaded)) => loaded,
@@ -110,7 +117,7 @@ impl Dispatcher {
         let most = self.options.entity_operations;
         let entities = &mut self.entities;
         let Some(live) = entities.lives.get_mut(&key) else { return };
-        if live.phase != Phase::Idle || entities.is_draining {
+        if live.phase != Phase::Idle || entities.is_draining || self.held.lets_go_of(key) {
             return;
         }
         let most = live.most(most);

@@ -4,6 +4,8 @@
 //! never: block, but for a lone commit on a fast disk (`writer`); everything else that takes time is
 //! asked of a thread and comes back as an event.
 
+mod waiting;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -14,12 +16,11 @@ use crate::core::entity::Signal;
 use crate::core::error::{Error, ErrorCode};
 use crate::core::ids::fold_name;
 use crate::core::limits;
-use crate::core::request::{self, Command, HubSettings};
-use crate::core::view::StatusView;
+use crate::core::request::{Command, HubSettings};
 use crate::provider::transaction::{Effect, Outcome, Work};
 use crate::provider::{Arrivals, Page};
 
-use super::clock;
+use super::clock::{self, HubClock};
 use super::dispatcher::{Dispatcher, DispatcherOptions, Step};
 use super::entropy::SystemEntropy;
 use super::opening::serve_store;
@@ -29,10 +30,8 @@ use super::reader::{self, ReadRequest};
 use super::store::StoreMessage;
 use super::threads;
 use super::waiters::Waiters;
-use super::writer::{SharedWriter, Ticket, Underway};
+use super::writer::{Era, SharedWriter, Ticket, Underway};
 
-/// How often a client looks whether an instance that somebody waits for has ended.
-const WATCH_MS: TimeMs = 20;
 /// Most commits of one exchange on the JavaScript thread; further work goes to the store's thread.
 const ROUNDS: usize = 8;
 /// After what time a reading that failed is tried again.
@@ -49,8 +48,13 @@ pub struct Hub {
     to_reader: Option<Sender<ReadRequest>>,
     outbox: Arc<Outbox>,
     dispatcher: Option<Dispatcher>,
+    clock: Arc<HubClock>,
+    /// See `Writer::era`.
+    era: Era,
     waiters: Waiters,
     watched: Option<Instant>,
+    /// When it was last looked how instances of other processes are.
+    looked: Option<Instant>,
     failure: Option<Error>,
     closing: bool,
 }
@@ -74,8 +78,17 @@ impl Hub {
         let underway = Arc::new(Underway::default());
         let (thread_options, thread_settings) = (options.clone(), settings.clone());
         let thread_underway = Arc::clone(&underway);
+        let clock = Arc::new(HubClock::default());
+        let thread_clock = Arc::clone(&clock);
         threads::spawn("durafn-store", Arc::clone(&outbox), move |outbox| {
-            serve_store(&thread_options, thread_settings, inbox, thread_underway, outbox);
+            serve_store(
+                &thread_options,
+                thread_settings,
+                inbox,
+                thread_underway,
+                outbox,
+                thread_clock,
+            );
         })?;
         Ok(Self {
             options,
@@ -86,8 +99,11 @@ impl Hub {
             to_reader: None,
             outbox,
             dispatcher: None,
+            clock,
+            era: 0,
             waiters: Waiters::default(),
             watched: None,
+            looked: None,
             failure: None,
             closing: false,
         })
@@ -134,7 +150,7 @@ impl Hub {
                 self.event(event, &mut step);
                 self.answer_waiters(&mut step);
             }
-            self.advance(clock::now_ms(), &mut step);
+            self.advance(self.clock.now_ms(), &mut step);
             if !self.send(std::mem::take(&mut work), &mut step) {
                 break;
             }
@@ -153,18 +169,8 @@ impl Hub {
             if dispatcher.has_failed_reads() {
                 step.out.wake_in_ms = step.out.wake_in_ms.map(|wake| wake.min(REREAD_MS));
             }
-        } else if self.options.role == Role::Client && !self.waiters.is_empty() {
-            // A client is told of nothing, so it looks.
-            let watch = self.watched.get_or_insert_with(clock::instant);
-            if watch.elapsed() >= millis(WATCH_MS) {
-                self.watched = None;
-                let ids: Vec<String> = self.waiters.ids().map(str::to_owned).collect();
-                for id in ids {
-                    self.read(ReadRequest::Watch(id));
-                }
-            }
-            step.out.wake_in_ms = Some(WATCH_MS);
         }
+        self.watch_others(step);
     }
 
     /// Sends what the round produced: the dispatcher's work, commands that waited for it, then those
@@ -203,7 +209,7 @@ impl Hub {
                 Err(work) => work,
             },
         };
-        self.to_store(StoreMessage::Work(work));
+        self.to_store(StoreMessage::Work(self.era, work));
         false
     }
 
@@ -211,14 +217,6 @@ impl Hub {
     fn to_store(&self, message: StoreMessage) {
         self.underway.add();
         let _ = self.to_store.send(message);
-    }
-
-    fn answer_waiters(&mut self, step: &mut Step) {
-        for view in step.ended.drain(..) {
-            for rid in self.waiters.take(&view.instance_id) {
-                step.out.replies.push(Reply::ok(rid, &view));
-            }
-        }
     }
 
     fn read(&self, request: ReadRequest) {
@@ -274,6 +272,7 @@ impl Hub {
             Request::Drain {} => {
                 if let Some(dispatcher) = &mut self.dispatcher {
                     dispatcher.drain();
+                    self.to_store(StoreMessage::Leave);
                 }
                 step.out.replies.push(Reply::ok(rid, &()));
             }
@@ -289,7 +288,7 @@ impl Hub {
         let Some(dispatcher) = &mut self.dispatcher else { return Some(command) };
         let command = match command {
             Command::Start(mut specs) if specs.len() == 1 => {
-                match dispatcher.begin_ahead(rid, specs.remove(0), clock::now_ms()) {
+                match dispatcher.begin_ahead(rid, specs.remove(0), self.clock.now_ms()) {
                     Ok(()) => return None,
                     Err(spec) => Command::Start(vec![spec]),
                 }
@@ -305,14 +304,6 @@ impl Hub {
                 .then(|| error.clone());
         }
         self.closing.then(|| Error::new(ErrorCode::HubClosed, "The hub is closed."))
-    }
-
-    fn wait(&mut self, rid: RequestId, id: String, step: &mut Step) {
-        self.waiters.add(&id, rid);
-        let live = self.dispatcher.as_ref().is_some_and(|dispatcher| dispatcher.has(&id));
-        if !live {
-            step.watch.push(id);
-        }
     }
 
     /// Copying takes as long as the file is large, so it has a thread and a view of its own.
@@ -349,7 +340,7 @@ impl Hub {
         let held = step.commands.drain(..);
         let held = held.map(|(rid, command)| (Ticket::Request(rid), Work::Command(command)));
         let last = own.chain(held).chain(work.drain(..)).collect();
-        self.to_store(StoreMessage::Work(last));
+        self.to_store(StoreMessage::Work(self.era, last));
         self.writer = None;
         self.underway.add();
         if self.to_store.send(StoreMessage::Close(Some(rid))).is_err() || self.failure.is_some() {
@@ -406,6 +397,16 @@ impl Hub {
                 let Arrivals { ready, messages, held } = arrivals;
                 dispatcher.arrived(ready, held, messages, opening, step);
             }
+            Event::Gained(parts, arrivals) => {
+                dispatcher.gained(parts, arrivals, step);
+                // One of them may have ended while nobody told this process.
+                step.watch.extend(self.waiters.ids().map(str::to_owned));
+            }
+            Event::Give(count) => dispatcher.let_go(count),
+            Event::Ousted => {
+                self.era += 1;
+                dispatcher.ousted(step);
+            }
             Event::Loaded(key, answer) => dispatcher.loaded(key, *answer, step),
             Event::EntityLoaded(key, answer) => dispatcher.entity_loaded(key, *answer, step),
             Event::Timers(Ok((until, rows))) => dispatcher.timers_read(until, rows),
@@ -423,32 +424,17 @@ impl Hub {
     }
 
     fn opened(&mut self, opened: Opened, step: &mut Step) {
-        let Opened { info, reads, writer } = opened;
+        let Opened { info, shares, reads, writer } = opened;
         self.to_reader = reads;
         // A client has its short transactions waited for elsewhere.
         self.writer = (self.options.role == Role::Worker).then_some(writer);
         self.settings.payload_bytes = info.payload_bytes;
         if self.options.role == Role::Worker {
-            let options = DispatcherOptions::of(&self.options, &info);
+            let options = DispatcherOptions::of(&self.options, &info, shares);
             let entropy = Box::new(SystemEntropy);
             self.dispatcher = Some(Dispatcher::new(options, &self.options.registered, entropy));
         }
         step.out.replies.push(Reply::ok(0, &info));
-    }
-
-    fn watched(&mut self, id: &str, row: Result<Option<Box<StatusView>>, Error>, step: &mut Step) {
-        let error = match row {
-            Ok(Some(view)) if view.status.has_ended() => {
-                step.ended.push(*view);
-                return;
-            }
-            Ok(Some(_)) => return,
-            Ok(None) => request::not_found(id),
-            Err(error) => error,
-        };
-        for rid in self.waiters.take(id) {
-            step.out.replies.push(Reply::error(rid, error.clone()));
-        }
     }
 
     /// JavaScript refuses all that waits and lets go of the hub.

@@ -6,9 +6,11 @@
 //! transaction before it is durable, or let work overtake work that was sent before it.
 //! Proved by `__test__/durability.spec.mjs` (strace) and `tests/simulation.rs`.
 
+mod place;
+mod shared;
+
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::core::commit::TurnCommit;
@@ -20,10 +22,12 @@ use crate::core::request::{Command, HubFacts, HubSettings};
 use crate::provider::transaction::{Context, Effect, Outcome, Work, apply};
 use crate::provider::{Arrivals, Epoch, Provider, ProviderError, ProviderErrorKind, Rows};
 
-use super::clock;
+use super::clock::{self, HubClock};
 use super::fault::caller_error;
 use super::outbox::{Event, Outbox};
 use super::protocol::{Reply, RequestId};
+use place::still_wanted;
+pub use shared::{SharedWriter, Underway};
 
 /// Who is told of the outcome of a piece of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +52,9 @@ const CALM: Duration = Duration::from_millis(2);
 /// Slowest commit that the JavaScript thread makes itself, so that a slow disk never holds it up.
 const INLINE_PACE: Duration = Duration::from_micros(500);
 
+/// How often a worker has lost its place in the hub.
+pub type Era = u64;
+
 type Steps<'a> = &'a mut dyn FnMut(&mut dyn Rows) -> Result<(), ProviderError>;
 /// `None`: another process was in the way.
 type AttemptResult<T> = Result<Option<T>, ProviderError>;
@@ -57,13 +64,26 @@ pub struct Writer {
     /// The store.
     pub provider: Box<dyn Provider>,
     epoch: Option<Epoch>,
+    /// Those of this process.
+    own: HubSettings,
+    /// What commands go by: the same with what the hub's other workers have.
     settings: HubSettings,
     entropy: Box<dyn Entropy + Send>,
     outbox: Arc<Outbox>,
     queue: VecDeque<(Ticket, Work)>,
     retry_after: Duration,
     looked: Instant,
+    /// The hub is lost for good.
     lost: bool,
+    /// This worker has lost its place, and is to join again.
+    outcast: bool,
+    /// Work that was asked for in an earlier era is void.
+    era: Era,
+    /// Folded names of the orchestrators that other workers have.
+    elsewhere: Vec<String>,
+    clock: Arc<HubClock>,
+    /// When the clock of the server was last looked at.
+    clock_seen: Option<Instant>,
     /// Commits of work that was asked for, from any thread.
     commits: u64,
     /// What a commit of a few pieces takes, as a moving average.
@@ -80,10 +100,12 @@ impl Writer {
         settings: HubSettings,
         entropy: Box<dyn Entropy + Send>,
         outbox: Arc<Outbox>,
+        clock: Arc<HubClock>,
     ) -> Self {
         Self {
             provider,
             epoch,
+            own: settings.clone(),
             settings,
             entropy,
             outbox,
@@ -91,6 +113,11 @@ impl Writer {
             retry_after: Duration::ZERO,
             looked: clock::instant(),
             lost: false,
+            outcast: false,
+            era: 0,
+            elsewhere: Vec::new(),
+            clock,
+            clock_seen: None,
             commits: 0,
             pace: Duration::ZERO,
             crowded: None,
@@ -134,13 +161,18 @@ impl Writer {
     }
 
     /// Adds work behind what waits.
-    pub fn push(&mut self, work: impl IntoIterator<Item = (Ticket, Work)>) {
-        self.queue.extend(work);
+    pub fn push(&mut self, era: Era, work: Vec<(Ticket, Work)>) {
+        if era == self.era {
+            self.queue.extend(work);
+        } else {
+            self.queue.extend(work.into_iter().filter_map(still_wanted));
+        }
     }
 
     /// Replaces the hub's settings.
     pub fn put_settings(&mut self, settings: HubSettings) {
-        self.settings = settings.clone();
+        self.own = settings.clone();
+        self.settings = self.with_elsewhere();
         self.queue.push_back((Ticket::Nobody, Work::PutSettings(settings)));
     }
 
@@ -222,12 +254,13 @@ impl Writer {
         self.provider.foresee(&mut batch.iter().map(|(_, work)| work));
         let mut done = Vec::with_capacity(batch.len());
         let (settings, entropy) = (&mut self.settings, self.entropy.as_mut());
+        let clock = &self.clock;
         let ran = run(self.provider.as_mut(), self.epoch, &mut |rows| {
             done.clear();
             if !owner {
                 *settings = rows.settings()?;
             }
-            let hub = HubFacts { settings, worker_lives, now_ms: clock::now_ms() };
+            let hub = HubFacts { settings, worker_lives, now_ms: clock.now_ms() };
             let mut context = Context::new(hub, !owner, entropy);
             for (_, work) in batch {
                 let outcome = apply(rows, work, &mut context)?;
@@ -260,11 +293,7 @@ impl Writer {
     fn failed(&mut self, batch: Vec<(Ticket, Work)>, error: &ProviderError) -> bool {
         use ProviderErrorKind as Kind;
         match error.kind {
-            Kind::LostOwnership => {
-                self.lost = true;
-                self.outbox.push([Event::Fatal(caller_error(error))]);
-                true
-            }
+            Kind::LostOwnership | Kind::InDoubt => self.ousted(batch, error),
             Kind::Transient | Kind::Full | Kind::ReadOnly => {
                 self.postpone(batch, error);
                 false
@@ -341,71 +370,6 @@ impl Writer {
     fn tell_arrivals(&self, arrivals: Arrivals, opening: bool) {
         if !arrivals.is_empty() {
             self.outbox.push([Event::Arrived(arrivals, opening)]);
-        }
-    }
-}
-
-/// A writer that two threads use, one at a time.
-pub struct SharedWriter {
-    writer: Mutex<Writer>,
-    underway: Arc<Underway>,
-}
-
-/// Messages on their way to the store's thread, which nothing may overtake.
-#[derive(Debug, Default)]
-pub struct Underway(AtomicUsize);
-
-impl Underway {
-    /// One is sent.
-    pub fn add(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn none(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == 0
-    }
-}
-
-impl SharedWriter {
-    /// Of the writer.
-    #[must_use]
-    pub fn new(writer: Writer, underway: Arc<Underway>) -> Self {
-        Self { writer: Mutex::new(writer), underway }
-    }
-
-    /// Waits for the other thread.
-    pub fn lock(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A message has come to the store's thread; its work stands in the queue, or is done.
-    pub fn received(&self) {
-        self.underway.0.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    /// Writes a little work on this thread, if nothing else is to be written and it takes no time. Its
-    /// events are in the outbox then, and nobody is woken for them.
-    ///
-    /// # Errors
-    /// The work, for the store's thread.
-    pub fn write_here(&self, work: Vec<(Ticket, Work)>) -> Result<(), Vec<(Ticket, Work)>> {
-        if work.len() > INLINE_ITEMS || !self.underway.none() {
-            return Err(work);
-        }
-        let Ok(mut writer) = self.writer.try_lock() else { return Err(work) };
-        if !writer.queue.is_empty() || writer.lost || !writer.is_quick_and_quiet() {
-            return Err(work);
-        }
-        let begun = clock::instant();
-        match writer.attempt(&work, |provider, epoch, steps| provider.at_once(epoch, steps)) {
-            Ok(Some(done)) => {
-                let outbox = Arc::clone(&writer.outbox);
-                outbox.quietly(|| writer.written(work, done, begun));
-                Ok(())
-            }
-            // Nothing was written. What is to be done about a failure is for the other thread, which
-            // meets it too.
-            Ok(None) | Err(_) => Err(work),
         }
     }
 }

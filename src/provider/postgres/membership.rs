@@ -1,0 +1,219 @@
+//! Workers that share a hub: who is alive, and who has which partitions.
+//!
+//! Owns: joining, leaving, the lease, taking partitions that are nobody's. Must never: take a partition
+//! from a worker whose row is there. Proved by `tests/provider_postgres/leases.rs`.
+//!
+//! A worker has a row in `workers`, which each of its commits writes. Another worker removes that row only
+//! when the lease in it has run out by the clock of the server, and takes its partitions after that. So a
+//! commit and the ouster of its worker exclude each other, and no clock is trusted for more than when to
+//! try. A partition of a worker that lives changes hands by that worker alone: it gives it in a transaction
+//! of its own, in line with its commits.
+
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Row;
+
+use crate::core::TimeMs;
+use crate::core::partition::{Epoch, Member, Parts, balance};
+use crate::core::request::HubSettings;
+use crate::provider::{
+    Balanced, ProviderError, ProviderErrorKind, Result, decode_settings, encode_settings,
+};
+
+use super::columns::{column, stored};
+use super::session::{self, Ask, Session};
+
+/// Writes the worker's row: nothing is returned if it is gone.
+pub(super) const FENCE: &str = "UPDATE hub.workers SET commits = commits + 1, \
+    lease_until = clock_timestamp() + $2::bigint * interval '1 millisecond' WHERE epoch = $1 \
+    RETURNING pg_current_xact_id()::text, commits";
+pub(super) const LIVING: &str =
+    "SELECT EXISTS (SELECT 1 FROM hub.workers WHERE lease_until > clock_timestamp())";
+const LOCK_HUB: &str = "SELECT hub_id, last_epoch FROM hub.hub FOR UPDATE";
+const OUST: &str = "DELETE FROM hub.workers WHERE epoch <> $1 AND lease_until <= clock_timestamp()";
+const JOIN: &str = "INSERT INTO hub.workers (epoch, owner, lease_until, leaving, commits, settings) \
+    VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', false, 0, $4)";
+const COUNT_EPOCH: &str = "UPDATE hub.hub SET last_epoch = $1, settings = $2";
+const MEMBERS: &str = "SELECT epoch, leaving, settings, \
+    (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::bigint FROM hub.workers";
+const OWNERS: &str = "SELECT part, epoch FROM hub.parts ORDER BY part";
+const TAKE: &str = "UPDATE hub.parts AS p SET epoch = $1 \
+    FROM unnest($2::smallint[], $3::bigint[]) AS free(part, epoch) \
+    WHERE p.part = free.part AND p.epoch IS NOT DISTINCT FROM free.epoch RETURNING p.part";
+const SAY_LEAVING: &str = "UPDATE hub.workers SET leaving = true WHERE epoch = $1";
+const LEAVE: &str = "DELETE FROM hub.workers WHERE epoch = $1";
+const SERVER_MS: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
+/// How often a worker looks who else is there.
+const LOOK: Duration = Duration::from_millis(500);
+/// A lease that has just run out is looked at again so much later.
+const MOMENT: Duration = Duration::from_millis(20);
+const JOINING: &str = "join the hub";
+const BALANCING: &str = "look who has what";
+
+/// A worker's place among those of its hub.
+#[derive(Debug)]
+pub(super) struct Membership {
+    pub(super) epoch: Epoch,
+    /// Its partitions.
+    pub(super) mine: Parts,
+    /// Those of which nobody has been told yet that they are its own.
+    pub(super) untold: Parts,
+    lease_ms: i64,
+    /// How many commits its row has counted.
+    commits: i64,
+    /// When the lease was last lengthened.
+    renewed: Instant,
+    /// When to look again who is there.
+    next_look: Instant,
+}
+
+impl Membership {
+    /// A new worker, without a partition, and the id of the hub.
+    pub(super) fn join(
+        session: &mut Session,
+        lease_ms: i64,
+        settings: &HubSettings,
+    ) -> Result<(Self, String)> {
+        let found = session.all(JOINING, &[Ask::new("BEGIN"), Ask::new(LOCK_HUB)])?;
+        let row = found.get(1).and_then(|rows| rows.first()).ok_or_else(no_row)?;
+        let (hub_id, last): (String, Epoch) = (column(row, 0)?, column(row, 1)?);
+        let epoch = last + 1;
+        let owner = format!("process {}", std::process::id());
+        let settings = encode_settings(settings);
+        session.all(
+            JOINING,
+            &[
+                Ask::new(JOIN).with(epoch).with(owner).with(lease_ms).with(settings.clone()),
+                Ask::new(COUNT_EPOCH).with(epoch).with(settings),
+                Ask::new("COMMIT"),
+            ],
+        )?;
+        let now = session::instant();
+        let member = Self {
+            epoch,
+            mine: Parts::NONE,
+            untold: Parts::NONE,
+            lease_ms,
+            commits: 0,
+            renewed: now,
+            next_look: now,
+        };
+        Ok((member, hub_id))
+    }
+
+    /// The statement that begins each of its transactions.
+    pub(super) fn fence(&self) -> Ask<'static> {
+        Ask::new(FENCE).with(self.epoch).with(self.lease_ms)
+    }
+
+    /// What the fence returned: the number of the transaction.
+    pub(super) fn check(&self, rows: &[Row]) -> Result<String> {
+        let Some(row) = rows.first() else {
+            return Err(lost("others have taken its place, as it was silent for too long"));
+        };
+        let counted: i64 = column(row, 1)?;
+        if counted == self.commits + 1 {
+            return column(row, 0);
+        }
+        let cause = format!(
+            "the server knows of {counted} commits where there were {}: it has gone back in time",
+            self.commits + 1
+        );
+        Err(lost(&cause))
+    }
+
+    /// A transaction that began with the fence is committed.
+    pub(super) fn committed(&mut self) {
+        self.commits += 1;
+        self.renewed = session::instant();
+    }
+
+    /// Whether the lease is to be lengthened, as no commit has done so for a while.
+    pub(super) fn is_silent(&self) -> bool {
+        let third = u64::try_from(self.lease_ms / 3).unwrap_or_default();
+        self.renewed.elapsed() >= Duration::from_millis(third)
+    }
+
+    /// Whether it is time to look who is there.
+    pub(super) fn is_due(&self) -> bool {
+        session::instant() >= self.next_look
+    }
+
+    /// Removes those who are gone, takes what is free and due to this worker, and says what it is to give.
+    pub(super) fn balance(&mut self, session: &mut Session) -> Result<Balanced> {
+        self.next_look = session::instant() + LOOK;
+        let asks = [Ask::new(OUST).with(self.epoch), Ask::new(MEMBERS), Ask::new(OWNERS)];
+        let found = session.all(BALANCING, &asks)?;
+        let [_, workers, parts] = &found[..] else { return Ok(Balanced::default()) };
+        let mut balanced = Balanced::default();
+        let mut members = Vec::with_capacity(workers.len());
+        for row in workers {
+            let member = Member { epoch: column(row, 0)?, leaving: column(row, 1)? };
+            members.push(member);
+            if member.epoch != self.epoch {
+                let left = u64::try_from(column::<i64>(row, 3)?).unwrap_or_default();
+                let ends = session::instant() + Duration::from_millis(left) + MOMENT;
+                self.next_look = self.next_look.min(ends);
+                // One of a newer version may have what this one cannot read.
+                let settings = decode_settings(column(row, 2)?).unwrap_or_default();
+                balanced.orchestrators.extend(settings.orchestrators);
+            }
+        }
+        if !members.iter().any(|member| member.epoch == self.epoch) {
+            return Err(lost("others have taken its place, as it was silent for too long"));
+        }
+        let owners: Vec<Option<Epoch>> =
+            parts.iter().map(|row| column(row, 1)).collect::<Result<_>>()?;
+        let plan = balance(self.epoch, &members, &owners);
+        balanced.give = plan.give;
+        if !plan.take.is_empty() {
+            let taken = self.take(session, plan.take, &owners)?;
+            self.mine = self.mine.with(taken);
+            self.untold = self.untold.with(taken);
+        }
+        balanced.gained = self.untold;
+        Ok(balanced)
+    }
+
+    /// Takes partitions whose owners are still who they were: another worker may have been faster.
+    fn take(&self, session: &mut Session, parts: Parts, owners: &[Option<Epoch>]) -> Result<Parts> {
+        let numbers: Vec<i16> = parts.iter().map(stored).collect();
+        let former: Vec<Option<Epoch>> =
+            parts.iter().map(|part| owners.get(usize::from(part)).copied().flatten()).collect();
+        let ask = Ask::new(TAKE).with(self.epoch).with(numbers).with(former);
+        let taken = session.rows("take partitions", ask)?;
+        let part = |row: &Row| Ok(column::<i16>(row, 0)?.unsigned_abs());
+        taken.iter().map(part).collect()
+    }
+}
+
+/// Whether any worker lives.
+pub(super) fn anyone_lives(session: &mut Session) -> Result<bool> {
+    let rows = session.rows("look for a worker", Ask::new(LIVING))?;
+    rows.first().map_or(Ok(false), |row| column(row, 0))
+}
+
+/// Tells the others that a worker will end soon.
+pub(super) fn say_leaving(session: &mut Session, epoch: Epoch) -> Result<()> {
+    session.rows("leave the hub", Ask::new(SAY_LEAVING).with(epoch)).map(|_| ())
+}
+
+/// The worker is gone, and what it had is free.
+pub(super) fn leave(session: &mut Session, epoch: Epoch) -> Result<()> {
+    session.rows("leave the hub", Ask::new(LEAVE).with(epoch)).map(|_| ())
+}
+
+/// The server's clock.
+pub(super) fn server_ms(session: &mut Session) -> Result<Option<TimeMs>> {
+    let rows = session.rows("read the server's clock", Ask::new(SERVER_MS))?;
+    rows.first().map(|row| column(row, 0)).transpose()
+}
+
+pub(super) fn lost(cause: &str) -> ProviderError {
+    ProviderError::new(ProviderErrorKind::LostOwnership, "commit to the hub", cause)
+}
+
+fn no_row() -> ProviderError {
+    ProviderError::new(ProviderErrorKind::Corrupt, JOINING, "the hub has no row")
+}

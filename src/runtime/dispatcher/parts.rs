@@ -1,0 +1,207 @@
+//! Which partitions of the hub this process runs, of a hub that several processes share.
+//!
+//! Owns: getting partitions and letting them go. Must never: begin anything of a partition that it lets go,
+//! or give one away while something of it is under way: a turn, an activity, a read.
+//! Proved by `tests/provider_postgres` and `__test__/cluster.spec.mjs`.
+//!
+//! A hub that one process has as a whole has one partition, and none of this ever happens to it.
+
+use crate::core::InstanceKey;
+use crate::core::ids::partition_of;
+use crate::core::partition::{PARTITIONS_MAX, Parts, Shares, partition_of_key};
+use crate::provider::Arrivals;
+use crate::provider::transaction::Work;
+
+use super::backlog::Backlog;
+use super::live::{Live, State};
+use super::{Dispatcher, Step};
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Held {
+    shares: Shares,
+    /// Those of them that it lets go: nothing of them begins.
+    leaving: Parts,
+    /// Those of these that are given away, as soon as that is written.
+    giving: Parts,
+}
+
+impl Held {
+    pub(super) fn new(shares: Shares) -> Self {
+        Self { shares, leaving: Parts::NONE, giving: Parts::NONE }
+    }
+
+    /// Whether what comes for the instance or entity of that key is for this process to act on.
+    pub(super) fn has_key(&self, key: InstanceKey) -> bool {
+        self.shares.have_key(key) && !self.lets_go_of(key)
+    }
+
+    /// Whether an instance of that id would begin here.
+    pub(super) fn has_id(&self, id: &str) -> bool {
+        let part = partition_of(id, self.shares.partitions);
+        self.shares.parts.has(part) && !self.leaving.has(part)
+    }
+
+    /// Whether this process has anything at all.
+    pub(super) fn has_any(&self) -> bool {
+        self.shares.parts != self.leaving
+    }
+
+    /// Whether the partition of that key is about to be given away.
+    pub(super) fn lets_go_of(&self, key: InstanceKey) -> bool {
+        !self.leaving.is_empty() && self.leaving.has(partition_of_key(key, self.shares.partitions))
+    }
+
+    /// The partition of a live instance. One that has no key yet has an id.
+    fn part_of(&self, key: InstanceKey, live: &Live) -> u16 {
+        if key < 0 {
+            partition_of(&live.id, self.shares.partitions)
+        } else {
+            partition_of_key(key, self.shares.partitions)
+        }
+    }
+}
+
+impl Dispatcher {
+    /// Whether the instance of that id is, or would be, this process's own.
+    #[must_use]
+    pub fn holds_id(&self, id: &str) -> bool {
+        self.held.has_id(id)
+    }
+
+    /// This process has got partitions, in which all this waits.
+    pub fn gained(&mut self, parts: Parts, arrivals: Arrivals, step: &mut Step) {
+        self.held.shares.parts = self.held.shares.parts.with(parts);
+        self.timers.read_anew();
+        // What is due in them may be what ended the process that had them.
+        self.opened_ms = None;
+        let Arrivals { ready, messages, held } = arrivals;
+        self.arrived(ready, held, messages, true, step);
+    }
+
+    /// Others are to have so many of its partitions: those in which least is under way.
+    pub fn let_go(&mut self, count: usize) {
+        let (mine, leaving) = (self.held.shares.parts, self.held.leaving);
+        let mut weights = [0_usize; PARTITIONS_MAX as usize];
+        for (key, live) in &self.lives {
+            let part = self.held.part_of(*key, live);
+            weights[usize::from(part)] += 1 + live.activities.len() * self.lives.len();
+        }
+        let mut rest: Vec<u16> = mine.without(leaving).iter().collect();
+        rest.sort_by_key(|part| weights[usize::from(*part)]);
+        rest.truncate(count.saturating_sub(leaving.len()));
+        self.held.leaving = leaving.with(rest.into_iter().collect());
+    }
+
+    /// Drops what rests of the partitions that are let go, and gives away those of which nothing is left.
+    pub(super) fn give_what_rests(&mut self, step: &mut Step) {
+        let leaving = self.held.leaving.without(self.held.giving);
+        if leaving.is_empty() {
+            return;
+        }
+        let partitions = self.held.shares.partitions;
+        let goes = |key: InstanceKey| leaving.has(partition_of_key(key, partitions));
+        self.backlog.drop_keys(goes);
+        for keys in self.unregistered.values_mut() {
+            keys.retain(|key| !goes(*key));
+        }
+        for (key, task) in self.activities.retract_all(goes) {
+            if let Some(live) = self.lives.get_mut(&key) {
+                live.activities.remove(&task);
+            }
+        }
+        let mut rests: Vec<InstanceKey> = Vec::new();
+        self.waiting_loads.retain(|key| {
+            let stays = !goes(*key);
+            if !stays {
+                rests.push(*key);
+            }
+            stays
+        });
+        let mut busy = self.entities.drop_resting(goes, partitions, step);
+        for (key, live) in &self.lives {
+            let part = self.held.part_of(*key, live);
+            if !leaving.has(part) {
+                continue;
+            }
+            let rests_here = matches!(live.state, State::Idle | State::Suspect | State::Suspended);
+            if rests_here && live.activities.is_empty() && live.beginning.is_none() {
+                rests.push(*key);
+            } else if !rests.contains(key) {
+                busy.insert(part);
+            }
+        }
+        self.drop_all(&rests, step);
+        let quiet = leaving.without(busy);
+        if !quiet.is_empty() {
+            self.held.giving = self.held.giving.with(quiet);
+            step.work.push(Work::Give(quiet));
+        }
+    }
+
+    /// What of instances stands in memory alone goes to the store, and they leave memory.
+    fn drop_all(&mut self, keys: &[InstanceKey], step: &mut Step) {
+        let innocent = |key: &InstanceKey| {
+            self.lives.get(key).is_some_and(|live| {
+                live.crashes > 0 && !matches!(live.state, State::Suspect | State::Loading)
+            })
+        };
+        let innocent: Vec<InstanceKey> = keys.iter().copied().filter(innocent).collect();
+        if !innocent.is_empty() {
+            step.work.push(Work::ClearCrash(innocent));
+        }
+        for key in keys {
+            self.keep_unstored(*key, step);
+            self.forget(*key, step);
+        }
+    }
+
+    /// Partitions are others' to take.
+    pub(super) fn given(&mut self, parts: Parts) {
+        let held = &mut self.held;
+        held.shares.parts = held.shares.parts.without(parts);
+        held.leaving = held.leaving.without(parts);
+        held.giving = held.giving.without(parts);
+    }
+
+    /// Others have taken this process for dead, and what it had. Nothing that it has in memory holds any
+    /// more.
+    pub fn ousted(&mut self, step: &mut Step) {
+        for (_, mut live) in self.lives.drain() {
+            if let Some(beginning) = live.beginning.take() {
+                step.begin(beginning, None);
+            }
+            if live.in_js {
+                step.out.drops.push(live.handle);
+            }
+        }
+        step.out.aborts.extend(self.activities.give_up_all());
+        self.entities.forget_all();
+        let partitions = self.held.shares.partitions;
+        self.held = Held::new(Shares { partitions, parts: Parts::NONE });
+        self.ids.clear();
+        self.unregistered.clear();
+        self.tokens.clear();
+        self.timers = super::Timers::default();
+        self.runnable.clear();
+        self.backlog = Backlog::new(self.options.backlog_keys);
+        self.waiting_loads.clear();
+        self.failed_loads.clear();
+        self.void_loads = self.loads_in_flight;
+        self.suspects = super::suspects::Suspects::default();
+        self.opened_ms = None;
+        self.keeping.clear();
+        self.idle.clear();
+        self.bytes = 0;
+    }
+
+    /// An id for an instance that begins here.
+    pub(super) fn own_id(&mut self) -> String {
+        loop {
+            let id = self.entropy.fresh_id();
+            if self.held.has_id(&id) {
+                return id;
+            }
+        }
+    }
+}

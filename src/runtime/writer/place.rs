@@ -1,0 +1,159 @@
+//! The place of this process among the workers of a hub.
+//!
+//! Owns: what becomes of work when the place is lost, joining again, and the clock that all go by. Must
+//! never: let work that the dispatcher asked for in an earlier era be written in a later one: what it goes
+//! by may be wrong by then. Proved by `tests/provider_postgres/leases.rs` and `__test__/cluster.spec.mjs`.
+
+use std::time::Duration;
+
+use crate::core::TimeMs;
+use crate::core::request::HubSettings;
+use crate::provider::transaction::Work;
+use crate::provider::{Balanced, ProviderError, ProviderErrorKind};
+
+use super::super::clock;
+use super::super::fault::caller_error;
+use super::super::outbox::Event;
+use super::{Ticket, Writer};
+
+/// How often the clock of a server is looked at.
+const CLOCK: Duration = Duration::from_secs(5);
+/// Pause before a worker that has lost its place tries to join again.
+const RETRY_JOIN: Duration = Duration::from_millis(250);
+
+impl Writer {
+    /// Others have the place of this worker, or the server does not say what became of a commit. What was
+    /// asked for by callers is carried out once more, unless it may be written already.
+    pub(super) fn ousted(&mut self, batch: Vec<(Ticket, Work)>, error: &ProviderError) -> bool {
+        self.epoch = None;
+        self.era += 1;
+        self.outcast = true;
+        self.outbox.push([Event::Ousted, Event::Trouble(format!("Joining again: {error}"))]);
+        let waiting: Vec<_> = self.queue.drain(..).filter_map(still_wanted).collect();
+        if error.kind == ProviderErrorKind::InDoubt {
+            for (ticket, work) in batch {
+                self.give_back(ticket, work, error);
+            }
+        } else {
+            self.queue.extend(batch.into_iter().filter_map(still_wanted));
+        }
+        self.queue.extend(waiting);
+        self.join_again(error)
+    }
+
+    /// Whether it is a worker again, or never will be.
+    fn join_again(&mut self, error: &ProviderError) -> bool {
+        match self.provider.join_again(&self.own) {
+            Ok(Some(ownership)) => {
+                self.outcast = false;
+                self.epoch = Some(ownership.epoch);
+                self.retry_after = Duration::ZERO;
+                match self.provider.arrivals() {
+                    Ok(arrivals) => {
+                        self.outbox.push([Event::Gained(ownership.shares.parts, arrivals)]);
+                        true
+                    }
+                    Err(error) => self.ousted(Vec::new(), &error),
+                }
+            }
+            Ok(None) => {
+                self.outcast = false;
+                self.lost = true;
+                self.outbox.push([Event::Fatal(caller_error(error))]);
+                true
+            }
+            Err(_) => {
+                self.retry_after = RETRY_JOIN;
+                false
+            }
+        }
+    }
+
+    /// Of a hub that several share: takes what is due to this worker, and tells what others are to have.
+    pub fn balance(&mut self) {
+        if self.lost {
+            return;
+        }
+        let gone = ProviderErrorKind::LostOwnership;
+        if self.outcast {
+            let error = ProviderError::new(gone, "join the hub", "this worker has lost its place");
+            self.join_again(&error);
+        } else if self.epoch.is_some() {
+            match self.provider.balance() {
+                Ok(Some(balanced)) => self.tell_balance(balanced),
+                Err(error) if error.kind == gone => {
+                    self.ousted(Vec::new(), &error);
+                }
+                // Whatever keeps it from being read keeps work from being written, which is told of.
+                Ok(None) | Err(_) => {}
+            }
+        }
+        if self.clock_seen.is_none_or(|seen| seen.elapsed() >= CLOCK) {
+            // The next look tries again.
+            let _ = self.follow_clock();
+        }
+    }
+
+    fn tell_balance(&mut self, balanced: Balanced) {
+        let Balanced { gained, arrivals, give, orchestrators } = balanced;
+        if self.elsewhere != orchestrators {
+            self.elsewhere = orchestrators;
+            self.settings = self.with_elsewhere();
+        }
+        let gained = (!gained.is_empty()).then_some(Event::Gained(gained, arrivals));
+        let give = (give > 0).then_some(Event::Give(give));
+        self.outbox.push(gained.into_iter().chain(give));
+    }
+
+    pub(super) fn with_elsewhere(&self) -> HubSettings {
+        let mut settings = self.own.clone();
+        settings.orchestrators.extend(self.elsewhere.iter().cloned());
+        settings
+    }
+
+    /// This process will end soon: others are to have what it gives.
+    pub fn leave(&mut self) {
+        if let Err(error) = self.provider.leave() {
+            self.outbox.push([Event::Trouble(format!("Leaving the hub: {error}"))]);
+        }
+    }
+
+    /// Goes by the clock of the server, if there is one.
+    ///
+    /// # Errors
+    /// The server does not say.
+    pub fn follow_clock(&mut self) -> Result<(), ProviderError> {
+        let (asked_ms, asked) = (clock::now_ms(), clock::instant());
+        if let Some(server_ms) = self.provider.server_ms()? {
+            self.clock.follow(server_ms, asked_ms, asked.elapsed());
+        }
+        self.clock_seen = Some(clock::instant());
+        Ok(())
+    }
+
+    /// What time it is for the hub.
+    #[must_use]
+    pub fn now_ms(&self) -> TimeMs {
+        self.clock.now_ms()
+    }
+
+    /// Whether it has lost its place as a worker and tries to get one.
+    #[must_use]
+    pub fn is_outcast(&self) -> bool {
+        self.outcast
+    }
+}
+
+/// What is left of work after this worker has lost its place: what callers asked for.
+pub(super) fn still_wanted((ticket, work): (Ticket, Work)) -> Option<(Ticket, Work)> {
+    match (ticket, work) {
+        (Ticket::Dispatcher, Work::Begin(mut begin)) => {
+            begin.commit = None;
+            Some((ticket, Work::Begin(begin)))
+        }
+        (Ticket::Dispatcher | Ticket::Nobody, work) => {
+            matches!(work, Work::PutSettings(_)).then_some((ticket, work))
+        }
+        (_, work) => Some((ticket, work)),
+    }
+}
