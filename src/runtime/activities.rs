@@ -209,6 +209,11 @@ impl Activities {
         self.running.len()
     }
 
+    /// Of which instances they are.
+    pub fn running_keys(&self) -> impl Iterator<Item = InstanceKey> + '_ {
+        self.running.values().map(|activity| activity.key)
+    }
+
     fn bounds(&self, activity: &DueActivity) -> Vec<(Bound, usize)> {
         let mut bounds = Vec::new();
         if !self.name_limits.is_empty() {

@@ -79,15 +79,18 @@ impl Dispatcher {
         self.arrived(ready, held, messages, true, step);
     }
 
-    /// Others are to have so many of its partitions: those in which least is under way.
+    /// Others are to have so many of its partitions: those in which least is under way. One in which an
+    /// activity runs is not let go: all that is in it would wait for that activity.
     pub fn let_go(&mut self, count: usize) {
         let (mine, leaving) = (self.held.shares.parts, self.held.leaving);
         let mut weights = [0_usize; PARTITIONS_MAX as usize];
         for (key, live) in &self.lives {
-            let part = self.held.part_of(*key, live);
-            weights[usize::from(part)] += 1 + live.activities.len() * self.lives.len();
+            weights[usize::from(self.held.part_of(*key, live))] += 1;
         }
-        let mut rest: Vec<u16> = mine.without(leaving).iter().collect();
+        let partitions = self.held.shares.partitions;
+        let busy: Parts =
+            self.activities.running_keys().map(|key| partition_of_key(key, partitions)).collect();
+        let mut rest: Vec<u16> = mine.without(leaving).without(busy).iter().collect();
         rest.sort_by_key(|part| weights[usize::from(*part)]);
         rest.truncate(count.saturating_sub(leaving.len()));
         self.held.leaving = leaving.with(rest.into_iter().collect());
