@@ -40,32 +40,20 @@ import {
   listRequest,
   type OrchestrationFilter,
   type RecursiveOptions,
+  type RestartOptions,
   raiseRequest,
   reasonRequest,
   type Startable,
   type StartNewOptions,
   type StartRequest,
   startManyRequest,
+  startOnceRequest,
   startRequest,
 } from './requests.js'
-import { type OrchestrationStatus, statusFromRow } from './status.js'
+import { type InstancePage, type OrchestrationStatus, statusFromRow } from './status.js'
 import { requireHub, type TaskHubOptions } from './task-hub-options.js'
 import type { SignalOptions } from './types-entity.js'
 import { giveUp, type WaitForCompletionOptions, waitOptions } from './wait.js'
-
-/** How an instance is restarted; a boolean in its place is its `withNewInstanceId`. */
-export interface RestartOptions {
-  /** Whether the new instance gets an id of its own. Default true; false needs the old one ended. */
-  withNewInstanceId?: boolean | undefined
-}
-
-/** A page of instances. */
-export interface InstancePage {
-  /** In the order in which they were scheduled; may be fewer than `top` though more pages follow. */
-  instances: OrchestrationStatus[]
-  /** Pass it to get the next page; null: this is the last. */
-  cursor: string | null
-}
 
 /** What a purge did. */
 export interface PurgeHistoryResult {
@@ -135,6 +123,18 @@ export class DurableClient {
   startNew(orchestrator: Startable, ...rest: unknown[]): Promise<string> {
     return this.#send(
       () => startRequest(orchestrator, rest, this.#engine.payloadBytes),
+      (reply: { instanceIds: string[] }) => reply.instanceIds[0] as string,
+    )
+  }
+
+  /**
+   * @internal Starts an orchestration under an id that no instance has, an ended one neither.
+   *
+   * @throws as `startNew`
+   */
+  startOnce(orchestrator: string, instanceId: string, input: unknown): Promise<string> {
+    return this.#send(
+      () => startOnceRequest(orchestrator, instanceId, input, this.#engine.payloadBytes),
       (reply: { instanceIds: string[] }) => reply.instanceIds[0] as string,
     )
   }

@@ -181,9 +181,7 @@ export type {
 export {
   DurableClient,
   type HubClient,
-  type InstancePage,
   type PurgeHistoryResult,
-  type RestartOptions,
 } from './client.js'
 export { ConnectedClient } from './connected-client.js'
 export {
@@ -201,12 +199,14 @@ export type {
   OnConflict,
   OrchestrationFilter,
   RecursiveOptions,
+  RestartOptions,
   Startable,
   StartNewOptions,
   StartRequest,
 } from './requests.js'
 export {
   type DurableOrchestrationStatus,
+  type InstancePage,
   OrchestrationRuntimeStatus,
   type OrchestrationStatus,
   type StatusFailure,

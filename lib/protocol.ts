@@ -91,7 +91,8 @@ export interface StartSpec {
   name: string
   instanceId?: string
   input?: RawJson
-  onConflict?: 'error' | 'return' | 'terminate'
+  /** 'once': refused too if the instance that has the id has ended. */
+  onConflict?: 'error' | 'return' | 'terminate' | 'once'
 }
 
 export interface Filter {

@@ -22,7 +22,7 @@ import {
 } from './check.js'
 import { objectText, quoteName, stringify } from './codec.js'
 import { DurableError, errorClass, InvalidName } from './errors.js'
-import type { RawJson } from './protocol.js'
+import type { RawJson, StartSpec } from './protocol.js'
 import { type OrchestrationRuntimeStatus, runtimeStatuses } from './status.js'
 import type { Definition, OrchestrationDefinition } from './types.js'
 
@@ -59,6 +59,12 @@ export interface StartRequest extends StartNewOptions {
 export interface RecursiveOptions {
   /** Whether to reach the sub-orchestrations too. Default false. */
   recursive?: boolean | undefined
+}
+
+/** How an instance is restarted; a boolean in its place is its `withNewInstanceId`. */
+export interface RestartOptions {
+  /** Whether the new instance gets an id of its own. Default true; false needs the old one ended. */
+  withNewInstanceId?: boolean | undefined
 }
 
 /** What a status shows. */
@@ -131,6 +137,17 @@ export function startRequest(
   return `{"start":{"starts":[${startSpec(orchestrator, options, limitBytes)}]}}`
 }
 
+/** One start that is refused also if an instance with the id has ended. */
+export function startOnceRequest(
+  orchestrator: unknown,
+  instanceId: string,
+  input: unknown,
+  limitBytes: number,
+): RawJson {
+  const spec = startSpec(orchestrator, { instanceId, input }, limitBytes, 'once')
+  return `{"start":{"starts":[${spec}]}}`
+}
+
 /** Several starts; the error of one that is refused says its index. */
 export function startManyRequest(starts: readonly StartRequest[], limitBytes: number): RawJson {
   if (!Array.isArray(starts)) throw invalid('starts', 'must be an array', starts)
@@ -149,7 +166,17 @@ export function startManyRequest(starts: readonly StartRequest[], limitBytes: nu
   return `{"start":{"starts":[${specs.join(',')}]}}`
 }
 
-function startSpec(orchestrator: unknown, options: Options, limitBytes: number): RawJson {
+function startSpec(
+  orchestrator: unknown,
+  options: Options,
+  limitBytes: number,
+  onConflict: StartSpec['onConflict'] = optionalOneOf(
+    options,
+    'onConflict',
+    'options',
+    ON_CONFLICT,
+  ),
+): RawJson {
   const { instanceId, input, version } = options
   if (version !== undefined) {
     throw invalid('options.version', 'must be left out, as orchestrators have no versions here')
@@ -159,7 +186,6 @@ function startSpec(orchestrator: unknown, options: Options, limitBytes: number):
     text += `,"instanceId":${JSON.stringify(newInstanceId(instanceId, 'instanceId'))}`
   }
   if (input !== undefined) text += `,"input":${stringify(input, 'input', limitBytes)}`
-  const onConflict = optionalOneOf(options, 'onConflict', 'options', ON_CONFLICT)
   if (onConflict !== undefined) text += `,"onConflict":"${onConflict}"`
   return `${text}}`
 }

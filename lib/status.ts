@@ -133,6 +133,14 @@ export interface OrchestrationStatus {
 /** The name durable-functions has for it. */
 export type DurableOrchestrationStatus = OrchestrationStatus
 
+/** A page of instances. */
+export interface InstancePage {
+  /** In the order in which they were scheduled; may be fewer than `top` though more pages follow. */
+  instances: OrchestrationStatus[]
+  /** Pass it to get the next page; null: this is the last. */
+  cursor: string | null
+}
+
 /** What to leave out of a status; what costs more to make is not asked for in the first place. */
 export interface StatusParts {
   showInput: boolean

@@ -44,6 +44,7 @@ macro_rules! conformance_suite {
                     an_open_id_is_refused
                     an_ended_id_is_replaced_with_all_that_was_its
                     return_answers_with_the_open_one_and_replaces_an_ended_one
+                    an_id_that_is_used_once_is_refused_while_any_instance_has_it
                     terminate_ends_the_old_one_and_starts_the_new_one
                     a_batch_starts_all_or_none_and_names_the_one_refused
                     an_id_twice_in_a_batch_is_refused_or_returned

@@ -4,20 +4,19 @@
  * Owns: the id that a key stands for. The instance itself is the record of the key: it lasts as long as
  * the instance does, and no second store can disagree.
  * Must never: start a second instance for a key of one that has ended.
- * Proved by: `__test__/http-beyond.spec.mjs`.
+ * Proved by: `__test__/http-idempotency.spec.mjs`, `__test__/http-beyond.spec.mjs`.
  */
 
 import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { DurableClient } from '../client.js'
+import { InstanceAlreadyExists } from '../errors.js'
 import { type Answer, problem } from './answers.js'
 import type { ApiParts } from './parts.js'
 import type { RouteContext } from './router.js'
 import { waitOrCheck } from './waiting.js'
 
 const KEY_CHARS_MAX = 255
-/** Starts under way, by client and id: the second looks only when the first is stored. */
-const underWay: WeakMap<DurableClient, Map<string, Promise<unknown>>> = new WeakMap()
 
 /** Starts the instance that a key stands for, unless it is there. */
 export async function startOnce(
@@ -34,7 +33,7 @@ export async function startOnce(
     return problem(400, 'Idempotency-Key gives the instance its id: leave out that of the URL.')
   }
   const id = idOf(functionName, key)
-  const before = await inTurn(parts.client, id, () => start(parts.client, functionName, id, input))
+  const before = await start(parts.client, functionName, id, input)
   if (before !== null && !isDeepStrictEqual(before.input, input ?? null)) {
     return problem(422, 'This Idempotency-Key was sent before, with another input.')
   }
@@ -47,29 +46,22 @@ function idOf(functionName: string, key: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 32)
 }
 
-/** The instance that there was before; null if it is new. */
+/** The instance that there was before; null if it is new. The start's transaction decides, in whatever process. */
 async function start(
   client: DurableClient,
   name: string,
   instanceId: string,
   input: unknown,
 ): Promise<{ input: unknown } | null> {
-  const status = await client.getStatus(instanceId, { pending: true })
-  if (status !== null) return status
-  // Between the look and the start another process may have started it: then that one is given.
-  await client.startNew(name, { instanceId, input, onConflict: 'return' })
-  return null
-}
-
-async function inTurn<T>(client: DurableClient, id: string, action: () => Promise<T>): Promise<T> {
-  const ids = underWay.get(client) ?? new Map<string, Promise<unknown>>()
-  underWay.set(client, ids)
-  const before = ids.get(id) ?? Promise.resolve()
-  const own = before.then(action, action)
-  ids.set(id, own)
-  try {
-    return await own
-  } finally {
-    if (ids.get(id) === own) ids.delete(id)
+  for (;;) {
+    const status = await client.getStatus(instanceId, { pending: true })
+    if (status !== null) return status
+    try {
+      await client.startOnce(name, instanceId, input)
+      return null
+    } catch (error) {
+      // Somebody was faster: the next look finds it, or else it was purged and nobody has the id.
+      if (!(error instanceof InstanceAlreadyExists)) throw error
+    }
   }
 }

@@ -66,6 +66,9 @@ pub enum OnConflict {
     Return,
     /// An open instance is terminated in the same transaction.
     Terminate,
+    /// Any instance refuses the start, one that has ended too: an id is used once. Internal; what has a key of
+    /// its caller's is started so.
+    Once,
 }
 
 /// One instance to be started.
@@ -286,11 +289,13 @@ pub fn decide_start(
 ) -> Result<StartDecision, Error> {
     match holder {
         None => Ok(StartDecision::Insert),
-        Some(head) if head.status.has_ended() => Ok(StartDecision::Replace),
+        Some(head) if head.status.has_ended() && on_conflict != OnConflict::Once => {
+            Ok(StartDecision::Replace)
+        }
         Some(head) => match on_conflict {
             OnConflict::Return => Ok(StartDecision::Return),
             OnConflict::Terminate => Ok(StartDecision::TerminateAndReplace),
-            OnConflict::Error => Err(Error::new(
+            OnConflict::Error | OnConflict::Once => Err(Error::new(
                 ErrorCode::InstanceAlreadyExists,
                 format!(
                     "The instanceId '{id}' is in use by an instance that is {:?}. Choose another \

@@ -5,7 +5,7 @@ use durafn::core::request::{Answer, Command, OnConflict, StartSpec};
 use durafn::core::status::RuntimeStatus;
 
 use crate::common::actions::{asks, call, child, continues, returns, throws, timer, wait};
-use crate::common::hub::{Hub, raise, spec, start, suspend, terminate};
+use crate::common::hub::{Hub, purge, raise, spec, start, suspend, terminate};
 use crate::common::payload;
 
 fn started(ids: &[&str]) -> Answer {
@@ -78,6 +78,22 @@ pub(crate) fn return_answers_with_the_open_one_and_replaces_an_ended_one(hub: &m
     assert_eq!(hub.row("a").head.name, "g");
 }
 
+pub(crate) fn an_id_that_is_used_once_is_refused_while_any_instance_has_it(hub: &mut Hub) {
+    let once = start_or(OnConflict::Once);
+    assert_eq!(hub.command(once.clone()), Ok(started(&["a"])));
+    assert_eq!(hub.refusal(once.clone()), ErrorCode::InstanceAlreadyExists, "pending");
+    hub.turn("a", &[], returns(&1));
+    let before = hub.snapshot();
+    assert_eq!(hub.refusal(once.clone()), ErrorCode::InstanceAlreadyExists, "completed");
+    let ahead = StartSpec { on_conflict: OnConflict::Once, ..spec("g", "a") };
+    let (answer, begun) = hub.begin(ahead, Some(returns(&2)));
+    assert_eq!(answer.unwrap_err().code, ErrorCode::InstanceAlreadyExists, "with its first turn");
+    assert!(!begun);
+    assert_eq!(hub.snapshot(), before);
+    hub.command(purge("a")).unwrap();
+    assert_eq!(hub.command(once), Ok(started(&["a"])), "purged");
+}
+
 pub(crate) fn terminate_ends_the_old_one_and_starts_the_new_one(hub: &mut Hub) {
     hub.buffering();
     hub.command(start("a")).unwrap();
@@ -120,7 +136,7 @@ pub(crate) fn a_batch_starts_all_or_none_and_names_the_one_refused(hub: &mut Hub
 }
 
 pub(crate) fn an_id_twice_in_a_batch_is_refused_or_returned(hub: &mut Hub) {
-    for on_conflict in [OnConflict::Error, OnConflict::Terminate] {
+    for on_conflict in [OnConflict::Error, OnConflict::Terminate, OnConflict::Once] {
         let twin = StartSpec { on_conflict, ..spec("g", "a") };
         let error = hub.command(Command::Start(vec![spec("f", "a"), twin])).unwrap_err();
         assert_eq!((error.code, error.index), (ErrorCode::InstanceAlreadyExists, Some(1)));

@@ -267,6 +267,7 @@ impl Choice {
             OnConflict::Error,
             OnConflict::Return,
             OnConflict::Terminate,
+            OnConflict::Once,
         ]);
         StartSpec { name: name.to_owned(), instance_id, input: self.data(hub), on_conflict }
     }

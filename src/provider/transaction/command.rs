@@ -180,7 +180,7 @@ fn plan_starts(
 fn decide_twin(id: &str, on_conflict: OnConflict) -> std::result::Result<StartDecision, Error> {
     match on_conflict {
         OnConflict::Return => Ok(StartDecision::Return),
-        OnConflict::Error | OnConflict::Terminate => Err(Error::new(
+        OnConflict::Error | OnConflict::Terminate | OnConflict::Once => Err(Error::new(
             ErrorCode::InstanceAlreadyExists,
             format!("The instanceId '{id}' stands twice in one batch of starts."),
         )),
