@@ -55,7 +55,7 @@ export async function startPostgres({ own = false } = {}) {
   }
 }
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const server = createServer()
     server.once('error', reject)

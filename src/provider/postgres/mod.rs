@@ -6,6 +6,7 @@
 //! `tests/differential.rs`.
 //!
 //! ```text
+//! place     the URL, connecting                            ask      a statement and its values
 //! session   a connection: statements, several at once      schema   tables, versions, the hub's row
 //! rows      what a transaction knows and reads             batch    what it writes
 //! query     Reader                                         listing  filters and pages
@@ -13,11 +14,13 @@
 //! ```
 
 mod arrivals;
+mod ask;
 mod batch;
 mod columns;
 mod entities;
 mod listing;
 mod membership;
+mod place;
 #[cfg(test)]
 mod plans;
 mod query;
@@ -43,7 +46,6 @@ use query::Source;
 use rows::PostgresRows;
 use session::{Ask, Place, Session, Trouble};
 
-const BEGIN: &str = "BEGIN";
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
 const NUMBER: &str = "SELECT pg_current_xact_id()::text";
@@ -112,12 +114,13 @@ impl PostgresProvider {
         session.take_trouble();
         let member = self.membership.as_ref();
         let worker = member.map(|member| (member.epoch, member.mine));
+        let mut first = session.begin();
         let mut rows = PostgresRows::new(session, self.facts.partitions, worker);
         let fence = member.filter(|_| fenced);
-        let number = fence.map_or_else(|| Ask::new(NUMBER), Membership::fence);
-        let begun = rows.begin(vec![Ask::new(BEGIN), number], foresight);
+        first.push(fence.map_or_else(|| Ask::new(NUMBER), Membership::fence));
+        let begun = rows.begin(first, foresight);
         let number = begun.and_then(|answers| {
-            let answer = answers.get(1).map_or(&[][..], Vec::as_slice);
+            let answer = answers.last().map_or(&[][..], Vec::as_slice);
             match fence {
                 Some(fence) => fence.check(answer),
                 None => answer.first().map_or_else(|| Err(no_number()), |row| column(row, 0)),

@@ -1,7 +1,7 @@
 //! That no statement reads a whole table, whatever is in it.
 //!
 //! The plans are those for any values, with reading a whole table forbidden wherever there is another way
-//! (`session::PLANS`): what still reads one has no index to go by.
+//! (`place::SETTINGS`): what still reads one has no index to go by.
 
 use super::session::{Place, Session};
 use super::{arrivals, batch, entities, listing, membership, query, rows, schema};

@@ -6,7 +6,7 @@
 use crate::provider::{ProviderError, ProviderErrorKind, Result};
 
 use super::columns::column;
-use super::session::{Ask, Place, Session};
+use super::session::{Ask, Place, Session, Trouble};
 
 /// Each brings the tables from the version of its place to the next one. Once released, none changes.
 const MIGRATIONS: [&str; 2] = [
@@ -15,14 +15,17 @@ const MIGRATIONS: [&str; 2] = [
 ];
 /// How many partitions the first migration makes.
 const PARTITIONS: i16 = 256;
+/// How often a process begins anew that met another one.
+const TRIES: usize = 20;
 /// Longest name of a schema, in bytes.
 const NAME_BYTES: usize = 63;
 
-/// Not `to_regclass`: while it waits for the lock, a process may keep in mind that there is no such table.
+/// Not `to_regclass`: a process may keep in mind that there is no such table.
 const TABLES: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c \
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
     WHERE n.nspname = $1::text AND c.relname = 'hub')";
-const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+/// Whoever brings the tables up to date has the hub's row for himself.
+const LOCK: &str = "SELECT version FROM hub.hub FOR UPDATE";
 const HUB: &str = "SELECT version, hub_name, part_count FROM hub.hub";
 const PUT_NAME: &str = "UPDATE hub.hub SET hub_name = $1 WHERE hub_name IS NULL";
 const PREPARING: &str = "make the hub's tables";
@@ -54,14 +57,24 @@ pub(super) fn prepare(
     place: &Place,
     hub_name: Option<&str>,
 ) -> Result<Facts> {
-    let mut version = if tables_are_there(session, place)? { version(session)? } else { 0 };
-    if version < MIGRATIONS.len() {
+    let mut version = version(session, place, HUB)?;
+    let mut tries = 0;
+    while version < MIGRATIONS.len() {
         session.batch(PREPARING, "BEGIN")?;
+        session.take_trouble();
         let migrated = migrate(session, place);
+        let trouble = session.take_trouble();
         let end = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        session.batch(PREPARING, end)?;
-        migrated?;
-        version = MIGRATIONS.len();
+        let ended = session.batch(PREPARING, end);
+        match migrated.and(ended) {
+            Ok(()) => version = MIGRATIONS.len(),
+            // Another process makes the same tables, and has just been faster.
+            Err(_) if trouble == Some(Trouble::Conflict) && tries < TRIES => {
+                tries += 1;
+                version = self::version(session, place, HUB)?;
+            }
+            Err(error) => return Err(error),
+        }
     }
     if version > MIGRATIONS.len() {
         return Err(too_new(version));
@@ -83,8 +96,7 @@ pub(super) fn prepare(
 }
 
 fn migrate(session: &mut Session, place: &Place) -> Result<()> {
-    session.rows(PREPARING, Ask::new(LOCK).with(place.schema()))?;
-    let from = if tables_are_there(session, place)? { version(session)? } else { 0 };
+    let from = version(session, place, LOCK)?;
     if from == 0 {
         session.batch(PREPARING, &format!("CREATE SCHEMA IF NOT EXISTS {}", place.schema()))?;
     }
@@ -99,8 +111,12 @@ fn tables_are_there(session: &mut Session, place: &Place) -> Result<bool> {
     rows.first().map_or(Ok(false), |row| column(row, 0))
 }
 
-fn version(session: &mut Session) -> Result<usize> {
-    let rows = session.rows(PREPARING, Ask::new(HUB)).map_err(|mut error| {
+/// The version of the tables, 0 if there are none. `text` gives it as its first column.
+fn version(session: &mut Session, place: &Place, text: &'static str) -> Result<usize> {
+    if !tables_are_there(session, place)? {
+        return Ok(0);
+    }
+    let rows = session.rows(PREPARING, Ask::new(text)).map_err(|mut error| {
         if error.kind == ProviderErrorKind::Permanent {
             error.kind = ProviderErrorKind::NotAHub;
         }

@@ -1,57 +1,30 @@
 //! A connection to PostgreSQL, for a thread that waits for its answers.
 //!
-//! Owns: connecting, prepared statements, sending several statements at once, and what a failure
-//! means. Must never: know what a statement is for. Proved by `tests/provider_postgres.rs`.
+//! Owns: prepared statements, sending several statements at once, and what a failure means. Must never:
+//! know what a statement is for, or prepare one where it may not be there the next time. Proved by
+//! `tests/provider_postgres.rs` and `__test__/pgbouncer.spec.mjs`.
 //!
 //! In the text of a statement `hub.` stands for the schema of the hub.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use rustls::ClientConfig;
-use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Row, Statement};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Client, Row, Statement};
 
 use crate::provider::{ProviderError, ProviderErrorKind, Result};
 
-/// Longest wait for a connection.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) use super::ask::Ask;
+use super::place::CONNECTING;
+pub(super) use super::place::Place;
+
 /// Longest wait for answers, locks of others included; then the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Plans are made once, when the tables are nearly empty and reading all of one looks cheap. Each
-/// statement has an index that it is meant to go by.
-const PLANS: &str =
-    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
-
-/// Where a hub is.
-#[derive(Debug, Clone)]
-pub(super) struct Place {
-    config: Config,
-    /// The name of the schema.
-    name: String,
-    /// The same, quoted.
-    schema: String,
-    /// Commits are not synced one by one.
-    relaxed: bool,
-}
-
-/// A statement and the values for it.
-pub(super) struct Ask<'a> {
-    text: &'static str,
-    values: Vec<Value<'a>>,
-}
-
-type Value<'a> = Box<dyn ToSql + Sync + 'a>;
 
 /// What a failure of a statement is, beside an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,55 +35,24 @@ pub(super) enum Trouble {
     Lost,
 }
 
+/// A statement as it is sent.
+enum Prepared {
+    /// The server has it under a name, with its plan.
+    Named(Statement),
+    /// It is sent anew each time, with the hub's schema in it.
+    Text(String),
+}
+
 /// See the module's text.
 pub(super) struct Session {
     runtime: Runtime,
     client: Client,
     schema: String,
-    statements: HashMap<&'static str, Statement>,
+    /// The server keeps settings and prepared statements for this connection.
+    keeps: bool,
+    relaxed: bool,
+    statements: HashMap<&'static str, Prepared>,
     trouble: Option<Trouble>,
-}
-
-impl Place {
-    /// From the URL of a database, without the hub's tables.
-    pub(super) fn parse(url: &str, schema: &str, relaxed: bool) -> Result<Self> {
-        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-            let cause = format!("the URL cannot be read: {}", chain(&error));
-            ProviderError::new(ProviderErrorKind::Invalid, CONNECTING, cause)
-        })?;
-        if config.get_application_name().is_none() {
-            config.application_name("durafn");
-        }
-        config.connect_timeout(CONNECT);
-        let (name, schema) = (schema.to_owned(), format!("\"{}\"", schema.replace('"', "\"\"")));
-        Ok(Self { config, name, schema, relaxed })
-    }
-
-    /// The name of the schema.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The same, quoted.
-    pub(super) fn schema(&self) -> &str {
-        &self.schema
-    }
-}
-
-const CONNECTING: &str = "connect to PostgreSQL";
-
-impl<'a> Ask<'a> {
-    /// A statement without values.
-    pub(super) fn new(text: &'static str) -> Self {
-        Self { text, values: Vec::new() }
-    }
-
-    /// With one more value.
-    #[must_use]
-    pub(super) fn with(mut self, value: impl ToSql + Sync + 'a) -> Self {
-        self.values.push(Box::new(value));
-        self
-    }
 }
 
 impl Session {
@@ -120,31 +62,23 @@ impl Session {
             Builder::new_current_thread().enable_io().enable_time().build().map_err(|error| {
                 ProviderError::new(ProviderErrorKind::Transient, CONNECTING, error)
             })?;
-        let client = match tls(place) {
-            Some(tls) => runtime.block_on(async {
-                let (client, connection) = place.config.connect(tls).await?;
-                tokio::spawn(connection);
-                Ok(client)
-            }),
-            None => runtime.block_on(async {
-                let (client, connection) = place.config.connect(NoTls).await?;
-                tokio::spawn(connection);
-                Ok(client)
-            }),
-        };
-        let client = client.map_err(|error| failed(CONNECTING, &error))?;
-        let mut session = Self {
+        let connected = runtime.block_on(place.connect());
+        let (client, keeps) = connected.map_err(|error| failed(CONNECTING, &error))?;
+        Ok(Self {
             runtime,
             client,
-            schema: format!("{}.", place.schema),
+            schema: format!("{}.", place.schema()),
+            keeps,
+            relaxed: place.relaxed,
             statements: HashMap::new(),
             trouble: None,
-        };
-        session.batch(CONNECTING, PLANS)?;
-        if place.relaxed {
-            session.batch(CONNECTING, "SET synchronous_commit = off")?;
-        }
-        Ok(session)
+        })
+    }
+
+    /// What begins a transaction that writes.
+    pub(super) fn begin(&self) -> Vec<Ask<'static>> {
+        let relaxed = (self.relaxed && !self.keeps).then_some("SET LOCAL synchronous_commit = off");
+        [Some("BEGIN"), relaxed].into_iter().flatten().map(Ask::new).collect()
     }
 
     /// Runs a text of several statements, without values.
@@ -163,13 +97,9 @@ impl Session {
     /// use: that is told of.
     pub(super) fn all(&mut self, operation: &str, asks: &[Ask<'_>]) -> Result<Vec<Vec<Row>>> {
         self.prepare(operation, asks)?;
-        let values: Vec<Vec<&(dyn ToSql + Sync)>> = asks
-            .iter()
-            .map(|ask| ask.values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect())
-            .collect();
-        let sent = asks.iter().zip(&values).filter_map(|(ask, values)| {
+        let sent = asks.iter().filter_map(|ask| {
             let statement = self.statements.get(ask.text)?;
-            Some(self.client.query(statement, values))
+            Some(send(&self.client, statement, ask))
         });
         let answers = self.wait(async { Ok(join_all(sent).await) });
         let answers = self.understood(operation, answers)?;
@@ -210,12 +140,16 @@ impl Session {
         }
         let texts: Vec<String> =
             missing.iter().map(|text| text.replace("hub.", &self.schema)).collect();
+        if !self.keeps {
+            self.statements.extend(missing.into_iter().zip(texts.into_iter().map(Prepared::Text)));
+            return Ok(());
+        }
         let sent = texts.iter().map(|text| self.client.prepare(text));
         let answers = self.wait(async { Ok(join_all(sent).await) });
         let answers = self.understood(operation, answers)?;
         for (text, answer) in missing.into_iter().zip(answers) {
             let statement = self.understood(operation, answer.map_err(Failure::Server))?;
-            self.statements.insert(text, statement);
+            self.statements.insert(text, Prepared::Named(statement));
         }
         Ok(())
     }
@@ -250,6 +184,22 @@ impl Session {
     }
 }
 
+async fn send(
+    client: &Client,
+    statement: &Prepared,
+    ask: &Ask<'_>,
+) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
+    let values = ask.values();
+    match statement {
+        Prepared::Text(text) => client.query_typed(text, &values).await,
+        Prepared::Named(statement) => {
+            let values: Vec<&(dyn ToSql + Sync)> =
+                values.into_iter().map(|(value, _)| value).collect();
+            client.query(statement, &values).await
+        }
+    }
+}
+
 enum Failure {
     Server(tokio_postgres::Error),
     Late,
@@ -260,13 +210,19 @@ impl Failure {
         match self {
             Self::Late => Some(Trouble::Lost),
             Self::Server(error) => match error.code() {
-                // A unique id that another transaction has just taken: the next try sees it.
+                // A unique id that another transaction has just taken, or what it has just made: the next
+                // try sees it.
                 Some(
                     &SqlState::T_R_DEADLOCK_DETECTED
                     | &SqlState::T_R_SERIALIZATION_FAILURE
-                    | &SqlState::UNIQUE_VIOLATION,
+                    | &SqlState::UNIQUE_VIOLATION
+                    | &SqlState::DUPLICATE_SCHEMA
+                    | &SqlState::DUPLICATE_TABLE,
                 ) => Some(Trouble::Conflict),
-                Some(code) if is_of_class(code, "57P") => Some(Trouble::Lost),
+                // A pooler that has lost the server says so with a code of class 08.
+                Some(code) if ["08", "57P"].iter().any(|class| is_of_class(code, class)) => {
+                    Some(Trouble::Lost)
+                }
                 Some(_) => None,
                 None => Some(Trouble::Lost),
             },
@@ -281,21 +237,7 @@ pub(super) fn instant() -> Instant {
     Instant::now()
 }
 
-/// The settings of TLS; none if the URL does not ask for it, or the system has no certificates and the
-/// URL leaves it open.
-fn tls(place: &Place) -> Option<MakeRustlsConnect> {
-    if place.config.get_ssl_mode() == SslMode::Disable {
-        return None;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(BuilderVerifierExt::with_platform_verifier)
-        .ok()?;
-    Some(MakeRustlsConnect::new(config.with_no_client_auth()))
-}
-
-fn is_of_class(code: &SqlState, class: &str) -> bool {
+pub(super) fn is_of_class(code: &SqlState, class: &str) -> bool {
     code.code().starts_with(class)
 }
 
@@ -325,7 +267,7 @@ pub(super) fn failed(operation: &str, error: &tokio_postgres::Error) -> Provider
 }
 
 /// An error with its causes: that of the driver alone says little.
-fn chain(error: &tokio_postgres::Error) -> String {
+pub(super) fn chain(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

@@ -1,0 +1,137 @@
+//! Where a hub is, and how to get there.
+//!
+//! Owns: the URL, TLS, connecting. Must never: take a connection for one that keeps settings and prepared
+//! statements where a pooler gives each transaction another one. Proved by `tests/provider_postgres.rs` and
+//! `__test__/pgbouncer.spec.mjs`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, Error, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::provider::{ProviderError, ProviderErrorKind, Result};
+
+use super::session::{chain, is_of_class};
+
+/// Longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const CONNECTING: &str = "connect to PostgreSQL";
+
+/// Settings of a connection that keeps them. Plans are made once there, when the tables are nearly empty and
+/// reading all of one looks cheap; each statement has an index that it is meant to go by. The last one has no
+/// meaning but that it is found again, see [`KEPT`].
+const SETTINGS: &str = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off \
+    -c durafn.session=kept";
+const RELAXED: &str = "-c synchronous_commit=off";
+const KEPT: &str = "SELECT current_setting('durafn.session', true)";
+
+/// See the module's text.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    config: Config,
+    /// The name of the schema.
+    name: String,
+    /// The same, quoted.
+    schema: String,
+    /// Commits are not synced one by one.
+    pub(super) relaxed: bool,
+    /// It was found that connections keep nothing.
+    pooled: Arc<AtomicBool>,
+}
+
+impl Place {
+    /// From the URL of a database, without the hub's tables.
+    pub(super) fn parse(url: &str, schema: &str, relaxed: bool) -> Result<Self> {
+        let mut config: Config = url.parse().map_err(|error: Error| {
+            let cause = format!("the URL cannot be read: {}", chain(&error));
+            ProviderError::new(ProviderErrorKind::Invalid, CONNECTING, cause)
+        })?;
+        if config.get_application_name().is_none() {
+            config.application_name("durafn");
+        }
+        config.connect_timeout(CONNECT);
+        let (name, schema) = (schema.to_owned(), format!("\"{}\"", schema.replace('"', "\"\"")));
+        Ok(Self { config, name, schema, relaxed, pooled: Arc::default() })
+    }
+
+    /// The name of the schema.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same, quoted.
+    pub(super) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// A connection, and whether it keeps settings and prepared statements from one transaction to the next.
+    /// That is asked before the first statement is prepared: a statement of that name may be there, and be that
+    /// of another process.
+    pub(super) async fn connect(&self) -> std::result::Result<(Client, bool), Error> {
+        if !self.pooled.load(Ordering::Relaxed) {
+            match self.open(&self.with_settings()).await {
+                Ok(client) => {
+                    let found = client.query_typed(KEPT, &[]).await?;
+                    let kept: Option<&str> =
+                        found.first().map_or(Ok(None), |row| row.try_get(0))?;
+                    self.pooled.store(kept.is_none(), Ordering::Relaxed);
+                    return Ok((client, kept.is_some()));
+                }
+                Err(error) if refuses_settings(&error) => {
+                    self.pooled.store(true, Ordering::Relaxed);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((self.open(&self.config).await?, false))
+    }
+
+    fn with_settings(&self) -> Config {
+        let mut options = self.config.get_options().unwrap_or_default().to_owned();
+        for more in [Some(SETTINGS), self.relaxed.then_some(RELAXED)].into_iter().flatten() {
+            options = format!("{options} {more}");
+        }
+        let mut config = self.config.clone();
+        config.options(options.trim_start());
+        config
+    }
+
+    async fn open(&self, config: &Config) -> std::result::Result<Client, Error> {
+        if let Some(tls) = tls(config) {
+            let (client, connection) = config.connect(tls).await?;
+            tokio::spawn(connection);
+            Ok(client)
+        } else {
+            let (client, connection) = config.connect(NoTls).await?;
+            tokio::spawn(connection);
+            Ok(client)
+        }
+    }
+}
+
+/// Whether a pooler has refused the settings. (It names no other reason for what it does not know.)
+fn refuses_settings(error: &Error) -> bool {
+    let of_settings =
+        |code: &SqlState| ["08", "0A", "22", "42"].iter().any(|c| is_of_class(code, c));
+    error.code().is_some_and(of_settings)
+}
+
+/// The settings of TLS; none if the URL does not ask for it, or the system has no certificates and the
+/// URL leaves it open.
+fn tls(config: &Config) -> Option<MakeRustlsConnect> {
+    if config.get_ssl_mode() == SslMode::Disable {
+        return None;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(BuilderVerifierExt::with_platform_verifier)
+        .ok()?;
+    Some(MakeRustlsConnect::new(config.with_no_client_auth()))
+}
