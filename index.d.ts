@@ -513,6 +513,8 @@ export declare class DurableClient {
     #private;
     /** The hub's name. */
     readonly taskHubName: string;
+    /** The older form. An id of undefined, null or '' means a random one. Stands first, as types of mocks take the last form. */
+    startNew<TInput = unknown>(orchestrator: Startable<TInput>, instanceId: string | null | undefined, input?: TInput): Promise<string>;
     /**
      * Starts an orchestration.
      *
@@ -527,8 +529,6 @@ export declare class DurableClient {
      * ```
      */
     startNew<TInput = unknown>(orchestrator: Startable<TInput>, options?: StartNewOptions<TInput>): Promise<string>;
-    /** The older form. An id of undefined, null or '' means a random one. */
-    startNew<TInput = unknown>(orchestrator: Startable<TInput>, instanceId: string | null | undefined, input?: TInput): Promise<string>;
     /**
      * Starts several orchestrations, at most 10,000, in one transaction: all or, if one is refused, none.
      * The error then has the `index` of the one.

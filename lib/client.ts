@@ -97,6 +97,12 @@ export class DurableClient {
     return this.#engine.log
   }
 
+  /** The older form. An id of undefined, null or '' means a random one. Stands first, as types of mocks take the last form. */
+  startNew<TInput = unknown>(
+    orchestrator: Startable<TInput>,
+    instanceId: string | null | undefined,
+    input?: TInput,
+  ): Promise<string>
   /**
    * Starts an orchestration.
    *
@@ -113,12 +119,6 @@ export class DurableClient {
   startNew<TInput = unknown>(
     orchestrator: Startable<TInput>,
     options?: StartNewOptions<TInput>,
-  ): Promise<string>
-  /** The older form. An id of undefined, null or '' means a random one. */
-  startNew<TInput = unknown>(
-    orchestrator: Startable<TInput>,
-    instanceId: string | null | undefined,
-    input?: TInput,
   ): Promise<string>
   startNew(orchestrator: Startable, ...rest: unknown[]): Promise<string> {
     return this.#send(

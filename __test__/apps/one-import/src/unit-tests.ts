@@ -44,5 +44,8 @@ export function operate(
   return [state, result, context.options.trigger.type]
 }
 
+/** The arguments of a start, as helpers of tests name them. */
+export const startArguments: Parameters<df.DurableClient['startNew']> = ['chain', { input: 1 }]
+
 export const triggers = [df.trigger.activity(), df.trigger.orchestration(), df.trigger.entity()]
 export const input: df.DurableClientInput = df.input.durableClient()
