@@ -257,3 +257,30 @@ test('registering methods can be taken off the app', () => {
   activity('a', { handler: () => 1 })
   assert.equal(orchestration('o', () => 1).functionName, 'o')
 })
+
+test('methods of contexts can be taken off them, and replaced', async (t) => {
+  const { client } = await openHub(t, (app) => {
+    app.activity('echo', { handler: (value) => value })
+    app.entity('tally', ({ df: { getState, setState, getInput, return: give } }) => {
+      setState(getState(() => 0) + getInput())
+      give(getState())
+    })
+    app.orchestration('o', function* ({ df: { callActivity, callEntity, createTimer } }) {
+      yield createTimer(new Date(0))
+      return [
+        yield callActivity('echo', 1),
+        yield callEntity(new df.EntityId('tally', 'k'), 'add', 2),
+      ]
+    })
+    app.orchestration('async', async ({ df: { callActivity, getInput } }) => {
+      return [await callActivity('echo', 1), await callActivity('echo', getInput())]
+    })
+    app.orchestration('stub', (context) => {
+      context.df.getInput = () => 'stubbed'
+      return context.df.getInput()
+    })
+  })
+  assert.deepEqual(await complete(client, 'o'), [1, 2])
+  assert.deepEqual(await complete(client, 'async', 2), [1, 2])
+  assert.equal(await complete(client, 'stub'), 'stubbed')
+})

@@ -92,7 +92,6 @@ export class App {
     this.orchestration = this.orchestration.bind(this)
     this.activity = this.activity.bind(this)
     this.entity = this.entity.bind(this)
-    this.entity = this.entity.bind(this)
   }
 
   /**

@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto'
 import { bareOptions, ExtraValues } from './azure/extras.js'
 import type { EffectiveFunctionOptions } from './azure/functions.js'
+import { bindMethods } from './bound.js'
 import { type CallHttpArguments, HttpTask, httpCall } from './call-http/call.js'
 import { HTTP_ACTIVITY } from './call-http/request.js'
 import { invalid, newInstanceId, optionsOf } from './check.js'
@@ -254,6 +255,8 @@ class DurableContext implements DurableOrchestrationContext {
     return this.execution.newGuid(seed === undefined ? '' : String(seed))
   }
 }
+
+bindMethods(DurableContext)
 
 function refuseVersion(version: unknown): void {
   if (version === undefined || version === null) return

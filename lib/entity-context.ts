@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto'
 import { bareOptions } from './azure/extras.js'
 import type { EffectiveFunctionOptions } from './azure/functions.js'
+import { bindMethods } from './bound.js'
 import { optionalTime, optionsOf } from './check.js'
 import { stringify } from './codec.js'
 import { LoggingContext } from './context.js'
@@ -134,3 +135,5 @@ class EntityOperation implements DurableEntityContext {
     )
   }
 }
+
+bindMethods(EntityOperation)
