@@ -150,6 +150,72 @@ describe('df.app.client', () => {
   })
 })
 
+describe('functions on df.app', () => {
+  const open = async (t, text, host = {}) => {
+    const files = {
+      'package.json': { main: 'functions.js' },
+      'host.json': { version: '2.0', ...host },
+      'functions.js': `const df = require('durafn'); ${text}`,
+    }
+    return await openApp(t, link(writeApp(t, files), 'durafn', '@azure/functions@4'))
+  }
+  const run = `df.app.orchestration('run', function* (context) {
+    return yield context.df.callActivity('work', context.df.getInput())
+  });`
+
+  test('are called between the hooks of the app, if they are activities', async (t) => {
+    const { client } = await open(
+      t,
+      `${run} const { app } = require('@azure/functions')
+      df.app.activity('work', { handler: (value) => {
+        if (value === 'B') throw new Error('no')
+        return value
+      } })
+      app.hook.preInvocation((hook) => {
+        const { functionHandler, invocationContext: { functionName } } = hook
+        hook.hookData.name = functionName
+        hook.inputs[0] = hook.inputs[0].toUpperCase()
+        hook.functionHandler = async (...all) => ['wrapped', await functionHandler(...all)]
+      })
+      app.hook.postInvocation((hook) => {
+        hook.result = hook.error ? hook.error.message : [hook.hookData.name, ...hook.result]
+        hook.error = null
+      })`,
+    )
+    assert.deepEqual(await complete(client, 'run', 'a'), ['work', 'wrapped', 'A'])
+    assert.equal(await complete(client, 'run', 'b'), 'no')
+  })
+
+  test('have the bound of host.json, and are disabled by settings', async (t) => {
+    process.env['AzureWebJobs.Off.Disabled'] = 'true'
+    t.after(() => delete process.env['AzureWebJobs.Off.Disabled'])
+    const { app, client, dir } = await open(
+      t,
+      `${run} df.app.activity('work', { handler: () => new Promise(() => {}) })
+      df.app.activity('Off', { handler: () => 1 })`,
+      { functionTimeout: '00:00:01' },
+    )
+    assert.equal((await fail(client, 'run')).code, 'Timeout')
+    const off = app.functions.find(({ name }) => name === 'Off')
+    assert.equal(off.isDisabled, true)
+    assert.equal(off.file, join(dir, 'functions.js'))
+  })
+
+  test('are those of their app, also beside another one with the same names', async (t) => {
+    const apps = await Promise.all(
+      ['one', 'other'].map((name) =>
+        open(t, `${run} df.app.activity('work', { handler: () => '${name}' })`),
+      ),
+    )
+    const outputs = apps.map(({ client }) => complete(client, 'run'))
+    assert.deepEqual(await Promise.all(outputs), ['one', 'other'])
+    assert.equal(df.app.isEmpty, true)
+    const again = await df.openFunctionApp(apps[0].dir, { store: 'sqlite::memory:', app: df.app })
+    t.after(() => again.close())
+    assert.equal(await complete(again.client, 'run'), 'one')
+  })
+})
+
 describe('df.getClient', () => {
   test('gives the client to classic functions and to those of @azure/functions', async (t) => {
     const classic = {

@@ -6,14 +6,13 @@
  * Proved by: `__test__/api.spec.mjs`.
  */
 
-import { isClientInput } from './azure/bindings.js'
 import { type ClientFunctions, clientFunctions } from './azure/client-functions.js'
-import type { FunctionInput, FunctionOutput } from './azure/functions.js'
+import { functionOptions, orchestratorOptions, outputsOf } from './azure/function-options.js'
 import { type Outputs, requireHandlersOf, withOutputs } from './azure/outputs.js'
 import type { ExceptionPropertiesProvider } from './azure/task-failed.js'
 import type { TokenProvider } from './call-http/activity.js'
 import { HTTP_ACTIVITY } from './call-http/request.js'
-import { invalid, type Options, optionalInteger, optionalMs, optionsOf } from './check.js'
+import { invalid, optionalInteger, optionalMs } from './check.js'
 import { checkName } from './codec.js'
 import { callInCurrent } from './context.js'
 import type { HostedBatch, HostedOutcome } from './entities.js'
@@ -34,8 +33,13 @@ import type {
 } from './types.js'
 import type { EntityClass, EntityHandler, EntityOptions } from './types-entity.js'
 
+interface Adopted {
+  /** The registry that it was taken over from. */
+  readonly origin?: App
+}
+
 /** An activity as registered. */
-export interface ActivityEntry {
+export interface ActivityEntry extends Adopted {
   readonly name: string
   readonly handler: ActivityHandler
   readonly timeoutMs: number | undefined
@@ -45,18 +49,21 @@ export interface ActivityEntry {
 }
 
 /** An orchestrator as registered. */
-export interface OrchestratorEntry {
+export interface OrchestratorEntry extends Adopted {
   readonly name: string
   readonly handler: (context: never) => unknown
   /** Of one that an SDK runs; the handler is not called then. */
   readonly hosted?: HostedFunction
 }
 
-/** Options of `@azure/functions` that a function may have. */
-const AZURE_KEYS = ['trigger', 'return', 'extraInputs', 'extraOutputs']
+/** What is taken over from another registry, and how. */
+export interface Adoption {
+  isWanted(name: string): boolean
+  prepare(entry: ActivityEntry): ActivityEntry
+}
 
 /** An entity as registered. */
-export interface EntityEntry {
+export interface EntityEntry extends Adopted {
   readonly name: string
   readonly handler: EntityHandler
   /** Runs a whole batch in place of the handler: the entity is of another SDK. */
@@ -78,6 +85,8 @@ type AnyHandler = AnyOrchestrationHandler<any, any>
  * ```
  */
 export class App {
+  /** Takes what is registered on `df.app` in its place, while a function app is loaded. */
+  static #loading: App | null = null
   readonly #orchestrators: Map<string, OrchestratorEntry> = new Map()
   readonly #activities: Map<string, ActivityEntry> = new Map()
   readonly #entities: Map<string, EntityEntry> = new Map()
@@ -92,6 +101,15 @@ export class App {
     this.orchestration = this.orchestration.bind(this)
     this.activity = this.activity.bind(this)
     this.entity = this.entity.bind(this)
+  }
+
+  /** @internal Who takes what is registered on `df.app`; null: itself. */
+  static load(loading: App | null): void {
+    App.#loading = loading
+  }
+
+  get #target(): App {
+    return this === app ? (App.#loading ?? this) : this
   }
 
   /**
@@ -135,8 +153,7 @@ export class App {
         : orchestratorOptions(handlerOrOptions, `orchestrator '${name}'`)['handler']
     checkFunctionName(name, 'orchestrator name')
     checkHandler(handler, `orchestrator '${name}'`)
-    add(this.#orchestrators, { name, handler: handler as AnyHandler }, 'orchestrator')
-    this.#tell({ orchestrators: [name], activities: [], entities: [] })
+    this.#target.#addOrchestrator({ name, handler: handler as AnyHandler })
     const definition = (input?: unknown, instanceId?: string): unknown =>
       callInCurrent(definition as unknown as Definition, input, instanceId)
     return define(definition, 'orchestration', name, handler) as OrchestrationDefinition
@@ -179,8 +196,7 @@ export class App {
       timeoutMs: optionalMs(known, 'timeoutMs', 'options'),
       maxConcurrency: optionalInteger(known, 'maxConcurrency', 'options', 1, 1_000_000),
     }
-    add(this.#activities, entry, 'activity')
-    this.#tell({ orchestrators: [], activities: [registeredActivity(entry)], entities: [] })
+    this.#target.#addActivity(entry)
     const definition = (input?: unknown): unknown =>
       callInCurrent(definition as unknown as Definition, input)
     return define(definition, 'activity', name, handler) as ActivityDefinition<TInput, TResult>
@@ -241,8 +257,7 @@ export class App {
     const handler = (): never => {
       throw new Internal(`Orchestrator '${name}' is run by its SDK.`)
     }
-    add(this.#orchestrators, { name, handler, hosted }, 'orchestrator')
-    this.#tell({ orchestrators: [name], activities: [], entities: [] })
+    this.#addOrchestrator({ name, handler, hosted })
   }
 
   /**
@@ -285,13 +300,23 @@ export class App {
         : functionOptions(handler, ['handler'], `entity '${name}'`)['handler']
     checkHandler(given, `entity '${name}'`)
     const run = isClass(given) ? handlerOfClass(name, given) : (given as EntityHandler)
-    this.#addEntity({ name, handler: run })
+    this.#target.#addEntity({ name, handler: run })
   }
 
   /** @internal Registers an entity of another SDK, which runs whole batches. */
   hostedEntity(name: string, runBatch: (batch: HostedBatch) => Promise<HostedOutcome>): void {
     checkEntityName(name)
     this.#addEntity({ name, handler: () => undefined, runBatch })
+  }
+
+  #addOrchestrator(entry: OrchestratorEntry): void {
+    add(this.#orchestrators, entry, 'orchestrator')
+    this.#tell({ orchestrators: [entry.name], activities: [], entities: [] })
+  }
+
+  #addActivity(entry: ActivityEntry): void {
+    add(this.#activities, entry, 'activity')
+    this.#tell({ orchestrators: [], activities: [registeredActivity(entry)], entities: [] })
   }
 
   #addEntity(entry: EntityEntry): void {
@@ -331,21 +356,25 @@ export class App {
     }
   }
 
-  /** @internal Takes over what another registry has registered by these names. */
-  adopt(other: App, { orchestrators, activities, entities }: Registered): void {
-    for (const name of orchestrators) {
-      const entry = other.findOrchestrator(name)
-      if (entry !== undefined) add(this.#orchestrators, entry, 'orchestrator')
-    }
-    for (const { name } of activities) {
-      const entry = other.findActivity(name)
-      if (entry !== undefined) add(this.#activities, entry, 'activity')
-    }
-    for (const name of entities) {
-      const entry = other.findEntity(name)
-      if (entry !== undefined) add(this.#entities, entry, 'entity')
-    }
-    this.#tell({ orchestrators, activities, entities })
+  /**
+   * @internal Takes over what a function app has registered, as far as it is wanted; what it took of
+   * the same app before is replaced.
+   */
+  adopt(origin: App, { isWanted, prepare }: Adoption): void {
+    const wanted = <TEntry extends { name: string }>(entries: Map<string, TEntry>): TEntry[] =>
+      [...entries.values()].filter(({ name }) => isWanted(name))
+    const orchestrators = wanted(origin.#orchestrators)
+    const activities = wanted(origin.#activities).map(prepare)
+    const entities = wanted(origin.#entities)
+    for (const entry of orchestrators)
+      put(this.#orchestrators, { ...entry, origin }, 'orchestrator')
+    for (const entry of activities) put(this.#activities, { ...entry, origin }, 'activity')
+    for (const entry of entities) put(this.#entities, { ...entry, origin }, 'entity')
+    this.#tell({
+      orchestrators: orchestrators.map(({ name }) => name),
+      activities: activities.map(registeredActivity),
+      entities: entities.map(({ name }) => name),
+    })
   }
 
   /** @internal Tells of what is registered from now on, until the function given back is called. */
@@ -389,6 +418,17 @@ function add<TEntry extends { name: string }>(
   entries.set(key, entry)
 }
 
+/** The same for what is taken over from another registry, which may be again. */
+function put<TEntry extends Adopted & { name: string }>(
+  entries: Map<string, TEntry>,
+  entry: TEntry,
+  what: string,
+): void {
+  const key = entry.name.toLowerCase()
+  if (entries.get(key)?.origin === entry.origin) entries.delete(key)
+  add(entries, entry, what)
+}
+
 function checkFunctionName(name: unknown, field: string): void {
   checkName(name, field)
   if (name.startsWith('@')) {
@@ -400,47 +440,6 @@ function checkFunctionName(name: unknown, field: string): void {
 function refuseBuiltIn(name: string): void {
   if (name.toLowerCase() !== HTTP_ACTIVITY.toLowerCase()) return
   throw new AlreadyRegistered(`The activity '${HTTP_ACTIVITY}' is built in.`, { field: 'name' })
-}
-
-/**
- * The options of a function. Those of `@azure/functions` are taken where they ask for nothing that is not
- * there: the trigger of its kind, a client, and of an activity outputs.
- */
-function functionOptions(given: unknown, keys: readonly string[], what: string): Options {
-  const options = optionsOf(given, 'options', [...keys, ...AZURE_KEYS])
-  const inputs = [options['extraInputs'] ?? []].flat() as FunctionInput[]
-  refuseBinding(
-    inputs.find((each) => !isClientInput(each)),
-    `options.extraInputs of ${what}`,
-    'must hold nothing but df.input.durableClient(), as the function itself can read what it needs',
-  )
-  return options
-}
-
-/** An orchestrator writes nothing itself, as it is replayed. */
-function orchestratorOptions(given: unknown, what: string): Options {
-  const options = functionOptions(given, ['handler'], what)
-  const outputs = outputsOf(options)
-  const first = outputs?.extra[0] ?? outputs?.result
-  refuseBinding(
-    first,
-    `options.extraOutputs of ${what}`,
-    'must be left out, as an orchestrator is replayed and writes by activities',
-  )
-  return options
-}
-
-function refuseBinding(binding: FunctionInput | undefined, field: string, must: string): void {
-  if (binding === undefined) return
-  const { name, type } = binding
-  throw invalid(field, `${must}, and it has '${name}' of type '${type}'`)
-}
-
-/** What an activity's options say of its outputs; undefined if there are none. */
-function outputsOf(options: Options): Outputs | undefined {
-  const extra = [options['extraOutputs'] ?? []].flat() as FunctionOutput[]
-  const result = (options['return'] ?? undefined) as FunctionOutput | undefined
-  return extra.length === 0 && result === undefined ? undefined : { extra, result }
 }
 
 function checkEntityName(name: unknown): void {

@@ -111,6 +111,10 @@ export class CoreApp {
     return new Disposable(() => remove(list, callback))
   }
 
+  get hasInvocationHooks(): boolean {
+    return ['preInvocation', 'postInvocation'].some((name) => this.hooks.get(name)?.length)
+  }
+
   /** Runs the hooks of a name, in the order of their registration; what one throws ends it. */
   async runHooks(name: string, context: object): Promise<void> {
     for (const callback of this.hooks.get(name) ?? []) await callback(context)

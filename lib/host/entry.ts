@@ -10,7 +10,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join, matchesGlob, relative, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { type App, app as defaultApp } from '../app.js'
+import { App } from '../app.js'
 import type { DurableError } from '../errors.js'
 import type { Log } from '../log.js'
 import type { Registered } from '../protocol.js'
@@ -24,7 +24,9 @@ import { isEsm } from './script.js'
 export interface Entry {
   readonly core: CoreApp
   /** What was registered on `df.app`. */
-  readonly registered: readonly Registered[]
+  readonly app: App
+  /** The same, by the modules that did. */
+  readonly sources: readonly (Registered & { readonly file: string })[]
   /** Modules that could not be loaded. */
   readonly problems: readonly DurableError[]
 }
@@ -52,11 +54,14 @@ async function load(directory: string, log: Log): Promise<Entry | undefined> {
   if (files.length === 0) return undefined
   const core = new CoreApp(log)
   supplyCoreModule(core)
-  const registered: Registered[] = []
+  const app = new App()
+  const sources: Entry['sources'][number][] = []
   const problems: DurableError[] = []
-  const stop = defaultApp.onRegister((added) => registered.push(added))
+  let file = ''
+  app.onRegister((added) => sources.push({ ...added, file }))
+  App.load(app)
   try {
-    for (const file of files) {
+    for (file of files) {
       core.loading = file
       try {
         await runAs(core, () => loadModule(file, directory))
@@ -66,9 +71,9 @@ async function load(directory: string, log: Log): Promise<Entry | undefined> {
     }
   } finally {
     core.loading = null
-    stop()
+    App.load(null)
   }
-  const entry = { core, registered, problems }
+  const entry = { core, app, sources, problems }
   entries.set(directory, entry)
   return entry
 }
@@ -77,12 +82,6 @@ function loadModule(file: string, directory: string): unknown {
   if (!isEsm(file)) return createRequire(file)(file)
   hostImports(directory)
   return import(pathToFileURL(file).href)
-}
-
-/** Copies what an app has registered on `df.app` to a registry of its own. */
-export function adopt(app: App, { registered }: Entry): void {
-  if (app === defaultApp) return
-  for (const names of registered) app.adopt(defaultApp, names)
 }
 
 function entryFiles(directory: string): string[] {

@@ -28,13 +28,14 @@ import { registerHosted } from '../sdk/hosted.js'
 import { ClassicFunction, callEntity, callOrchestrator } from './classic.js'
 import { ClientUrls } from './client-urls.js'
 import { modelOf } from './core-module.js'
-import { adopt } from './entry.js'
+import type { Entry } from './entry.js'
 import { HubEnvironment } from './environment.js'
 import type { FunctionAppOptions } from './function-app.js'
 import { appDirectory } from './function-json.js'
+import { withHooks } from './hooks.js'
 import { applyLocalSettings, type HostSettings, readHostSettings } from './host-json.js'
 import type { Invocable } from './invocation.js'
-import { type LoadedApp, loadFunctions } from './load.js'
+import { isDisabledBySetting, type LoadedApp, loadFunctions } from './load.js'
 import { hostDirectory } from './package-require.js'
 import { Timers } from './timers.js'
 import { hostRoutes } from './web.js'
@@ -133,7 +134,7 @@ async function openOn(
     register: (func) => register(app, func, functionTimeoutMs),
   })
   for (const { message } of loaded.problems) log.engine('error', message)
-  if (loaded.entry !== undefined) adopt(app, loaded.entry)
+  if (loaded.entry !== undefined) adopt(app, loaded.entry, functionTimeoutMs)
   const streamTo = await startApp(directory, loaded)
   const opening = openHub(directory, settings, own, loaded, server)
   const { hub, api, urls } = await opening
@@ -254,6 +255,18 @@ function register(app: App, func: Invocable, timeoutMs: number | undefined): voi
       },
     })
   }
+}
+
+/** Takes over what a v4 app has registered on `df.app`. */
+function adopt(app: App, entry: Entry, functionTimeoutMs: number | undefined): void {
+  app.adopt(entry.app, {
+    isWanted: (name) => !isDisabledBySetting(name),
+    prepare: (activity) => ({
+      ...activity,
+      handler: withHooks(entry.core, activity.handler),
+      timeoutMs: activity.timeoutMs ?? functionTimeoutMs,
+    }),
+  })
 }
 
 /** What the app's generation documents, unless `host.json` says otherwise. */

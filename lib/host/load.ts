@@ -7,7 +7,6 @@
  */
 
 import { join } from 'node:path'
-import { app as defaultApp } from '../app.js'
 import { AlreadyRegistered, DurableError, NotRegistered } from '../errors.js'
 import { type FunctionKind, refused } from './binding.js'
 import { ClassicFunction } from './classic.js'
@@ -126,8 +125,8 @@ function isSameName(one: string, other: string): boolean {
 const WHAT_IS_ONE =
   'a function is a folder with a function.json in it, or is registered with app of @azure/functions by the main of package.json'
 
-function hasFunctions({ core, registered }: Entry): boolean {
-  return core.registrations.length + registered.length > 0
+function hasFunctions({ core, app }: Entry): boolean {
+  return core.registrations.length > 0 || !app.isEmpty
 }
 
 /** What is loaded so far. */
@@ -177,17 +176,16 @@ class Loading {
 }
 
 async function loadModern(
-  { core, registered }: Entry,
+  { core, app, sources }: Entry,
   environment: Environment,
   loading: Loading,
 ): Promise<void> {
-  const modules = [...new Set(core.registrations.map(({ file }) => file))].join(', ')
-  for (const { orchestrators, activities, entities } of registered) {
-    for (const name of orchestrators) loading.functions.push(native(name, 'orchestration', modules))
-    for (const name of entities) loading.functions.push(native(name, 'entity', modules))
+  for (const { orchestrators, activities, entities, file } of sources) {
+    for (const name of orchestrators) loading.functions.push(native(name, 'orchestration', file))
+    for (const name of entities) loading.functions.push(native(name, 'entity', file))
     for (const { name } of activities) {
-      loading.functions.push(native(name, 'activity', modules))
-      await loading.attempt(() => defaultApp.requireHandler(name, modules || undefined))
+      loading.functions.push(native(name, 'activity', file))
+      await loading.attempt(() => app.requireHandler(name, file))
     }
   }
   for (const registration of core.registrations) {
@@ -200,8 +198,9 @@ async function loadModern(
   }
 }
 
+/** Of this package: they stand in the registry. */
 function native(name: string, kind: FunctionKind, file: string): FunctionInfo {
-  return { name, kind, file, isDisabled: false }
+  return { name, kind, file, isDisabled: isDisabledBySetting(name) }
 }
 
 async function loadClassic(
@@ -235,7 +234,7 @@ function requireOtherName(directory: string, name: string, spelt: Map<string, st
 }
 
 /** `AzureWebJobs.NAME.Disabled`, also with underscores, as some shells know no full stops. */
-function isDisabledBySetting(name: string): boolean {
+export function isDisabledBySetting(name: string): boolean {
   const value =
     process.env[`AzureWebJobs.${name}.Disabled`] ?? process.env[`AzureWebJobs_${name}_Disabled`]
   return value === '1' || value?.toLowerCase() === 'true'

@@ -22,12 +22,12 @@ import {
 import {
   type CoreApp,
   type CoreCallback,
-  type CoreInvocationModel,
   type CoreResponse,
   modelOf,
   type Registration,
   runAs,
 } from './core-module.js'
+import { type CallState, invokeHooked } from './hooks.js'
 import {
   bounded,
   type Call,
@@ -138,7 +138,7 @@ class CoreInvocation {
   readonly invocationId: string
   readonly request: object
   readonly metadata: object
-  state: 'preInvocationHooks' | 'invocation' | 'postInvocationHooks' | undefined
+  state: CallState | undefined
   readonly #app: CoreApp
   readonly #callback: CoreCallback
   readonly #hasOutputs: boolean
@@ -172,35 +172,19 @@ class CoreInvocation {
     const { context, inputs } = await invocation.getArguments()
     this.#context = context
     await this.#enter(context)
-    const fixed = { hookData: {}, appHookData: this.#app.hookData, invocationContext: context }
-    const before = withFixed({ inputs, functionCallback: this.#callback }, fixed)
-    await this.#during('preInvocationHooks', () => this.#app.runHooks('preInvocation', before))
-    const after = withFixed(await this.#call(invocation, context, before), fixed)
-    await this.#during('postInvocationHooks', () => this.#app.runHooks('postInvocation', after))
-    if (after.error !== null && after.error !== undefined) throw after.error
-    const response = this.#hasOutputs ? await invocation.getResponse(context, after.result) : {}
-    return { response, result: after.result, context }
+    const result = await invokeHooked({
+      app: this.#app,
+      context,
+      inputs,
+      callback: this.#callback,
+      invoke: (given, callback) => invocation.invokeFunction(context, given, callback),
+      during: (state, action) => this.#during(state, action),
+    })
+    const response = this.#hasOutputs ? await invocation.getResponse(context, result) : {}
+    return { response, result, context }
   }
 
-  async #call(
-    invocation: CoreInvocationModel,
-    context: object,
-    { inputs, functionCallback }: { inputs: unknown[]; functionCallback: CoreCallback },
-  ): Promise<{ inputs: unknown[]; result: unknown; error: unknown }> {
-    try {
-      const call = (): Promise<unknown> =>
-        invocation.invokeFunction(context, inputs, functionCallback)
-      return { inputs, result: await this.#during('invocation', call), error: null }
-    } catch (error) {
-      const thrown = error ?? new TypeError(`The function threw ${String(error)}.`)
-      return { inputs, result: null, error: thrown }
-    }
-  }
-
-  async #during<T>(
-    state: NonNullable<CoreInvocation['state']>,
-    action: () => Promise<T>,
-  ): Promise<T> {
+  async #during<T>(state: CallState, action: () => Promise<T>): Promise<T> {
     this.state = state
     try {
       return await action()
@@ -208,18 +192,4 @@ class CoreInvocation {
       this.state = undefined
     }
   }
-}
-
-/** Adds the fields of a hook's context that a hook may fill, and not replace. */
-function withFixed<T extends object>(context: T, fixed: object): T {
-  for (const [key, value] of Object.entries(fixed)) {
-    Object.defineProperty(context, key, {
-      enumerable: true,
-      get: () => value,
-      set: () => {
-        throw new TypeError(`${key} is read-only: change what is in it instead.`)
-      },
-    })
-  }
-  return context
 }
