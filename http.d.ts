@@ -53,7 +53,7 @@ export declare function createHttpApi(hubOrClient: HubOrClient, options?: HttpAp
 
 /** The management API, ready to be mounted. */
 export declare interface HttpApi {
-    /** Answers a request under `/runtime/webhooks/durabletask`, or of a route that was added. */
+    /** Answers a request below `basePath`, or of a route that was added. */
     fetch(request: Request): Promise<Response>;
     /** The same for `node:http`, Express and Fastify. */
     listener(incoming: IncomingMessage, outgoing: ServerResponse): void;
@@ -108,6 +108,8 @@ export declare interface HttpApiOptions {
      * say: for URLs in answers.
      */
     publicUrl?: string | undefined;
+    /** The path below which its routes lie, as callers send it. Default `/runtime/webhooks/durabletask`. */
+    basePath?: string | undefined;
 }
 
 /** The URLs by which one instance is managed. `{eventName}` and `{text}` are the caller's to replace. */
@@ -293,6 +295,8 @@ export declare interface RpcOptions {
     code: string | null;
     /** Where the management API is reached. */
     publicUrl?: string | undefined;
+    /** Its path. Default `/runtime/webhooks/durabletask`. */
+    basePath?: string | undefined;
     bodyBytesMax?: number | undefined;
 }
 

@@ -2,19 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { createHttpApi, Keys, serve } from 'durafn/http'
-import {
-  connect,
-  deferred,
-  openHub,
-  refuses,
-  tempDir,
-  tempStore,
-  throwsCode,
-} from './support/hub.mjs'
+import { connect, openHub, refuses, tempDir, tempStore, throwsCode } from './support/hub.mjs'
 
 const register = (app) => app.orchestration('done', () => 1)
 const mine = { master: 'm'.repeat(16), function: 'f'.repeat(16), system: 's'.repeat(16) }
@@ -95,48 +86,4 @@ test('a port in use is refused by its number, and the hub goes on', async (t) =>
   await refuses('PortUnavailable', serve(hub, { port: 0, hostname: 'nowhere.invalid' }))
   const id = await client.startNew('done')
   assert.equal((await client.waitForCompletion(id)).output, 1)
-})
-
-test('it mounts in node:http, at a path as in Express, and in hono', async (t) => {
-  const { Hono } = await import('hono')
-  const { serve: serveHono } = await import('@hono/node-server')
-  const { hub } = await openHub(t, register)
-  const api = createHttpApi(hub)
-  const path = `/runtime/webhooks/durabletask/orchestrators/done?timeout=20&code=${api.keys.system}`
-  const start = (port) => fetch(`http://localhost:${port}${path}`, { method: 'POST' })
-
-  const server = createServer(api.listener)
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
-  t.after(() => server.close())
-  const bare = await start(server.address().port)
-  assert.deepEqual([bare.status, await bare.json()], [200, 1])
-
-  // As Express calls what is mounted at a path.
-  const stripped = createServer((incoming, outgoing) => {
-    Object.assign(incoming, { originalUrl: incoming.url, url: '/' })
-    api.listener(incoming, outgoing)
-  })
-  await new Promise((resolve) => stripped.listen(0, '127.0.0.1', resolve))
-  t.after(() => stripped.close())
-  const inExpress = await start(stripped.address().port)
-  assert.deepEqual([inExpress.status, await inExpress.json()], [200, 1])
-
-  const app = new Hono()
-  app.use('*', async (context, next) => {
-    await next()
-    context.header('x-own', 'yes')
-  })
-  app.all('/runtime/webhooks/durabletask/*', (context) => api.fetch(context.req.raw))
-  app.get('/', (context) => context.text('mine'))
-  const info = deferred()
-  const served = serveHono(
-    { fetch: app.fetch, port: 0, hostname: '127.0.0.1', overrideGlobalObjects: false },
-    info.resolve,
-  )
-  t.after(() => served.close())
-  const { port } = await info.promise
-  const mounted = await start(port)
-  assert.equal(mounted.headers.get('x-own'), 'yes')
-  assert.deepEqual([mounted.status, await mounted.json()], [200, 1])
-  assert.equal(await (await fetch(`http://localhost:${port}/`)).text(), 'mine')
 })

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createHttpApi } from 'durafn/http'
-import { openApi } from './support/http.mjs'
+import { expectStatus, openApi } from './support/http.mjs'
 import { openHub, PATIENCE_MS, refuses, throwsCode } from './support/hub.mjs'
 
 function register(app) {
@@ -83,8 +83,29 @@ test('without a management API the refusal says how to get one', async (t) => {
   createHttpApi(hub, { publicUrl: 'https://api.example/' })
   const { statusQueryGetUri } = client.createHttpManagementPayload('x')
   assert.match(statusQueryGetUri, /^https:\/\/api\.example\/runtime/)
+  // Behind a proxy that is where callers reach it, whatever the request says.
+  const { headers } = client.createCheckStatusResponse(new Request('http://inside:8080/x'), 'x')
+  assert.match(headers.get('location'), /^https:\/\/api\.example\/runtime/)
   throwsCode('InvalidOption', () => createHttpApi(hub, { publicUrl: 'api' }), {
     field: 'options.publicUrl',
   })
   throwsCode('InvalidOption', () => createHttpApi({}), { field: 'hubOrClient' })
+})
+
+test('URLs lead below the path that the API is told to be at', async (t) => {
+  const { client, server, call } = await openApi(t, register, { basePath: '/ops/durable/' })
+  const base = `${server.url}/ops/durable`
+  const { statusQueryGetUri } = client.createHttpManagementPayload('x')
+  assert.ok(statusQueryGetUri.startsWith(`${base}/instances/x?`), statusQueryGetUri)
+  assert.equal(expectStatus(await call('GET', statusQueryGetUri), 404), '')
+  assert.equal(server.api.clientBinding(server.url, 'http://x').baseUrl, base)
+  const document = expectStatus(await call('GET', `${base}/openapi.json`), 200)
+  assert.equal(document.servers[0].url, base)
+  assert.equal((await call('GET', '/instances')).status, 404)
+  const bad = ['ops', '/a//b', '/a/:b', '/a/*', '/a?b', '/a b']
+  for (const basePath of bad) {
+    throwsCode('InvalidOption', () => createHttpApi(client, { basePath }), {
+      field: 'options.basePath',
+    })
+  }
 })

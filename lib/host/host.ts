@@ -20,7 +20,7 @@ import {
 import { isClass } from '../entity-class.js'
 import { createHttpApi, type HttpApi, type HttpApiOptions } from '../http/api.js'
 import { hostsOf } from '../http/origins.js'
-import { rememberWebhooks } from '../http/responses.js'
+import { rememberOrigin } from '../http/responses.js'
 import { HttpServer } from '../http/server.js'
 import { type CloseOptions, type OpenOptions, open, type TaskHub } from '../hub.js'
 import { checkLogger, Log } from '../log.js'
@@ -175,7 +175,7 @@ async function openHub(
     const { bodyBytesMax } = settings
     const api = createHttpApi(hub, { ...apiOptions, bodyBytesMax, allowedHosts })
     const origin = apiOptions.publicUrl?.replace(/\/+$/, '') ?? originOf(server)
-    rememberWebhooks(hub.client, { origin, code: api.keys?.system ?? null })
+    rememberOrigin(hub.client, origin)
     const urls = new ClientUrls(hub, api, origin)
     return { hub, api, urls }
   } catch (error) {

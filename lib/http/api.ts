@@ -3,7 +3,7 @@
  *
  * Owns: its table of routes, once with keys and once without for the original packages, and its options.
  * Must never: listen.
- * Proved by: `__test__/http.spec.mjs`, `__test__/http-security.spec.mjs`.
+ * Proved by: `__test__/http.spec.mjs`, `__test__/http-security.spec.mjs`, `__test__/http-mounts.spec.mjs`.
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -80,11 +80,13 @@ export interface HttpApiOptions {
    * say: for URLs in answers.
    */
   publicUrl?: string | undefined
+  /** The path below which its routes lie, as callers send it. Default `/runtime/webhooks/durabletask`. */
+  basePath?: string | undefined
 }
 
 /** The management API, ready to be mounted. */
 export interface HttpApi {
-  /** Answers a request under `/runtime/webhooks/durabletask`, or of a route that was added. */
+  /** Answers a request below `basePath`, or of a route that was added. */
   fetch(request: Request): Promise<Response>
   /** The same for `node:http`, Express and Fastify. */
   listener(incoming: IncomingMessage, outgoing: ServerResponse): void
@@ -118,6 +120,7 @@ const OPTIONS = [
   'allowedOrigins',
   'bodyBytesMax',
   'publicUrl',
+  'basePath',
 ] as const
 const BODY_BYTES_DEFAULT = 16 * 1024 * 1024
 /** More than this no single text holds for sure. */
@@ -140,10 +143,11 @@ export function createHttpApi(hubOrClient: HubOrClient, options?: HttpApiOptions
   const { keys } = settings
   const code = keys?.system ?? null
   const signer = code === null ? null : new LinkSigner(code)
-  const parts = new ApiParts(client, code, signer, settings.publicUrl)
+  const { publicUrl, basePath } = settings
+  const parts = new ApiParts(client, code, signer, { publicUrl, basePath })
   const router = new Router(settings)
-  router.add(...managementRoutes(BASE_PATH, 'system', parts))
-  rememberWebhooks(client, { origin: settings.publicUrl, code })
+  router.add(...managementRoutes(basePath, 'system', parts))
+  rememberWebhooks(client, { publicUrl, basePath, code })
   const { taskHubName } = client
   return {
     fetch: router.fetch,
@@ -151,15 +155,16 @@ export function createHttpApi(hubOrClient: HubOrClient, options?: HttpApiOptions
     router,
     keys,
     managementPayload: (origin, instanceId) =>
-      managementPayload({ origin, taskHubName, code }, instanceId),
+      managementPayload({ baseUrl: origin + basePath, taskHubName, code }, instanceId),
     signedLinks: (origin, instanceId, links) => {
-      if (signer !== null) return signedLinks(signer, origin, instanceId, links)
+      if (signer !== null) return signedLinks(signer, origin + basePath, instanceId, links)
       throw new InvalidOption('Links are signed by the system key: leave out options.keys.', {
         field: 'options.keys',
       })
     },
     close: () => parts.close(),
-    clientBinding: (origin, rpcBaseUrl) => clientBinding({ origin, taskHubName, code }, rpcBaseUrl),
+    clientBinding: (origin, rpcBaseUrl) =>
+      clientBinding({ baseUrl: origin + basePath, taskHubName, code }, rpcBaseUrl),
   }
 }
 
@@ -173,7 +178,7 @@ export function createHttpApi(hubOrClient: HubOrClient, options?: HttpApiOptions
 export function rpcRouter(
   hubOrClient: HubOrClient,
   path: string,
-  { code, publicUrl, bodyBytesMax }: RpcOptions,
+  { code, publicUrl, basePath = BASE_PATH, bodyBytesMax }: RpcOptions,
 ): Router {
   const origins = { hosts: new Set(loopbackNames), origins: new Set<string>() }
   const router = new Router({
@@ -182,7 +187,7 @@ export function rpcRouter(
     bodyBytesMax: bodyBytesMax ?? BODY_BYTES_DEFAULT,
     onError: () => {},
   })
-  const parts = new ApiParts(clientOf(hubOrClient), code, null, publicUrl)
+  const parts = new ApiParts(clientOf(hubOrClient), code, null, { publicUrl, basePath })
   router.add(...managementRoutes(path.replace(/\/$/, ''), 'system', parts))
   return router
 }
@@ -193,6 +198,8 @@ export interface RpcOptions {
   code: string | null
   /** Where the management API is reached. */
   publicUrl?: string | undefined
+  /** Its path. Default `/runtime/webhooks/durabletask`. */
+  basePath?: string | undefined
   bodyBytesMax?: number | undefined
 }
 
@@ -296,6 +303,7 @@ export interface ApiSettings {
   readonly origins: OriginRules
   readonly bodyBytesMax: number
   readonly publicUrl: string | undefined
+  readonly basePath: string
   onError(error: unknown, route: Route): void
 }
 
@@ -312,6 +320,7 @@ function apiSettings(given: HttpApiOptions | undefined, client: DurableClient): 
     bodyBytesMax:
       optionalInteger(options, 'bodyBytesMax', 'options', 1, BODY_BYTES_MAX) ?? BODY_BYTES_DEFAULT,
     publicUrl: publicUrlOf(optionalString(options, 'publicUrl', 'options')),
+    basePath: basePathOf(optionalString(options, 'basePath', 'options') ?? BASE_PATH),
     onError: (error, { method, path }) =>
       client.log.engine('error', `${method} ${path} failed: ${messageOf(error)}`),
   }
@@ -344,4 +353,10 @@ function publicUrlOf(value: string | undefined): string | undefined {
     })
   }
   return value.replace(/\/+$/, '')
+}
+
+function basePathOf(value: string): string {
+  const path = value.replace(/\/+$/, '')
+  if (/^(\/[\w.~-]+)*$/.test(path)) return path
+  throw invalid('options.basePath', 'must be a path, such as /durable', value)
 }

@@ -7,7 +7,7 @@
  * Proved by: `__test__/http-payloads.spec.mjs`.
  */
 
-/** Where the management API lies below a host. */
+/** Where the management API lies below a host, unless it is told otherwise. */
 export const BASE_PATH = '/runtime/webhooks/durabletask'
 /** What stands for the id in the templates of a binding. */
 const ID = 'INSTANCEID'
@@ -50,8 +50,8 @@ export interface ClientBinding {
 
 /** Which hub the URLs are for, and the key they carry. */
 export interface UrlParts {
-  /** `http://host:port`. */
-  readonly origin: string
+  /** Where the API lies: `http://host:port/runtime/webhooks/durabletask`. */
+  readonly baseUrl: string
   readonly taskHubName: string
   /** The system key; null if none is asked for. */
   readonly code: string | null
@@ -59,11 +59,11 @@ export interface UrlParts {
 
 /** The URLs of one instance. */
 export function managementPayload(
-  { origin, taskHubName, code }: UrlParts,
+  { baseUrl, taskHubName, code }: UrlParts,
   instanceId: string,
   returnInternalServerErrorOnFailure = false,
 ): HttpManagementPayload {
-  const instance = `${origin}${BASE_PATH}/instances/${encodeURIComponent(instanceId)}`
+  const instance = `${baseUrl}/instances/${encodeURIComponent(instanceId)}`
   const query = `taskHub=${encodeURIComponent(taskHubName)}&connection=Storage${codeQuery('&', code)}`
   const suffix = returnInternalServerErrorOnFailure
     ? '&returnInternalServerErrorOnFailure=true'
@@ -99,8 +99,7 @@ export function checkStatusBody(
 
 /** The client binding of functions. */
 export function clientBinding(parts: UrlParts, rpcBaseUrl: string): ClientBinding {
-  const { origin, taskHubName, code } = parts
-  const baseUrl = `${origin}${BASE_PATH}`
+  const { baseUrl, taskHubName, code } = parts
   const create = `${baseUrl}/orchestrators/{functionName}[/{instanceId}]`
   const wait = 'timeout={timeoutInSeconds}&pollingInterval={intervalInSeconds}'
   return {

@@ -10,10 +10,11 @@ import { EntityId } from '../entity-id.js'
 import { InvalidEntityId, InvalidName } from '../errors.js'
 import { messageOf } from '../failure.js'
 import { type Answer, empty, json, problem } from './answers.js'
+import { isJson } from './body.js'
 import { TOKEN_HEADER, topOf } from './instances.js'
 import { parsed } from './operations.js'
 import type { ApiParts } from './parts.js'
-import { isJson, type RouteContext } from './router.js'
+import type { RouteContext } from './router.js'
 
 /** An entity in a listing, as HTTP has it. */
 export interface EntityBody {

@@ -8,7 +8,6 @@
 
 import { invalid, optionalInteger, optionalListOf, optionsOf } from '../check.js'
 import { type Answer, failed, json, problem } from './answers.js'
-import { BASE_PATH } from './binding.js'
 import { type LinkScope, type LinkSigner, linkScopes } from './links.js'
 import { parsed } from './operations.js'
 import type { ApiParts } from './parts.js'
@@ -62,7 +61,7 @@ const urls: Record<LinkScope, readonly [name: keyof SignedLinks, path: string][]
  */
 export function signedLinks(
   signer: LinkSigner,
-  origin: string,
+  baseUrl: string,
   instanceId: string,
   given: unknown,
 ): SignedLinks {
@@ -72,7 +71,7 @@ export function signedLinks(
   const seconds =
     optionalInteger(options, 'expiresInSeconds', 'options', 1, EXPIRES_S_MAX) ?? EXPIRES_S_DEFAULT
   const expires = new Date(Math.ceil(Date.now() / 1_000 + seconds) * 1_000)
-  const instance = `${origin}${BASE_PATH}/instances/${encodeURIComponent(instanceId)}`
+  const instance = `${baseUrl}/instances/${encodeURIComponent(instanceId)}`
   const found = scopes.flatMap((scope) => {
     const query = signer.query(instanceId, scope, expires)
     return urls[scope].map(([name, path]) => [name, `${instance}${path}?${query}`])
@@ -91,5 +90,5 @@ export async function makeLinks(parts: ApiParts, context: RouteContext): Promise
   const options = parsed(await context.text())
   if ('error' in options) return failed(400, 'Invalid JSON content', options.error)
   const instanceId = context.params['instanceId'] ?? ''
-  return json(200, signedLinks(links, parts.originOf(context), instanceId, options.value))
+  return json(200, signedLinks(links, parts.baseUrlOf(context), instanceId, options.value))
 }

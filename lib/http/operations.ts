@@ -14,10 +14,11 @@ import {
   NotRewindable,
 } from '../errors.js'
 import { type Answer, empty, failed, json, problem } from './answers.js'
+import { isJson } from './body.js'
 import { startOnce } from './idempotency.js'
 import { hasEnded } from './instances.js'
 import type { ApiParts } from './parts.js'
-import { isJson, type RouteContext } from './router.js'
+import type { RouteContext } from './router.js'
 import { waitOrCheck } from './waiting.js'
 
 const INVALID_JSON = 'Invalid JSON content'

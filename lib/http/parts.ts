@@ -19,6 +19,14 @@ const WAITS_MAX = 10_000
 /** Longer waits are cut to this: an hour. */
 const WAIT_MS_MAX = 3_600_000
 
+/** Where an API is reached. */
+export interface ApiPlace {
+  /** Undefined: where the caller has sent the request to. */
+  readonly publicUrl: string | undefined
+  /** Without a slash at its end. */
+  readonly basePath: string
+}
+
 /** The parts of one API. */
 export class ApiParts {
   readonly client: DurableClient
@@ -26,7 +34,7 @@ export class ApiParts {
   readonly code: string | null
   readonly links: LinkSigner | null
   readonly changes: Changes
-  readonly #publicUrl: string | undefined
+  readonly #place: ApiPlace
   readonly #waits: Set<AbortController> = new Set()
   #isClosed = false
 
@@ -34,13 +42,13 @@ export class ApiParts {
     client: DurableClient,
     code: string | null,
     links: LinkSigner | null,
-    publicUrl: string | undefined,
+    place: ApiPlace,
   ) {
     this.client = client
     this.code = code
     this.links = links
     this.changes = new Changes(client)
-    this.#publicUrl = publicUrl
+    this.#place = place
   }
 
   /** Answers all who wait, as if their time were over; and whoever comes later at once. */
@@ -52,13 +60,18 @@ export class ApiParts {
 
   /** The origin that URLs in answers have. */
   originOf({ origin }: RouteContext): string {
-    return this.#publicUrl ?? origin
+    return this.#place.publicUrl ?? origin
+  }
+
+  /** Where callers reach the API. */
+  baseUrlOf(context: RouteContext): string {
+    return this.originOf(context) + this.#place.basePath
   }
 
   /** The URLs of an instance. */
   payloadOf(context: RouteContext, instanceId: string): HttpManagementPayload {
     const { taskHubName } = this.client
-    const parts = { origin: this.originOf(context), taskHubName, code: this.code }
+    const parts = { baseUrl: this.baseUrlOf(context), taskHubName, code: this.code }
     return managementPayload(parts, instanceId)
   }
 

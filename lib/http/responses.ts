@@ -12,6 +12,7 @@ import { InvalidOption, TimeoutError } from '../errors.js'
 import { type WaitForCompletionOptions, waitOptions } from '../wait.js'
 import { type Answer, checkStatus, json } from './answers.js'
 import { type HttpManagementPayload, managementPayload } from './binding.js'
+import type { ApiPlace } from './parts.js'
 
 /** A request, as any model has it. */
 export interface WithUrl {
@@ -19,9 +20,9 @@ export interface WithUrl {
 }
 
 /** Where the management API of a hub is served. */
-export interface Webhooks {
-  /** `http://host:port`; undefined if only requests tell. */
-  readonly origin: string | undefined
+export interface Webhooks extends ApiPlace {
+  /** `http://host:port`, for URLs that no request asks for; undefined if only requests tell. */
+  readonly origin?: string | undefined
   /** The system key; null if none is asked for. */
   readonly code: string | null
 }
@@ -34,10 +35,17 @@ export function rememberWebhooks(client: DurableClient, webhooks: Webhooks): voi
   known.set(client, webhooks)
 }
 
+/** Adds where it listens. */
+export function rememberOrigin(client: DurableClient, origin: string): void {
+  const webhooks = known.get(client)
+  if (webhooks !== undefined) known.set(client, { ...webhooks, origin })
+}
+
 /** The origins at which the API is served. */
 export function originsFor(client: DurableClient): string[] {
-  const origin = known.get(client)?.origin
-  return origin === undefined ? [] : [origin]
+  const webhooks = known.get(client)
+  const url = webhooks?.publicUrl ?? webhooks?.origin
+  return url === undefined ? [] : [url]
 }
 
 /**
@@ -57,15 +65,16 @@ export function payloadFor(
       { field: 'request' },
     )
   }
-  const origin = originOf(request) ?? webhooks.origin
+  const { publicUrl, basePath, code } = webhooks
+  const origin = publicUrl ?? originOf(request) ?? webhooks.origin
   if (origin === undefined) {
     throw new InvalidOption(
       'It is not known where the management API is reached: pass the request, or give createHttpApi the option publicUrl.',
       { field: 'request' },
     )
   }
-  const { code } = webhooks
-  return managementPayload({ origin, taskHubName: client.taskHubName, code }, instanceId)
+  const { taskHubName } = client
+  return managementPayload({ baseUrl: origin + basePath, taskHubName, code }, instanceId)
 }
 
 function originOf(request: WithUrl | null | undefined): string | undefined {

@@ -11,7 +11,7 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { type Context, Hono } from 'hono'
 import { type Answer, answerOf, empty, problem, responseOf } from './answers.js'
-import { BodyTooLarge, readBytes, textOf } from './body.js'
+import { BodyTooLarge, isJson, readBytes, textOf } from './body.js'
 import type { KeyLevel, Keys } from './keys.js'
 import { type OriginRules, refusalOfOrigin } from './origins.js'
 import { Query } from './query.js'
@@ -208,11 +208,6 @@ function lengthened({ status, headers, body }: Answer): OutgoingHttpHeaders {
   if (body !== undefined) all['Content-Length'] = Buffer.byteLength(body)
   else if (status !== 204 && status !== 304) all['Content-Length'] = 0
   return all
-}
-
-/** Whether a content type is that of JSON. */
-export function isJson(type: string | null): boolean {
-  return type !== null && /^application\/json\s*(;|$)/i.test(type)
 }
 
 // ------------------------------------------------------------------ paths

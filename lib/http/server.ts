@@ -23,7 +23,7 @@ import {
   rpcRouter,
 } from './api.js'
 import { hostsOf, isLoopback } from './origins.js'
-import { rememberWebhooks } from './responses.js'
+import { rememberOrigin } from './responses.js'
 
 /** How the management API is served. */
 export interface ServeOptions extends HttpApiOptions {
@@ -176,9 +176,7 @@ export async function serve(
   const api = createHttpApi(hubOrClient, { ...apiOptions, allowedHosts })
   const server = await HttpServer.listen(port, hostname)
   server.answerBy(api.listener)
-  if (apiOptions.publicUrl === undefined) {
-    rememberWebhooks(clientOf(hubOrClient), { origin: server.url, code: api.keys?.system ?? null })
-  }
+  rememberOrigin(clientOf(hubOrClient), server.url)
   const close = (timeoutMs?: number): Promise<void> => {
     api.close()
     return server.close(timeoutMs)
