@@ -276,6 +276,8 @@ export declare interface CallOptions {
     retry?: RetryPolicy | undefined;
     /** Of an orchestration: the id of the sub-orchestration. Default: one made from the parent's. */
     instanceId?: string | undefined;
+    /** Of an orchestration: its version; '' for none. Default: the hub's `defaultVersion`. */
+    version?: string | undefined;
 }
 
 /** The request of a classic http function: `context.req`, and the function's first argument. */
@@ -823,7 +825,7 @@ export declare interface DurableOrchestrationContext<TInput = unknown> {
     readonly instanceId: string;
     /** Of a sub-orchestration: the id of the instance that called it. */
     readonly parentInstanceId: string | undefined;
-    /** Always undefined: orchestrators have no versions here. */
+    /** The version that the instance was started with; undefined when it has none. It never changes. */
     readonly version: string | undefined;
     /** Whether the code that runs now ran before and only repeats what history holds. */
     readonly isReplaying: boolean;
@@ -865,7 +867,7 @@ export declare interface DurableOrchestrationContext<TInput = unknown> {
      * failed with, with `OrchestrationTerminated`, or with why it could not start.
      *
      * @param instanceId its id; by default one is made from the caller's
-     * @param version refused unless undefined: orchestrators have no versions here
+     * @param version its version; '' for none; by default the hub's `defaultVersion`
      * @throws InvalidName, InvalidInstanceId, UnserializableValue, PayloadTooLarge, OutsideTurn
      */
     callSubOrchestrator<TResult = unknown>(name: string, input?: unknown, instanceId?: string, version?: string): Task<TResult>;
@@ -1843,6 +1845,23 @@ export declare interface OpenOptions extends ConnectOptions {
      */
     onNondeterminism?: 'hold' | 'fail' | undefined;
     /**
+     * The version of this worker, as `defaultVersion` of Azure's `host.json`: `context.df.version` of every
+     * instance and sub-orchestration that is started without one, by clients in other processes too. An
+     * instance keeps the version that it was started with. Default: none.
+     */
+    defaultVersion?: string | undefined;
+    /**
+     * Which instances this worker runs, by their version and its own: 'CurrentOrOlder', those of its version
+     * and of older ones, or none; 'Strict', those of its version alone; 'None', all. Default 'CurrentOrOlder'
+     * with a `defaultVersion`, else 'None'.
+     */
+    versionMatchStrategy?: 'None' | 'Strict' | 'CurrentOrOlder' | undefined;
+    /**
+     * What to do with an instance that this worker does not run: 'Reject' leaves it as it is, for a worker
+     * that does; 'Fail' fails it. Default 'Reject'.
+     */
+    versionFailureStrategy?: 'Reject' | 'Fail' | undefined;
+    /**
      * 'full': what is acknowledged survives a power failure. 'relaxed': it survives the death of the
      * process, and may be lost, never half, in a power failure. Default 'full'.
      */
@@ -1921,6 +1940,8 @@ export declare interface OrchestrationStatus {
     /** The name of the orchestrator function. */
     name: string;
     instanceId: string;
+    /** As it was started with; absent when it has none. */
+    version?: string;
     /** When the orchestrator function began; of a pending instance, when it was scheduled. */
     createdTime: Date;
     /** The last checkpoint. */
@@ -1937,7 +1958,7 @@ export declare interface OrchestrationStatus {
     customStatus: unknown;
     /** When failed: the error. */
     failure?: StatusFailure;
-    /** Why it does not move, if it is held or its function is not registered. */
+    /** Why it does not move, if it is held or no worker has its function in its version. */
     problem?: StatusProblem;
     /** What an open instance waits for; from `getStatus` only. */
     waitingFor?: StatusWaitingFor[];
@@ -2183,7 +2204,10 @@ export declare interface StartNewOptions<TInput = unknown> {
     input?: TInput | undefined;
     /** Default 'error'. */
     onConflict?: OnConflict | undefined;
-    /** Refused unless undefined: orchestrators have no versions here. */
+    /**
+     * `context.df.version` of the instance, for its whole life; '' for none. Default: the hub's
+     * `defaultVersion`.
+     */
     version?: string | undefined;
 }
 
@@ -2227,7 +2251,7 @@ export declare interface StatusHistoryEvent {
 
 /** Why an instance is held, or what it lacks. */
 export declare interface StatusProblem {
-    /** Such as `NotRegistered` or `Nondeterminism`. */
+    /** Such as `NotRegistered`, `VersionMismatch` or `Nondeterminism`. */
     code: string;
     /** For people. */
     message: string;
@@ -2480,6 +2504,11 @@ export declare class UnserializableValue extends DurableError {
 
 /** There is no binary of this package for this platform. */
 export declare class UnsupportedPlatform extends DurableError {
+    static readonly code: string;
+}
+
+/** The version of the instance is not this worker's to run (`versionMatchStrategy`). */
+export declare class VersionMismatch extends DurableError {
     static readonly code: string;
 }
 

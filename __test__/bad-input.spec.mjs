@@ -421,6 +421,9 @@ describe('options', () => {
     app: [{}, null, 'x'],
     unmatchedEvents: ['keep', 5, null],
     onNondeterminism: ['ignore', true],
+    defaultVersion: [1, null, 'a\u0000', 'x'.repeat(257)],
+    versionMatchStrategy: ['strict', 2, null],
+    versionFailureStrategy: ['reject', true],
     durability: ['none', null],
     hubName: ['', 'a b', 'x'.repeat(65), 5],
     maxConcurrentActivities: [0, -1, 1.5, '5', Infinity],
@@ -447,6 +450,9 @@ describe('options', () => {
     const { client } = await open(t)
     await refuses('InvalidOption', client.startNew('echo', { onConflict: 'replace' }))
     await refuses('InvalidOption', client.startNew('echo', { id: 'typo' }))
+    for (const version of [1, 'a\u0000', 'x'.repeat(257)]) {
+      await refuses('InvalidName', client.startNew('echo', { version }), { field: 'version' })
+    }
     await refuses('InvalidOption', client.getStatus('x', { history: true }))
     await refuses('InvalidOption', client.getStatus('x', { showHistory: 1 }))
     await refuses('InvalidOption', client.waitForCompletion('x', { timeoutMs: -1 }))

@@ -297,6 +297,7 @@ test('every error class of the package has its code, which never changes', () =>
     'LockingRulesViolationError: LOCKING_RULES_VIOLATION',
     'NonDurableAwait',
     'Nondeterminism',
+    'VersionMismatch',
     'NotAHub',
     'NotATask',
     'NotRegistered',

@@ -51,6 +51,15 @@ describe('host.json', () => {
       { extensions: { durableTask: { hubName: '%DURAFN_TEST_NONE%' } } },
       /'DURAFN_TEST_NONE', which is not set/,
     ],
+    'durableTask.defaultVersion': [{ durableTask: { defaultVersion: 2 } }, /must be a string/],
+    'durableTask.versionMatchStrategy': [
+      { durableTask: { versionMatchStrategy: 'Newer' } },
+      /must be one of None, Strict, CurrentOrOlder/,
+    ],
+    'durableTask.versionFailureStrategy': [
+      { durableTask: { versionFailureStrategy: 'Ignore' } },
+      /must be one of Reject, Fail/,
+    ],
     'durableTask.maxConcurrentActivityFunctions': [
       { durableTask: { maxConcurrentActivityFunctions: 'x' } },
       /whole number/,

@@ -75,6 +75,27 @@ describe('a hub on a PostgreSQL server', () => {
     }
   })
 
+  test('is upgraded worker by worker: what an older one leaves runs when that has closed', async (t) => {
+    const place = postgresStore(server.url)
+    const versions = (app) => {
+      app.orchestration('seen', (context) => context.df.version)
+    }
+    const older = await openHub(t, versions, { ...place, defaultVersion: '1.0' })
+    const newer = await openHub(t, versions, { ...place, defaultVersion: '2.0' })
+    // Their partitions are of both workers, or of the older one alone if the newer has none yet.
+    const ids = Array.from({ length: 16 }, (_, n) => `version-${n}`)
+    await newer.client.startMany(ids.map((instanceId) => ({ name: 'seen', instanceId })))
+    const left = ({ problem }) => problem?.code === 'VersionMismatch'
+    await until('the older one leaves some', async () => {
+      return (await newer.client.list({})).instances.some(left)
+    })
+    await older.close()
+    for (const id of ids) {
+      const status = await newer.client.waitForCompletion(id, { timeoutMs: PATIENCE_MS })
+      assert.deepEqual([status.output, status.problem], ['2.0', undefined])
+    }
+  })
+
   test('gives a worker that joins nothing that would have to wait for an activity', async (t) => {
     const place = postgresStore(server.url)
     let runs = 0

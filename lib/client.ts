@@ -45,6 +45,7 @@ import {
   reasonRequest,
   type Startable,
   type StartNewOptions,
+  type StartOnceOptions,
   type StartRequest,
   startManyRequest,
   startOnceRequest,
@@ -132,9 +133,9 @@ export class DurableClient {
    *
    * @throws as `startNew`
    */
-  startOnce(orchestrator: string, instanceId: string, input: unknown): Promise<string> {
+  startOnce(orchestrator: string, options: StartOnceOptions): Promise<string> {
     return this.#send(
-      () => startOnceRequest(orchestrator, instanceId, input, this.#engine.payloadBytes),
+      () => startOnceRequest(orchestrator, options, this.#engine.payloadBytes),
       (reply: { instanceIds: string[] }) => reply.instanceIds[0] as string,
     )
   }

@@ -97,6 +97,16 @@ export function quoteName(name: unknown, field: string): RawJson {
   return text
 }
 
+/**
+ * What stands for a version in a request: nothing for none asked, which is the hub's. An empty one is none.
+ *
+ * @throws InvalidName
+ */
+export function versionText(version: unknown): RawJson {
+  if (version === undefined || version === null) return ''
+  return `,"version":${version === '' ? '""' : quoteName(version, 'version')}`
+}
+
 /** @throws InvalidName */
 export function checkName(name: unknown, field: string): asserts name is string {
   if (typeof name !== 'string') {

@@ -13,7 +13,7 @@ import { bindMethods } from './bound.js'
 import { type CallHttpArguments, HttpTask, httpCall } from './call-http/call.js'
 import { HTTP_ACTIVITY } from './call-http/request.js'
 import { invalid, newInstanceId, optionsOf } from './check.js'
-import { quoteName, stringify } from './codec.js'
+import { quoteName, stringify, versionText } from './codec.js'
 import type { EntityId } from './entity-id.js'
 import { InvalidOption, OutsideTurn } from './errors.js'
 import { currentExecution, type Execution } from './execution.js'
@@ -47,6 +47,8 @@ import type { SignalOptions } from './types-entity.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: definitions of any input and result
 type AnyDefinition = Definition<any, any>
+
+const CALL_KEYS = ['retry', 'instanceId', 'version']
 
 /** The log methods; made on first use, as most invocations log nothing. */
 export abstract class LoggingContext implements InvocationContext {
@@ -141,9 +143,8 @@ class DurableContext implements DurableOrchestrationContext {
     return this.execution.instanceId
   }
 
-  /** There are no versions of orchestrators here. */
-  get version(): undefined {
-    return undefined
+  get version(): string | undefined {
+    return this.execution.version
   }
 
   get parentInstanceId(): string | undefined {
@@ -183,8 +184,7 @@ class DurableContext implements DurableOrchestrationContext {
   }
 
   callSubOrchestrator(name: string, input?: unknown, instanceId?: string, version?: string): never {
-    refuseVersion(version)
-    return scheduleOrchestration(this.execution, name, input, instanceId) as never
+    return scheduleOrchestration(this.execution, name, input, { instanceId, version }) as never
   }
 
   callSubOrchestratorWithRetry(
@@ -194,9 +194,9 @@ class DurableContext implements DurableOrchestrationContext {
     instanceId?: string,
     version?: string,
   ): never {
-    refuseVersion(version)
     const retry = retryOptions ?? null
-    return scheduleOrchestration(this.execution, name, input, instanceId, retry) as never
+    const child = { instanceId, version }
+    return scheduleOrchestration(this.execution, name, input, child, retry) as never
   }
 
   waitForExternalEvent(name: string): never {
@@ -258,11 +258,6 @@ class DurableContext implements DurableOrchestrationContext {
 
 bindMethods(DurableContext)
 
-function refuseVersion(version: unknown): void {
-  if (version === undefined || version === null) return
-  throw invalid('version', 'must be left out, as orchestrators have no versions here')
-}
-
 /** @param retry undefined: none; null: one was asked for and is missing, which is refused */
 function scheduleActivity(
   execution: Execution,
@@ -282,12 +277,12 @@ function scheduleOrchestration(
   execution: Execution,
   name: string,
   input: unknown,
-  instanceId: string | null | undefined,
+  { instanceId, version }: Pick<CallOptions, 'instanceId' | 'version'>,
   retry?: RetryPolicy | null,
 ): SingleTask {
   execution.requireTurn('called an orchestration')
   refuseInSection(execution)
-  let action = `{"callSubOrchestrator":{"name":${quoteName(name, 'orchestrator name')}`
+  let action = `{"callSubOrchestrator":{"name":${quoteName(name, 'orchestrator name')}${versionText(version)}`
   if (instanceId !== undefined && instanceId !== null) {
     action += `,"instanceId":${JSON.stringify(newInstanceId(instanceId, 'instanceId'))}`
   }
@@ -326,14 +321,14 @@ function callDefinition(
     )
   }
   const name = definition.functionName
-  const options = optionsOf(callOptions, 'options', ['retry', 'instanceId']) as CallOptions
+  const options = optionsOf(callOptions, 'options', CALL_KEYS) as CallOptions
   if (definition.kind === 'orchestration') {
-    return scheduleOrchestration(execution, name, input, options.instanceId, options.retry)
+    return scheduleOrchestration(execution, name, input, options, options.retry)
   }
-  if (options.instanceId !== undefined) {
-    throw new InvalidOption('options.instanceId is for orchestrations; an activity has no id.', {
-      field: 'options.instanceId',
-    })
+  for (const key of ['instanceId', 'version'] as const) {
+    if (options[key] === undefined) continue
+    const message = `options.${key} is for orchestrations; an activity has none.`
+    throw new InvalidOption(message, { field: `options.${key}` })
   }
   return scheduleActivity(execution, name, input, options.retry)
 }

@@ -140,6 +140,10 @@ export class NotATask extends DurableError {
 export class Nondeterminism extends DurableError {
   static override readonly code: string = 'Nondeterminism'
 }
+/** The version of the instance is not this worker's to run (`versionMatchStrategy`). */
+export class VersionMismatch extends DurableError {
+  static override readonly code: string = 'VersionMismatch'
+}
 /** An instance, or an activity, took the process or its thread down too often. */
 export class Poison extends DurableError {
   static override readonly code: string = 'Poison'
@@ -240,6 +244,7 @@ const classes: ErrorClass[] = [
   OutsideTurn,
   NotATask,
   Nondeterminism,
+  VersionMismatch,
   Poison,
   CorruptHistory,
   OrchestrationTerminated,

@@ -58,6 +58,7 @@ export function currentExecution(): Execution | null {
 export class Execution {
   readonly instanceId: string
   readonly parentInstanceId: string | undefined
+  readonly version: string | undefined
   readonly name: string
   readonly exec: number
   readonly input: unknown
@@ -102,6 +103,7 @@ export class Execution {
   constructor(start: ExecutionStart, entry: OrchestratorEntry, surroundings: Surroundings) {
     this.instanceId = start.instanceId
     this.parentInstanceId = start.parentInstanceId
+    this.version = start.version
     this.name = entry.name
     this.handler = entry.handler
     this.exec = start.exec

@@ -20,6 +20,7 @@ import {
   optionsOf,
 } from './check.js'
 import { DurableClient, type HubClient } from './client.js'
+import { checkName } from './codec.js'
 import { ConnectedClient } from './connected-client.js'
 import { Engine } from './engine.js'
 import { InvalidOption, StoreFull, StoreReadOnly, StoreUnavailable } from './errors.js'
@@ -78,6 +79,23 @@ export interface OpenOptions extends ConnectOptions {
    * code is put right, or 'fail' it. Default 'hold'.
    */
   onNondeterminism?: 'hold' | 'fail' | undefined
+  /**
+   * The version of this worker, as `defaultVersion` of Azure's `host.json`: `context.df.version` of every
+   * instance and sub-orchestration that is started without one, by clients in other processes too. An
+   * instance keeps the version that it was started with. Default: none.
+   */
+  defaultVersion?: string | undefined
+  /**
+   * Which instances this worker runs, by their version and its own: 'CurrentOrOlder', those of its version
+   * and of older ones, or none; 'Strict', those of its version alone; 'None', all. Default 'CurrentOrOlder'
+   * with a `defaultVersion`, else 'None'.
+   */
+  versionMatchStrategy?: 'None' | 'Strict' | 'CurrentOrOlder' | undefined
+  /**
+   * What to do with an instance that this worker does not run: 'Reject' leaves it as it is, for a worker
+   * that does; 'Fail' fails it. Default 'Reject'.
+   */
+  versionFailureStrategy?: 'Reject' | 'Fail' | undefined
   /**
    * 'full': what is acknowledged survives a power failure. 'relaxed': it survives the death of the
    * process, and may be lost, never half, in a power failure. Default 'full'.
@@ -139,6 +157,9 @@ const OPEN_KEYS = [
   'threads',
   'unmatchedEvents',
   'onNondeterminism',
+  'defaultVersion',
+  'versionMatchStrategy',
+  'versionFailureStrategy',
   'durability',
   'maxConcurrentActivities',
   'leaseMs',
@@ -154,6 +175,10 @@ const PAYLOAD_BYTES_MIN = 1_024
 const PAYLOAD_BYTES_MAX = 256 * 1024 * 1024
 const COUNT_MAX = 1_000_000
 const THREADS_MAX = 256
+/** Which instances a worker runs, by their version; the names are those of `host.json`. */
+export const MATCH_STRATEGIES = ['None', 'Strict', 'CurrentOrOlder'] as const
+/** What becomes of the others. */
+export const FAILURE_STRATEGIES = ['Reject', 'Fail'] as const
 const LEASE_MS_MIN = 1_000
 const LEASE_MS_MAX = 600_000
 
@@ -317,6 +342,14 @@ function workerOptions(options: Options, place: StorePlace): EngineOptions {
     durability: optionalOneOf(options, 'durability', where, ['full', 'relaxed']),
     unmatchedEvents: optionalOneOf(options, 'unmatchedEvents', where, ['discard', 'buffer']),
     onNondeterminism: optionalOneOf(options, 'onNondeterminism', where, ['hold', 'fail']),
+    defaultVersion: defaultVersionOf(options),
+    versionMatchStrategy: optionalOneOf(options, 'versionMatchStrategy', where, MATCH_STRATEGIES),
+    versionFailureStrategy: optionalOneOf(
+      options,
+      'versionFailureStrategy',
+      where,
+      FAILURE_STRATEGIES,
+    ),
     payloadBytes: optionalInteger(
       limits,
       'payloadBytes',
@@ -354,6 +387,18 @@ function retentionOf(options: Options): EngineOptions['retention'] {
     if (ms !== undefined) retention[key] = Math.ceil(ms)
   }
   return retention
+}
+
+function defaultVersionOf(options: Options): string | undefined {
+  const version = optionalString(options, 'defaultVersion', 'options')
+  if (version === undefined || version === '') return undefined
+  try {
+    checkName(version, 'options.defaultVersion')
+    return version
+  } catch {
+    const must = 'must have at most 256 characters, none of which controls'
+    throw invalid('options.defaultVersion', must, version)
+  }
 }
 
 function hubNameOf(options: Options): string | undefined {

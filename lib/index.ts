@@ -261,4 +261,5 @@ export {
   TooManyCalls,
   UnserializableValue,
   UnsupportedPlatform,
+  VersionMismatch,
 } from './errors.js'

@@ -50,7 +50,7 @@ export type Request =
   | { resume: { instanceId: string; reason?: RawJson; recursive?: boolean } }
   /** Only for Failed instances; reply null. Errors: InstanceNotFound, NotRewindable. */
   | { rewind: { instanceId: string; reason?: RawJson } }
-  /** A new start with the stored name and input. Reply: `{ instanceIds: [id] }`. */
+  /** A new start with the stored name, version and input. Reply: `{ instanceIds: [id] }`. */
   | { restart: { instanceId: string; withNewInstanceId: boolean } }
   /** Reply: `{ deleted: number }`. An open instance is refused with InstanceNotEnded; an unknown one counts 0. */
   | { purge: { instanceId: string } }
@@ -90,6 +90,8 @@ export interface Registered {
 export interface StartSpec {
   name: string
   instanceId?: string
+  /** Left out: the hub's `defaultVersion`; empty: none. */
+  version?: string
   input?: RawJson
   /** 'once': refused too if the instance that has the id has ended. */
   onConflict?: 'error' | 'return' | 'terminate' | 'once'
@@ -156,6 +158,8 @@ export type Action =
       callSubOrchestrator: {
         name: string
         instanceId?: string
+        /** As in a start. */
+        version?: string
         input?: RawJson
         retry?: Retry
         group?: Group
@@ -328,6 +332,7 @@ export interface ExecutionStart {
   name: string
   input?: Payload
   parentInstanceId?: string
+  version?: string
   /** Generation: 0, and one more for each continue-as-new. */
   exec: number
 }
@@ -370,6 +375,7 @@ export interface Failure {
 export interface StatusRow {
   instanceId: string
   name: string
+  version?: string
   status: RuntimeStatus
   /** When the orchestrator function began; null while Pending. */
   created: number | null
@@ -450,6 +456,9 @@ export interface EngineOptions {
   durability?: 'full' | 'relaxed'
   unmatchedEvents?: 'discard' | 'buffer'
   onNondeterminism?: 'hold' | 'fail'
+  defaultVersion?: string
+  versionMatchStrategy?: 'None' | 'Strict' | 'CurrentOrOlder'
+  versionFailureStrategy?: 'Reject' | 'Fail'
   payloadBytes?: number
   cachedInstances?: number
   activeInstances?: number

@@ -20,7 +20,7 @@ import {
   optionsOf,
   quoteInstanceId,
 } from './check.js'
-import { objectText, quoteName, stringify } from './codec.js'
+import { objectText, quoteName, stringify, versionText } from './codec.js'
 import { DurableError, errorClass, InvalidName } from './errors.js'
 import type { RawJson, StartSpec } from './protocol.js'
 import { type OrchestrationRuntimeStatus, runtimeStatuses } from './status.js'
@@ -46,9 +46,15 @@ export interface StartNewOptions<TInput = unknown> {
   input?: TInput | undefined
   /** Default 'error'. */
   onConflict?: OnConflict | undefined
-  /** Refused unless undefined: orchestrators have no versions here. */
+  /**
+   * `context.df.version` of the instance, for its whole life; '' for none. Default: the hub's
+   * `defaultVersion`.
+   */
   version?: string | undefined
 }
+
+/** What a start under an id that is used once may say. */
+export type StartOnceOptions = Pick<StartNewOptions, 'instanceId' | 'input' | 'version'>
 
 /** One of several starts. */
 export interface StartRequest extends StartNewOptions {
@@ -140,11 +146,10 @@ export function startRequest(
 /** One start that is refused also if an instance with the id has ended. */
 export function startOnceRequest(
   orchestrator: unknown,
-  instanceId: string,
-  input: unknown,
+  options: StartOnceOptions,
   limitBytes: number,
 ): RawJson {
-  const spec = startSpec(orchestrator, { instanceId, input }, limitBytes, 'once')
+  const spec = startSpec(orchestrator, { ...options }, limitBytes, 'once')
   return `{"start":{"starts":[${spec}]}}`
 }
 
@@ -178,10 +183,7 @@ function startSpec(
   ),
 ): RawJson {
   const { instanceId, input, version } = options
-  if (version !== undefined) {
-    throw invalid('options.version', 'must be left out, as orchestrators have no versions here')
-  }
-  let text = `{"name":${orchestratorName(orchestrator)}`
+  let text = `{"name":${orchestratorName(orchestrator)}${versionText(version)}`
   if (instanceId !== undefined) {
     text += `,"instanceId":${JSON.stringify(newInstanceId(instanceId, 'instanceId'))}`
   }

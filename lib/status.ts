@@ -52,7 +52,7 @@ export interface StatusFailure {
 
 /** Why an instance is held, or what it lacks. */
 export interface StatusProblem {
-  /** Such as `NotRegistered` or `Nondeterminism`. */
+  /** Such as `NotRegistered`, `VersionMismatch` or `Nondeterminism`. */
   code: string
   /** For people. */
   message: string
@@ -104,6 +104,8 @@ export interface OrchestrationStatus {
   /** The name of the orchestrator function. */
   name: string
   instanceId: string
+  /** As it was started with; absent when it has none. */
+  version?: string
   /** When the orchestrator function began; of a pending instance, when it was scheduled. */
   createdTime: Date
   /** The last checkpoint. */
@@ -120,7 +122,7 @@ export interface OrchestrationStatus {
   customStatus: unknown
   /** When failed: the error. */
   failure?: StatusFailure
-  /** Why it does not move, if it is held or its function is not registered. */
+  /** Why it does not move, if it is held or no worker has its function in its version. */
   problem?: StatusProblem
   /** What an open instance waits for; from `getStatus` only. */
   waitingFor?: StatusWaitingFor[]
@@ -161,6 +163,7 @@ export function statusFromRow(row: StatusRow, parts: StatusParts = ALL): Orchest
     output: outputOf(row),
     customStatus: row.customStatus ?? null,
   }
+  if (row.version !== undefined) status.version = row.version
   if (row.failure !== undefined) status.failure = row.failure as Failure & StatusFailure
   if (row.problem !== undefined) status.problem = row.problem satisfies Problem
   if (row.waitingFor !== undefined) status.waitingFor = row.waitingFor.map(waitingFor)

@@ -70,6 +70,8 @@ export interface CallOptions {
   retry?: RetryPolicy | undefined
   /** Of an orchestration: the id of the sub-orchestration. Default: one made from the parent's. */
   instanceId?: string | undefined
+  /** Of an orchestration: its version; '' for none. Default: the hub's `defaultVersion`. */
+  version?: string | undefined
 }
 
 /** The arguments after the definition: the input may be left out where it may be undefined. */
@@ -86,7 +88,7 @@ export interface DurableOrchestrationContext<TInput = unknown> {
   readonly instanceId: string
   /** Of a sub-orchestration: the id of the instance that called it. */
   readonly parentInstanceId: string | undefined
-  /** Always undefined: orchestrators have no versions here. */
+  /** The version that the instance was started with; undefined when it has none. It never changes. */
   readonly version: string | undefined
   /** Whether the code that runs now ran before and only repeats what history holds. */
   readonly isReplaying: boolean
@@ -139,7 +141,7 @@ export interface DurableOrchestrationContext<TInput = unknown> {
    * failed with, with `OrchestrationTerminated`, or with why it could not start.
    *
    * @param instanceId its id; by default one is made from the caller's
-   * @param version refused unless undefined: orchestrators have no versions here
+   * @param version its version; '' for none; by default the hub's `defaultVersion`
    * @throws InvalidName, InvalidInstanceId, UnserializableValue, PayloadTooLarge, OutsideTurn
    */
   callSubOrchestrator<TResult = unknown>(

@@ -32,6 +32,7 @@ const EVERY_STORE = [
   'status',
   'sub-orchestrations',
   'tasks',
+  'versions',
 ]
 
 const root = fileURLToPath(new URL('..', import.meta.url))

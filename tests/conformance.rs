@@ -20,6 +20,7 @@ mod conformance {
     pub(crate) mod rewind;
     pub(crate) mod start;
     pub(crate) mod turn;
+    pub(crate) mod versions;
 }
 
 /// One `#[test]` for each case.
@@ -54,6 +55,12 @@ macro_rules! conformance_suite {
                     a_start_that_is_refused_or_returned_writes_no_first_turn
                     a_start_whose_first_turn_came_to_nothing_is_a_start
                     a_first_turn_replaces_what_its_start_replaces
+                }
+                versions {
+                    an_instance_gets_the_version_asked_for_else_that_of_the_hub
+                    a_child_gets_the_version_asked_for_else_that_of_the_hub
+                    a_child_that_is_tried_again_has_the_version_asked_for
+                    it_keeps_its_version_whatever_becomes_of_it
                 }
                 raise {
                     an_event_for_nobody_is_discarded_with_the_reason

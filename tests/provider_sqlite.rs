@@ -91,6 +91,7 @@ fn instance(id: &str, name: &str, scheduled_ms: TimeMs) -> NewInstance {
     NewInstance {
         id: id.to_owned(),
         name: name.to_owned(),
+        version: None,
         input: Some(payload("{\"n\":1}")),
         parent: None,
         parent_id: None,

@@ -29,6 +29,7 @@ export function printInstance(status: OrchestrationStatus): void {
   const pairs: [string, unknown][] = [
     ['Instance', status.instanceId],
     ['Function', status.name],
+    ['Version', status.version],
     ['Status', status.runtimeStatus],
     ['Created', time.format(status.createdTime)],
     ['Updated', time.format(status.lastUpdatedTime)],

@@ -92,15 +92,21 @@ function addStart(instances: Command): void {
   add(instances, 'start <name>', 'start an orchestrator function; prints the id')
     .addOption(jsonOption('--input <json>', 'its input'))
     .option('--id <id>', 'the id of the instance; default: a random one')
+    .option('--orchestration-version <version>', "its version; default: the hub's")
     .option('--on-conflict <what>', "if the id is in use: 'error', 'return' or 'terminate'")
     .action(
       (
         name: string,
-        options: Options & { input?: unknown; id?: string; onConflict?: OnConflict },
+        options: Options & {
+          input?: unknown
+          id?: string
+          orchestrationVersion?: string
+          onConflict?: OnConflict
+        },
       ) =>
         withClient(options, async (client) => {
-          const { input, id, onConflict } = options
-          const started = await client.startNew(name, { input, instanceId: id, onConflict })
+          const { input, id: instanceId, orchestrationVersion: version, onConflict } = options
+          const started = await client.startNew(name, { input, instanceId, version, onConflict })
           if (options.json) await printStatus(client, started)
           else print(started)
         }),

@@ -9,6 +9,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type HttpOptions, httpSettings } from '../call-http/settings.js'
+import { FAILURE_STRATEGIES, MATCH_STRATEGIES } from '../hub.js'
 import { firstLine, isObject, refused } from './binding.js'
 import { readObject } from './function-json.js'
 
@@ -23,12 +24,17 @@ export interface HostSettings {
   readonly hubName: string | undefined
   readonly maxConcurrentActivities: number | undefined
   readonly unmatchedEvents: 'discard' | 'buffer' | undefined
+  readonly defaultVersion: string | undefined
+  readonly versionMatchStrategy: MatchStrategy | undefined
+  readonly versionFailureStrategy: FailureStrategy | undefined
   /** How orchestrators call services by `callHttp`. */
   readonly http: HttpOptions | undefined
   /** What is said of durable tasks, for the parts that read more of it. */
   readonly durableTask: Readonly<Record<string, unknown>>
 }
 
+type MatchStrategy = (typeof MATCH_STRATEGIES)[number]
+type FailureStrategy = (typeof FAILURE_STRATEGIES)[number]
 type Json = Record<string, unknown>
 
 const ROUTE_PREFIX_DEFAULT = 'api'
@@ -65,6 +71,9 @@ export function readHostSettings(directory: string): HostSettings {
       1_000_000,
     ),
     unmatchedEvents: unmatchedEventsOf(durableTask, file),
+    defaultVersion: text(durableTask, 'defaultVersion', 'durableTask', file),
+    versionMatchStrategy: oneOf(durableTask, 'versionMatchStrategy', MATCH_STRATEGIES, file),
+    versionFailureStrategy: oneOf(durableTask, 'versionFailureStrategy', FAILURE_STRATEGIES, file),
     http: httpOptionsOf(durableTask, file),
     durableTask,
   }
@@ -124,6 +133,20 @@ function text(json: Json, key: string, where: string, file: string): string | un
   const value = json[key] ?? undefined
   if (value === undefined || typeof value === 'string') return value
   throw refused(file, `${where}.${key}`, 'must be a string')
+}
+
+/** One of some names of `durableTask`, without regard to case, as in the original. */
+function oneOf<T extends string>(
+  json: Json,
+  key: string,
+  names: readonly T[],
+  file: string,
+): T | undefined {
+  const value = text(json, key, 'durableTask', file)?.toLowerCase()
+  if (value === undefined) return undefined
+  const name = names.find((each) => each.toLowerCase() === value)
+  if (name !== undefined) return name
+  throw refused(file, `durableTask.${key}`, `must be one of ${names.join(', ')}`)
 }
 
 function integer(

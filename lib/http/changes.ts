@@ -118,8 +118,7 @@ class Watch {
     try {
       status = await this.#client.getStatus(this.#instanceId, { pending: true })
     } catch {
-      this.close() // the hub is closed, or its store cannot be read: that is no end of the instance
-      return
+      status = null // the hub is closed
     }
     const text = status === null ? '' : keyOf(status)
     for (const [listener, told] of this.#listeners) {
@@ -173,7 +172,8 @@ function changesOf(
       const stop = changes.listen(instanceId, (status, isClosing) => {
         if (status === null) {
           if (!isClosing) send('event: end\ndata: {}\n\n')
-          close()
+          end()
+          controller.close()
         } else if (hasEnded(status) || (controller.desiredSize ?? 0) > -UNREAD_MAX) {
           send(`event: status\ndata: ${JSON.stringify(statusBody(status, true))}\n\n`)
         }
@@ -184,13 +184,7 @@ function changesOf(
         clearInterval(keepAlive)
         stop()
       }
-      const close = (): void => {
-        if (!isOpen) return
-        end()
-        controller.close()
-      }
-      signal.addEventListener('abort', close, { once: true })
-      if (signal.aborted) close()
+      signal.addEventListener('abort', () => end(), { once: true })
     },
     cancel: () => end(),
   })

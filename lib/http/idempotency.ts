@@ -11,6 +11,7 @@ import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { DurableClient } from '../client.js'
 import { InstanceAlreadyExists } from '../errors.js'
+import type { StartOnceOptions } from '../requests.js'
 import { type Answer, problem } from './answers.js'
 import type { ApiParts } from './parts.js'
 import type { RouteContext } from './router.js'
@@ -24,6 +25,7 @@ export async function startOnce(
   context: RouteContext,
   key: string,
   input: unknown,
+  version: string | undefined,
 ): Promise<Answer> {
   const { functionName = '', instanceId = '' } = context.params
   if (key.trim() === '' || key.length > KEY_CHARS_MAX) {
@@ -33,7 +35,7 @@ export async function startOnce(
     return problem(400, 'Idempotency-Key gives the instance its id: leave out that of the URL.')
   }
   const id = idOf(functionName, key)
-  const before = await start(parts.client, functionName, id, input)
+  const before = await start(parts.client, functionName, { instanceId: id, input, version })
   if (before !== null && !isDeepStrictEqual(before.input, input ?? null)) {
     return problem(422, 'This Idempotency-Key was sent before, with another input.')
   }
@@ -50,14 +52,13 @@ function idOf(functionName: string, key: string): string {
 async function start(
   client: DurableClient,
   name: string,
-  instanceId: string,
-  input: unknown,
+  options: StartOnceOptions & { instanceId: string },
 ): Promise<{ input: unknown } | null> {
   for (;;) {
-    const status = await client.getStatus(instanceId, { pending: true })
+    const status = await client.getStatus(options.instanceId, { pending: true })
     if (status !== null) return status
     try {
-      await client.startOnce(name, instanceId, input)
+      await client.startOnce(name, options)
       return null
     } catch (error) {
       // Somebody was faster: the next look finds it, or else it was purged and nobody has the id.

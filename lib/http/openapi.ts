@@ -50,6 +50,7 @@ const queries: Readonly<Record<string, readonly [schema: Json, description: stri
   createdTimeTo: [{ type: 'string', format: 'date-time' }, 'Scheduled then or earlier.'],
   runtimeStatus: [text, 'Statuses, separated by commas.'],
   top: [{ type: 'integer', minimum: 1, maximum: 1_000, default: 100 }, 'The length of a page.'],
+  version: [text, "The version of the instance. Default: the hub's."],
   reason: [text, 'Why; of a terminated instance it is the output.'],
   restartWithNewInstanceId: [
     { type: 'boolean', default: true },
@@ -72,7 +73,7 @@ const token = 'x-ms-continuation-token'
 const start: Omit<Operation, 'id'> = {
   summary: 'Start an instance; the body is its input.',
   tag: 'instances',
-  query: ['timeout', 'pollingInterval'],
+  query: ['version', 'timeout', 'pollingInterval'],
   body: any,
   answers: { 200: any, 202: ref('CheckStatus'), 400: error, 409: error },
   answerHeaders: { 202: accepted },

@@ -35,9 +35,11 @@ export async function startInstance(parts: ApiParts, context: RouteContext): Pro
   const { functionName = '', instanceId = '' } = context.params
   const key = context.request.headers.get('idempotency-key')
   try {
-    if (key !== null) return await startOnce(parts, context, key, input.value)
+    const version = context.query.get('version')
+    if (key !== null) return await startOnce(parts, context, key, input.value, version)
     const id = await parts.client.startNew(functionName, {
       instanceId: instanceId === '' ? undefined : instanceId,
+      version,
       input: input.value,
     })
     return await waitOrCheck(parts, context, id)

@@ -140,8 +140,8 @@ export class HostedExecution {
     if (!begins && last.length === 0) return false
     history.push(orchestratorStarted(at))
     if (begins) {
-      const { name, instanceId, exec } = this.start
-      history.push(executionStarted(at, name, instanceId, exec, this.inputText))
+      const { name, instanceId, exec, version } = this.start
+      history.push(executionStarted(at, name, instanceId, exec, version, this.inputText))
     }
     history.push(...first, ...last)
     if (isReplaying) this.markPlayed()

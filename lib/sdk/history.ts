@@ -47,6 +47,7 @@ export function executionStarted(
   name: string,
   instanceId: string,
   exec: number,
+  version: string | undefined,
   input: RawJson | null,
 ): HistoryEvent {
   return {
@@ -55,7 +56,7 @@ export function executionStarted(
     IsPlayed: false,
     Timestamp: time,
     Name: name,
-    Version: '',
+    Version: version,
     Input: input,
     OrchestrationInstance: { InstanceId: instanceId, ExecutionId: `${instanceId}:${exec}` },
   }

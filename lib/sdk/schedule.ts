@@ -17,7 +17,7 @@ import {
   pollTime,
 } from '../call-http/request.js'
 import { newInstanceId } from '../check.js'
-import { quoteName, stringify } from '../codec.js'
+import { quoteName, stringify, versionText } from '../codec.js'
 import type { EntityId } from '../entity-id.js'
 import { InvalidOption } from '../errors.js'
 import { failureText } from '../failure.js'
@@ -346,7 +346,8 @@ export class Schedule {
     const { text, attempts } = this.retry(action)
     const chosen = action.instanceId ? newInstanceId(action.instanceId, 'instanceId') : null
     const idText = chosen === null ? '' : `,"instanceId":${JSON.stringify(chosen)}`
-    this.texts.push(`{"callSubOrchestrator":{"name":${name}${idText}${input}${text}}}`)
+    const version = versionText(action.version)
+    this.texts.push(`{"callSubOrchestrator":{"name":${name}${idText}${version}${input}${text}}}`)
     const id = this.add('child', action.functionName as string, chosen, attempts)
     this.created.push(childCreated(this.time, id, action.functionName as string, chosen))
   }

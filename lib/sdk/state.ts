@@ -36,6 +36,7 @@ export interface Action {
   readonly input?: unknown
   readonly retryOptions?: unknown
   readonly instanceId?: unknown
+  readonly version?: unknown
   readonly fireAt?: unknown
   readonly isCanceled?: unknown
   readonly externalEventName?: unknown

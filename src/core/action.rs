@@ -41,6 +41,8 @@ pub enum Action {
         name: Name,
         /// The id that the code chose.
         instance_id: Option<String>,
+        /// The version that it chose.
+        version: Option<String>,
         /// Its input.
         #[serde(default, deserialize_with = "super::present")]
         input: Option<Payload>,
@@ -111,7 +113,7 @@ impl Action {
             Self::CallActivity { name, input, retry, group } => {
                 HistoryEvent::TaskScheduled { task, name, input, retry, group }
             }
-            Self::CallSubOrchestrator { name, instance_id, input, retry, group } => {
+            Self::CallSubOrchestrator { name, instance_id, version, input, retry, group } => {
                 let chosen = instance_id.is_some();
                 let instance_id = instance_id.unwrap_or_else(fresh_id);
                 HistoryEvent::SubOrchestrationInstanceCreated {
@@ -119,6 +121,7 @@ impl Action {
                     name,
                     instance_id,
                     chosen,
+                    version,
                     input,
                     retry,
                     group,
@@ -145,7 +148,7 @@ impl Action {
 
     /// Whether a replay that asks for this agrees with what is recorded: the same kind, the same
     /// name (without regard to case, as functions are found), the same chosen instance id. Inputs,
-    /// times and concurrency may differ (`docs/semantics.md` §3.5).
+    /// versions, times and concurrency may differ (`docs/semantics.md` §3.5).
     #[must_use]
     pub fn agrees_with(&self, event: &HistoryEvent) -> bool {
         match (self, event) {

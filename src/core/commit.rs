@@ -43,6 +43,8 @@ pub struct ChildStart {
     pub name: Name,
     /// Its id.
     pub instance_id: String,
+    /// The version that was asked for.
+    pub version: Option<String>,
     /// Its input.
     pub input: Option<Payload>,
     /// It was postponed: a turn that was undone since may have started it.

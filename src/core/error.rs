@@ -41,6 +41,8 @@ pub enum ErrorCode {
     NotRewindable,
     /// The orchestrator does not do what its history says it did.
     Nondeterminism,
+    /// The version of the instance is not this worker's to run.
+    VersionMismatch,
     /// The instance took the process down too often.
     Poison,
     /// A stored row cannot be read.

@@ -35,6 +35,8 @@ pub enum OpenTask {
         instance_id: String,
         /// The code chose the id, so another attempt uses it again.
         chosen: bool,
+        /// The version that the code chose.
+        version: Option<String>,
     },
     /// A timer.
     Timer {
@@ -280,7 +282,7 @@ impl Execution {
             OpenTask::Activity(call) if call.again_at.is_some_and(|at| at <= now_ms) => {
                 HistoryEvent::TaskRetried { task, instance_id: None }
             }
-            OpenTask::Child { call, instance_id, chosen }
+            OpenTask::Child { call, instance_id, chosen, .. }
                 if call.again_at.is_some_and(|at| at <= now_ms) =>
             {
                 let id = if *chosen { instance_id.clone() } else { entropy.fresh_id() };
@@ -377,6 +379,7 @@ impl Execution {
                 name,
                 instance_id,
                 chosen,
+                version,
                 input,
                 retry,
                 group,
@@ -385,6 +388,7 @@ impl Execution {
                 call: call(name, input, retry, *group),
                 instance_id: instance_id.clone(),
                 chosen: *chosen,
+                version: version.clone(),
             },
             _ => return,
         };

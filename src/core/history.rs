@@ -130,6 +130,9 @@ pub enum HistoryEvent {
         /// The code chose the id.
         #[serde(rename = "c", default, skip_serializing_if = "std::ops::Not::not")]
         chosen: bool,
+        /// The version that the code chose.
+        #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
         /// Its input.
         #[serde(
             rename = "i",

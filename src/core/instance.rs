@@ -63,6 +63,8 @@ pub struct NewInstance {
     pub id: String,
     /// Name of its orchestrator.
     pub name: String,
+    /// Its version, if it has one.
+    pub version: Option<String>,
     /// Its input.
     pub input: Option<Payload>,
     /// Set for a sub-orchestration.
@@ -188,6 +190,8 @@ impl InstanceChange {
 pub struct InstanceRow {
     /// The head.
     pub head: InstanceHead,
+    /// Its version, if it has one. Never changes.
+    pub version: Option<String>,
     /// Something is to be run, see [`InstanceChange::ready`].
     pub ready: bool,
     /// When it was scheduled.

@@ -25,6 +25,7 @@ pub mod retry;
 pub mod rewind;
 pub mod status;
 pub mod turn;
+pub mod version;
 pub mod view;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use super::error::{Error, ErrorCode};
 use super::ids;
 use super::instance::InstanceHead;
 use super::status::RuntimeStatus;
+use super::version;
 use super::{InstanceKey, Payload, TimeMs};
 
 /// What the worker that opened the hub last wrote into it for every process to go by.
@@ -22,6 +23,9 @@ pub struct HubSettings {
     pub payload_bytes: usize,
     /// Folded names of the orchestrators that the worker registers.
     pub orchestrators: Vec<String>,
+    /// The version of instances for which none is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_version: Option<String>,
 }
 
 impl Default for HubSettings {
@@ -30,6 +34,7 @@ impl Default for HubSettings {
             unmatched_events: UnmatchedEvents::Discard,
             payload_bytes: super::limits::PAYLOAD_BYTES,
             orchestrators: Vec::new(),
+            default_version: None,
         }
     }
 }
@@ -79,6 +84,8 @@ pub struct StartSpec {
     pub name: String,
     /// Its id; a fresh one is made if there is none.
     pub instance_id: Option<String>,
+    /// Its version: none is asked for that of the hub, an empty one for none.
+    pub version: Option<String>,
     /// Its input.
     #[serde(default, deserialize_with = "super::present")]
     pub input: Option<Payload>,
@@ -153,7 +160,7 @@ pub enum Command {
         /// Why, as JSON.
         reason: Option<Payload>,
     },
-    /// Start again with the stored name and input.
+    /// Start again with the stored name, version and input.
     Restart {
         /// The instance.
         instance_id: String,
@@ -255,7 +262,7 @@ pub enum StartDecision {
     Return,
 }
 
-/// Checks of a start that need no row: name, id, size of the input.
+/// Checks of a start that need no row: name, id, version, size of the input.
 ///
 /// # Errors
 /// `InvalidName`, `InvalidInstanceId`, `PayloadTooLarge`, `NotRegistered`.
@@ -264,6 +271,7 @@ pub fn check_start(spec: &StartSpec, hub: &HubFacts<'_>) -> Result<(), Error> {
     if let Some(id) = &spec.instance_id {
         ids::check_instance_id(id)?;
     }
+    version::check_version(spec.version.as_deref())?;
     check_size("input", spec.input.as_ref(), hub.settings.payload_bytes)?;
     if hub.worker_lives && !hub.settings.orchestrators.contains(&ids::fold_name(&spec.name)) {
         return Err(Error::new(

@@ -389,11 +389,12 @@ impl TurnCommit {
     }
 
     fn start_child(&mut self, task: TaskId, execution: &Execution) {
-        if let Some(OpenTask::Child { call, instance_id, .. }) = execution.task(task) {
+        if let Some(OpenTask::Child { call, instance_id, version, .. }) = execution.task(task) {
             self.children.push(ChildStart {
                 task,
                 name: call.name.clone(),
                 instance_id: instance_id.clone(),
+                version: version.clone(),
                 input: call.input.clone(),
                 postponed: execution.is_postponed(task),
             });

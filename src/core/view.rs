@@ -22,6 +22,8 @@ use super::{Payload, TaskId, TimeMs};
 pub struct StatusView {
     pub instance_id: String,
     pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     pub status: RuntimeStatus,
     pub created: Option<TimeMs>,
     pub updated: TimeMs,
@@ -117,6 +119,7 @@ impl From<InstanceRow> for StatusView {
         Self {
             instance_id: row.head.id,
             name: row.head.name,
+            version: row.version,
             status: row.head.status,
             created: row.created_ms,
             updated: row.updated_ms,

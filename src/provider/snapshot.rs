@@ -27,11 +27,12 @@ impl Lines {
         let head = &row.head;
         let link = head.parent.map(|link| (parent, link.exec, link.task));
         self.0.push(format!(
-            "instance {:?} name={:?} exec={} status={:?} ready={} scheduled={} created={:?} \
+            "instance {:?} name={:?} version={:?} exec={} status={:?} ready={} scheduled={} created={:?} \
              updated={} completed={:?} parent={link:?} parent_id={:?} crashes={} problem={} \
              custom_status={} input={} output={} failure={} locks={:?}",
             head.id,
             head.name,
+            row.version,
             head.exec,
             head.status,
             row.ready,

@@ -33,6 +33,7 @@ pub(crate) fn child(name: &str, id: Option<&str>) -> Action {
     Action::CallSubOrchestrator {
         name: name.into(),
         instance_id,
+        version: None,
         input: None,
         retry: None,
         group: None,
@@ -41,8 +42,8 @@ pub(crate) fn child(name: &str, id: Option<&str>) -> Action {
 
 pub(crate) fn child_in_group(name: &str, id: &str, group: Group) -> Action {
     let instance_id = Some(id.to_owned());
-    let (input, retry, group) = (None, None, Some(group));
-    Action::CallSubOrchestrator { name: name.into(), instance_id, input, retry, group }
+    let (version, input, retry, group) = (None, None, None, Some(group));
+    Action::CallSubOrchestrator { name: name.into(), instance_id, version, input, retry, group }
 }
 
 pub(crate) fn child_retried(name: &str, id: Option<&str>, retry: Retry) -> Action {
@@ -50,6 +51,7 @@ pub(crate) fn child_retried(name: &str, id: Option<&str>, retry: Retry) -> Actio
     Action::CallSubOrchestrator {
         name: name.into(),
         instance_id,
+        version: None,
         input: None,
         retry: Some(retry),
         group: None,

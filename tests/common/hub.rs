@@ -429,6 +429,7 @@ pub(crate) fn spec(name: &str, id: &str) -> StartSpec {
     StartSpec {
         name: name.to_owned(),
         instance_id: Some(id.to_owned()),
+        version: None,
         input: None,
         on_conflict: OnConflict::Error,
     }

@@ -31,7 +31,7 @@ impl Sequence {
     /// How such an instance is started.
     pub(crate) fn spec(id: &str) -> StartSpec {
         let (name, instance_id) = ("f".to_owned(), Some(id.to_owned()));
-        StartSpec { name, instance_id, input: None, on_conflict: OnConflict::Error }
+        StartSpec { name, instance_id, version: None, input: None, on_conflict: OnConflict::Error }
     }
 
     /// The first turn: it calls an activity.

@@ -105,6 +105,7 @@ pub(crate) fn settings_are_kept(hub: &mut Hub) {
         unmatched_events: UnmatchedEvents::Buffer,
         payload_bytes: 7,
         orchestrators: vec!["f".to_owned(), "ü".to_owned()],
+        default_version: Some("1.0".to_owned()),
     };
     hub.work(Work::PutSettings(settings.clone()));
     let mut read = None;

@@ -269,7 +269,9 @@ impl Choice {
             OnConflict::Terminate,
             OnConflict::Once,
         ]);
-        StartSpec { name: name.to_owned(), instance_id, input: self.data(hub), on_conflict }
+        let version = self.rng.pick(&[None, Some(""), Some("1"), Some("2.0")]).map(str::to_owned);
+        let (name, input) = (name.to_owned(), self.data(hub));
+        StartSpec { name, instance_id, version, input, on_conflict }
     }
 
     fn data(&mut self, hub: &Hub) -> Option<durafn::core::Payload> {

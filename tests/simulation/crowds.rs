@@ -30,6 +30,7 @@ fn starts(program: &str, count: usize) -> Command {
     let start = |n| StartSpec {
         name: program.to_owned(),
         instance_id: Some(format!("{program}-{n}")),
+        version: None,
         input: None,
         on_conflict: OnConflict::Error,
     };

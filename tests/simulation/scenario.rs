@@ -180,6 +180,7 @@ impl Scenario {
         let start = Command::Start(vec![StartSpec {
             name: program.to_owned(),
             instance_id: Some(id.to_owned()),
+            version: None,
             input: None,
             on_conflict: OnConflict::Error,
         }]);

@@ -35,6 +35,7 @@ fn start(world: &mut World, program: &str, id: &str) {
     let spec = StartSpec {
         name: program.to_owned(),
         instance_id: Some(id.to_owned()),
+        version: None,
         input: None,
         on_conflict: OnConflict::Error,
     };

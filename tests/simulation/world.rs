@@ -14,6 +14,7 @@ use durafn::core::message::{Delivery, Message};
 use durafn::core::partition::Shares;
 use durafn::core::request::{Answer, Command, EntityFilter, Filter, HubFacts, HubSettings};
 use durafn::core::status::RuntimeStatus;
+use durafn::core::version::Versioning;
 use durafn::provider::memory::MemoryProvider;
 use durafn::provider::transaction::{Context, Effect, Outcome, Work, apply};
 use durafn::provider::{
@@ -77,6 +78,7 @@ impl World {
             payload_bytes: 10_000,
             shares: Shares::WHOLE,
             on_nondeterminism: OnNondeterminism::Hold,
+            versioning: Versioning::default(),
         };
         Self {
             rng,

@@ -301,6 +301,7 @@ impl Rows for Tables {
         let key = self.next_key();
         let row = InstanceRow {
             head: new.head(key),
+            version: new.version.clone(),
             ready: new.begun.is_none_or(|first| first.ready),
             scheduled_ms: new.scheduled_ms,
             created_ms: new.begun.map(|first| first.time_ms),

@@ -23,15 +23,15 @@ pub(super) const DELETE_HISTORY: &str = "DELETE FROM hub.history WHERE iid = ANY
 pub(super) const DELETE_INSTANCES: &str = "DELETE FROM hub.instances WHERE iid = ANY($1)";
 pub(super) const INSERT_INSTANCES: &str = "INSERT INTO hub.instances \
     (iid, id, name, name_folded, exec, status, ready, scheduled_ms, created_ms, updated_ms, \
-     parent_iid, parent_exec, parent_task, parent_id, crashes, input) \
+     parent_iid, parent_exec, parent_task, parent_id, crashes, input, version) \
     SELECT iid, id, name, name_folded, 0, status, ready, scheduled_ms, created_ms, \
      coalesce(created_ms, scheduled_ms), parent_iid, parent_exec, parent_task, parent_id, crashes, \
-     input \
+     input, version \
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::boolean[], \
      $7::bigint[], $8::bigint[], $9::bigint[], $10::integer[], $11::bigint[], $12::text[], \
-     $13::integer[], $14::bytea[]) AS new(iid, id, name, name_folded, status, \
+     $13::integer[], $14::bytea[], $15::text[]) AS new(iid, id, name, name_folded, status, \
      ready, scheduled_ms, created_ms, parent_iid, parent_exec, parent_task, parent_id, crashes, \
-     input)";
+     input, version)";
 pub(super) const UPDATE_INSTANCES: &str = "UPDATE hub.instances AS i SET \
     status = coalesce(c.status, i.status), exec = coalesce(c.exec, i.exec), \
     ready = coalesce(c.ready, i.ready), created_ms = coalesce(c.created_ms, i.created_ms), \
@@ -239,6 +239,7 @@ impl Batch {
             .with(column(all, |(_, new)| new.parent_id.as_deref()))
             .with(column(all, |(_, new)| signed(new.crashes)))
             .with(column(all, |(_, new)| bytes(new.input.as_ref())))
+            .with(column(all, |(_, new)| new.version.as_deref()))
     }
 
     fn ask_changes(&self) -> Ask<'_> {

@@ -27,7 +27,7 @@ macro_rules! row_columns {
         concat!(
             $crate::provider::postgres::columns::head_columns!(),
             ", ready, scheduled_ms, created_ms, updated_ms, completed_ms, parent_id, \
-              input, output, failure, custom_status, problem"
+              input, output, failure, custom_status, problem, version"
         )
     };
 }
@@ -88,6 +88,7 @@ pub(super) fn instance(row: &Row, unreadable: Unreadable) -> Result<InstanceRow>
         failure: payload(20, "failure")?,
         custom_status: payload(21, "custom status")?,
         problem: payload(22, "problem")?,
+        version: column(row, 23)?,
         head,
     })
 }

@@ -11,7 +11,6 @@
 //! rows      what a transaction knows and reads             batch    what it writes
 //! query     Reader                                         listing  filters and pages
 //! arrivals  what other processes wrote                    membership  who has which partitions
-//! limits    how long a transaction may hold others up
 //! ```
 
 mod arrivals;
@@ -19,7 +18,6 @@ mod ask;
 mod batch;
 mod columns;
 mod entities;
-mod limits;
 mod listing;
 mod membership;
 mod place;
@@ -43,7 +41,6 @@ use crate::provider::{
 
 use arrivals::Watch;
 use columns::column;
-use limits::{limited, limits};
 use membership::Membership;
 use query::Source;
 use rows::PostgresRows;
@@ -51,11 +48,11 @@ use session::{Ask, Place, Session, Trouble};
 
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
-const NUMBER: &str = concat!("SELECT pg_current_xact_id()::text, ", limits!("$1", "$2"));
+const NUMBER: &str = "SELECT pg_current_xact_id()::text";
 const FATE: &str = "SELECT pg_xact_status($1::text::xid8)";
 const DURABILITY: &str = "SELECT current_setting('synchronous_commit'), current_setting('fsync')";
 
-/// Tries of a transaction that meets others, or loses its connection before it is committed.
+/// Tries of a transaction that meets others.
 const TRIES: usize = 10;
 /// How long is waited for the fate of a commit whose answer was lost.
 const DOUBT: Duration = Duration::from_secs(30);
@@ -106,8 +103,7 @@ impl PostgresProvider {
         })
     }
 
-    /// One try of a transaction. `Err(None)`: it met another one, or its connection broke, and nothing was
-    /// written.
+    /// One try of a transaction. `Err(None)`: it met another one, and nothing was written.
     fn attempt(
         &mut self,
         fenced: bool,
@@ -121,8 +117,7 @@ impl PostgresProvider {
         let mut first = session.begin();
         let mut rows = PostgresRows::new(session, self.facts.partitions, worker);
         let fence = member.filter(|_| fenced);
-        let number = || limited(Ask::new(NUMBER), self.lease_ms);
-        first.push(fence.map_or_else(number, Membership::fence));
+        first.push(fence.map_or_else(|| Ask::new(NUMBER), Membership::fence));
         let begun = rows.begin(first, foresight);
         let number = begun.and_then(|answers| {
             let answer = answers.last().map_or(&[][..], Vec::as_slice);
@@ -164,12 +159,9 @@ impl PostgresProvider {
     /// After a failure before the commit was sent: nothing is written.
     fn undo(&mut self, error: ProviderError) -> Option<ProviderError> {
         let trouble = self.session.as_mut().and_then(Session::take_trouble);
+        self.roll_back();
         match trouble {
-            Some(Trouble::Lost | Trouble::Silent) => self.session = None,
-            _ => self.roll_back(),
-        }
-        match trouble {
-            Some(Trouble::Conflict | Trouble::Lost) => None,
+            Some(Trouble::Conflict) => None,
             _ => Some(error),
         }
     }
@@ -190,7 +182,7 @@ impl PostgresProvider {
     ) -> std::result::Result<(), Option<ProviderError>> {
         let trouble = self.session.as_mut().and_then(Session::take_trouble);
         match trouble {
-            Some(Trouble::Lost | Trouble::Silent) => {}
+            Some(Trouble::Lost) => {}
             trouble => {
                 self.roll_back();
                 let conflict = trouble == Some(Trouble::Conflict);
@@ -207,7 +199,7 @@ impl PostgresProvider {
             });
             match fate.as_ref().map(Option::as_deref) {
                 Ok(Some("committed")) => return Ok(()),
-                Ok(Some("aborted")) => return Err(None),
+                Ok(Some("aborted")) => return Err(Some(error)),
                 // The server has not noticed yet that the connection is gone, or it is not there.
                 Ok(Some("in progress")) => {}
                 Ok(_) => break,
@@ -274,7 +266,7 @@ impl Provider for PostgresProvider {
                 Err(None) => {}
             }
         }
-        let cause = "each time it met other transactions, or lost the connection";
+        let cause = "it met other transactions each time";
         Err(ProviderError::new(ProviderErrorKind::Transient, COMMITTING, cause))
     }
 
@@ -331,7 +323,6 @@ impl Provider for PostgresProvider {
     fn leave(&mut self) -> Result<()> {
         let Some(member) = &mut self.membership else { return Ok(()) };
         let session = connected(&mut self.session, &self.place)?;
-        member.called();
         membership::say_leaving(session, member.epoch)
     }
 
@@ -354,13 +345,8 @@ impl Provider for PostgresProvider {
     fn arrivals(&mut self) -> Result<Arrivals> {
         let member = self.membership.as_ref();
         let mine = member.map_or(Parts::NONE, |member| member.mine.without(member.untold));
-        let call_sign = member.map_or(0, Membership::call_sign);
         let session = connected(&mut self.session, &self.place)?;
-        let arrivals = self.watch.take(session, call_sign, mine)?;
-        if let Some(member) = self.membership.as_mut().filter(|_| self.watch.take_called()) {
-            member.called();
-        }
-        Ok(arrivals)
+        self.watch.take(session, mine)
     }
 
     fn maintain(&mut self, _idle: bool) -> Result<()> {

@@ -9,9 +9,10 @@ use super::columns::column;
 use super::session::{Ask, Place, Session, Trouble};
 
 /// Each brings the tables from the version of its place to the next one. Once released, none changes.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/postgres/0001_hub.sql"),
     include_str!("../../../migrations/postgres/0002_entities.sql"),
+    include_str!("../../../migrations/postgres/0003_versions.sql"),
 ];
 /// How many partitions the first migration makes.
 const PARTITIONS: i16 = 256;
@@ -28,8 +29,6 @@ const TABLES: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c \
 const LOCK: &str = "SELECT version FROM hub.hub FOR UPDATE";
 const HUB: &str = "SELECT version, hub_name, part_count FROM hub.hub";
 const PUT_NAME: &str = "UPDATE hub.hub SET hub_name = $1 WHERE hub_name IS NULL";
-/// A process that stops in the middle keeps the others waiting no longer than this.
-const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 const PREPARING: &str = "make the hub's tables";
 
 /// What a hub was made with.
@@ -62,7 +61,7 @@ pub(super) fn prepare(
     let mut version = version(session, place, HUB)?;
     let mut tries = 0;
     while version < MIGRATIONS.len() {
-        session.batch(PREPARING, BEGIN)?;
+        session.batch(PREPARING, "BEGIN")?;
         session.take_trouble();
         let migrated = migrate(session, place);
         let trouble = session.take_trouble();

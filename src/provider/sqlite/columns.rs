@@ -28,7 +28,7 @@ macro_rules! row_columns {
         concat!(
             $crate::provider::sqlite::columns::head_columns!(),
             ", ready, scheduled_ms, created_ms, updated_ms, completed_ms, parent_id, \
-              input, output, failure, custom_status, problem"
+              input, output, failure, custom_status, problem, version"
         )
     };
 }
@@ -85,6 +85,7 @@ pub(super) fn instance(row: &Row<'_>, unreadable: Unreadable) -> Result<Instance
         failure: payload(20, "failure")?,
         custom_status: payload(21, "custom status")?,
         problem: payload(22, "problem")?,
+        version: of(row, id, 23)?,
         head,
     })
 }

@@ -28,8 +28,8 @@ pub(super) const CHILDREN: &str =
     concat!("SELECT ", head_columns!(), " FROM instances WHERE parent_iid = ?1");
 pub(super) const INSERT_INSTANCE: &str = "INSERT INTO instances \
     (id, name, name_folded, exec, status, ready, scheduled_ms, created_ms, updated_ms, crashes, \
-     parent_iid, parent_exec, parent_task, parent_id, input) \
-    VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ifnull(?7, ?6), ?8, ?9, ?10, ?11, ?12, ?13)";
+     parent_iid, parent_exec, parent_task, parent_id, input, version) \
+    VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ifnull(?7, ?6), ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 pub(super) const DELETE_INSTANCE: &str = "DELETE FROM instances WHERE iid = ?1";
 
 pub(super) const APPEND_HISTORY: &str = "INSERT INTO history (hid, exec, body) VALUES \
@@ -129,6 +129,7 @@ impl Rows for SqliteRows<'_> {
                 parent.map(|link| link.task),
                 new.parent_id,
                 new.input.as_ref().map(|payload| payload.get().as_bytes()),
+                new.version,
             ],
         )?;
         self.newest.iid = self.sql.0.last_insert_rowid();

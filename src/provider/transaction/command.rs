@@ -17,6 +17,7 @@ use crate::core::request::{
     StartSpec,
 };
 use crate::core::status::RuntimeStatus;
+use crate::core::version::version_of;
 use crate::core::{InstanceKey, Payload};
 
 use super::ending::{append_notice, terminate};
@@ -206,9 +207,11 @@ fn write_start(
             context.note_change(rows, holder.key)?;
         }
     }
+    let default_version = context.hub.settings.default_version.as_deref();
     let new = NewInstance {
         id: plan.id,
         name: spec.name.clone(),
+        version: version_of(spec.version.as_deref(), default_version),
         input: spec.input.clone(),
         parent: None,
         parent_id: None,
@@ -345,6 +348,8 @@ fn restart(
     let spec = StartSpec {
         name: row.head.name,
         instance_id: (!with_new_instance_id).then(|| id.to_owned()),
+        // Without one it stays without one, whatever the hub's is by now.
+        version: Some(row.version.unwrap_or_default()),
         input: row.input,
         on_conflict: OnConflict::Error,
     };

@@ -199,6 +199,8 @@ pub struct StartedInstance {
     pub id: String,
     /// Name of its orchestrator.
     pub name: String,
+    /// Its version.
+    pub version: Option<String>,
     /// Its input.
     pub input: Option<Payload>,
     /// Set for a sub-orchestration.

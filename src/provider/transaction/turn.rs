@@ -9,6 +9,7 @@ use crate::core::history::{ChildEnd, ChildStatus};
 use crate::core::instance::{InstanceHead, NewInstance, ParentLink};
 use crate::core::message::{Delivery, Message};
 use crate::core::request::{self, OnConflict, StartDecision, StartSpec};
+use crate::core::version::version_of;
 
 use super::{Context, Effect, StartedInstance, ending, entity};
 use crate::provider::rows::Clear;
@@ -147,6 +148,7 @@ fn start_child(
     let spec = StartSpec {
         name: child.name.to_string(),
         instance_id: Some(child.instance_id.clone()),
+        version: child.version.clone(),
         input: child.input.clone(),
         on_conflict: OnConflict::Error,
     };
@@ -192,9 +194,11 @@ fn insert(
     context: &mut Context<'_>,
 ) -> Result<()> {
     let link = ParentLink { key: parent.key, exec: commit.exec, task: child.task };
+    let default_version = context.hub.settings.default_version.as_deref();
     let new = NewInstance {
         id: child.instance_id.clone(),
         name: spec.name,
+        version: version_of(spec.version.as_deref(), default_version),
         input: spec.input,
         parent: Some(link),
         parent_id: Some(parent.id.clone()),
@@ -213,6 +217,7 @@ impl StartedInstance {
             key,
             id: new.id,
             name: new.name,
+            version: new.version,
             input: new.input,
             parent: new.parent,
             parent_id: new.parent_id,

@@ -8,8 +8,8 @@
 use crate::core::InstanceKey;
 use crate::core::commit::{TurnCommit, TurnVerdict};
 use crate::core::error::Error;
-use crate::core::ids::fold_name;
 use crate::core::request::{Answer, Command, StartSpec};
+use crate::core::version::version_of;
 use crate::provider::transaction::{Begin, StartedInstance, Work};
 
 use super::super::protocol::{Reply, RequestId};
@@ -42,7 +42,9 @@ impl Dispatcher {
         mut spec: StartSpec,
         now_ms: TimeMs,
     ) -> Result<(), StartSpec> {
-        let known = self.names.contains(&fold_name(&spec.name));
+        let default_version = self.options.versioning.default_version.as_deref();
+        let version = version_of(spec.version.as_deref(), default_version);
+        let known = self.runs(&spec.name, version.as_deref());
         let taken = spec.instance_id.as_ref().is_some_and(|id| self.ids.contains_key(id));
         let elsewhere = match &spec.instance_id {
             Some(id) => !self.held.has_id(id),
@@ -53,12 +55,14 @@ impl Dispatcher {
         }
         let id = spec.instance_id.take().unwrap_or_else(|| self.own_id());
         spec.instance_id = Some(id.clone());
+        spec.version = Some(version.clone().unwrap_or_default());
         self.last_handle -= 1;
         let key = self.last_handle;
         let mut live = Live::started(StartedInstance {
             key,
             id: id.clone(),
             name: spec.name.clone(),
+            version,
             input: spec.input.clone(),
             parent: None,
             parent_id: None,

@@ -61,6 +61,7 @@ pub(super) struct Live {
     pub(super) beginning: Option<Beginning>,
     pub(super) id: String,
     pub(super) name: String,
+    pub(super) version: Option<String>,
     pub(super) parent_id: Option<String>,
     pub(super) exec: ExecutionId,
     pub(super) input: Option<Payload>,
@@ -108,6 +109,7 @@ impl Live {
             beginning: None,
             id: String::new(),
             name: String::new(),
+            version: None,
             parent_id: None,
             exec: 0,
             input: None,
@@ -141,6 +143,7 @@ impl Live {
             bytes: started.input.as_ref().map_or(0, |input| input.get().len()),
             id: started.id,
             name: started.name,
+            version: started.version,
             parent_id: started.parent_id,
             input: started.input,
             scheduled_ms: started.scheduled_ms,
@@ -163,6 +166,7 @@ impl Live {
             name: self.name.clone(),
             input: self.input.clone(),
             parent_instance_id: self.parent_id.clone(),
+            version: self.version.clone(),
             exec: self.exec,
         }
     }
@@ -209,6 +213,7 @@ impl Live {
         StatusView {
             instance_id: self.id.clone(),
             name: self.name.clone(),
+            version: self.version.clone(),
             status,
             created: self.created_ms,
             updated: commit.record.time_ms,

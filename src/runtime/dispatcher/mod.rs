@@ -6,6 +6,7 @@
 //! message go out or a caller be answered before what caused it is durable.
 //! Proved by `tests/simulation.rs` (seeded crashes and delays) and the suites of `__test__/`.
 
+mod admission;
 mod backlog;
 mod beginning;
 mod cache;
@@ -72,8 +73,8 @@ pub struct Dispatcher {
     lives: FxHashMap<InstanceKey, Box<Live>>,
     /// Keys of the live instances whose id is known.
     ids: HashMap<String, InstanceKey>,
-    /// Instances that wait for an orchestrator to be registered, by its folded name.
-    unregistered: HashMap<String, HashSet<InstanceKey>>,
+    /// Instances that this worker has not the code for.
+    waiting: admission::Waiting,
     tokens: FxHashMap<Token, InstanceKey>,
     next_token: Token,
     last_handle: InstanceKey,
@@ -127,7 +128,7 @@ impl Dispatcher {
             names: HashSet::new(),
             lives: FxHashMap::default(),
             ids: HashMap::new(),
-            unregistered: HashMap::new(),
+            waiting: admission::Waiting::default(),
             tokens: FxHashMap::default(),
             next_token: 1,
             last_handle: 0,
@@ -161,7 +162,7 @@ impl Dispatcher {
     pub fn register(&mut self, registered: &Registered) {
         self.add_names(registered);
         for name in &registered.orchestrators {
-            for key in self.unregistered.remove(&fold_name(name)).unwrap_or_default() {
+            for key in self.waiting.take(name) {
                 self.load(key, Why::Called);
             }
         }
@@ -400,13 +401,10 @@ impl Dispatcher {
         }
         let live = Live::started(started);
         self.bytes += live.bytes;
-        let registered = self.names.contains(&fold_name(&live.name));
         self.ids.insert(live.id.clone(), key);
         self.lives.insert(key, Box::new(live));
-        if registered {
+        if self.admits(key, step) {
             self.runnable.push(key);
-        } else {
-            self.unregistered(key, step);
         }
     }
 

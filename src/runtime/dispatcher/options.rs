@@ -4,6 +4,7 @@
 
 use crate::core::limits;
 use crate::core::partition::Shares;
+use crate::core::version::Versioning;
 
 use super::super::protocol::{EngineInfo, EngineOptions, OnNondeterminism};
 
@@ -32,6 +33,8 @@ pub struct DispatcherOptions {
     pub shares: Shares,
     /// See [`OnNondeterminism`].
     pub on_nondeterminism: OnNondeterminism,
+    /// Which instances this worker runs, by their version.
+    pub versioning: Versioning,
 }
 
 impl DispatcherOptions {
@@ -57,6 +60,11 @@ impl DispatcherOptions {
             payload_bytes: info.payload_bytes,
             shares,
             on_nondeterminism: options.on_nondeterminism,
+            versioning: Versioning {
+                default_version: options.default_version.clone(),
+                matching: options.version_match_strategy,
+                failure: options.version_failure_strategy,
+            },
         }
     }
 }

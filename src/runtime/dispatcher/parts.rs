@@ -105,9 +105,7 @@ impl Dispatcher {
         let partitions = self.held.shares.partitions;
         let goes = |key: InstanceKey| leaving.has(partition_of_key(key, partitions));
         self.backlog.drop_keys(goes);
-        for keys in self.unregistered.values_mut() {
-            keys.retain(|key| !goes(*key));
-        }
+        self.waiting.retain(|key| !goes(key));
         for (key, task) in self.activities.retract_all(goes) {
             if let Some(live) = self.lives.get_mut(&key) {
                 live.activities.remove(&task);
@@ -183,7 +181,7 @@ impl Dispatcher {
         let partitions = self.held.shares.partitions;
         self.held = Held::new(Shares { partitions, parts: Parts::NONE });
         self.ids.clear();
-        self.unregistered.clear();
+        self.waiting = super::admission::Waiting::default();
         self.tokens.clear();
         self.timers = super::Timers::default();
         self.runnable.clear();

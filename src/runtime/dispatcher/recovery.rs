@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use crate::core::error::ErrorCode;
 use crate::core::execution::{Execution, OpenTask};
 use crate::core::history::HistoryRecord;
-use crate::core::ids::fold_name;
 use crate::core::instance::InstanceRow;
 use crate::core::limits::{CRASHES, LOADS_IN_FLIGHT};
 use crate::core::message::{Delivery, Message};
@@ -148,9 +147,12 @@ impl Dispatcher {
         if live.recovered && poisoned {
             return self.poisoned(key, step);
         }
-        if !self.names.contains(&fold_name(&live.name)) {
-            return self.unregistered(key, step);
+        if !self.admits(key, step) {
+            return;
         }
+        let Some(live) = self.lives.get_mut(&key) else {
+            return;
+        };
         // A held instance is not counted: it runs only what it ran before. One that was under way when
         // the process ended is, and one that has run in no process yet.
         let deaths = row.head.crashes;
@@ -294,26 +296,6 @@ impl Dispatcher {
         }
     }
 
-    /// The orchestrator of an instance is not registered: the instance waits in the store, and says
-    /// so.
-    pub(super) fn unregistered(&mut self, key: InstanceKey, step: &mut Step) {
-        let Some(live) = self.lives.get(&key) else { return };
-        let message = format!(
-            "No orchestrator named '{}' is registered in this worker; the instance waits until one \
-             is. Register it, or terminate the instance.",
-            live.name
-        );
-        if self.unregistered.entry(fold_name(&live.name)).or_default().insert(key) {
-            step.warn(&live.id, message.clone());
-        }
-        if !live.has_problem {
-            let problem = Box::new(Problem::new(ErrorCode::NotRegistered, message));
-            step.work.push(Work::Park { key, problem, how: Park::Mark });
-        }
-        self.keep_unstored(key, step);
-        self.forget(key, step);
-    }
-
     fn poisoned(&mut self, key: InstanceKey, step: &mut Step) {
         let message = format!(
             "The process died {CRASHES} times while this instance was under way, so it is parked. \
@@ -389,6 +371,7 @@ impl Live {
     fn fill(&mut self, row: &InstanceRow) {
         self.id.clone_from(&row.head.id);
         self.name.clone_from(&row.head.name);
+        self.version.clone_from(&row.version);
         self.parent_id.clone_from(&row.parent_id);
         self.exec = row.head.exec;
         self.input.clone_from(&row.input);

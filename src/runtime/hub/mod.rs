@@ -72,6 +72,7 @@ impl Hub {
             unmatched_events: options.unmatched_events,
             payload_bytes: options.payload_bytes.unwrap_or(limits::PAYLOAD_BYTES),
             orchestrators: folded(&options.registered),
+            default_version: options.default_version.clone(),
         };
         let (to_store, inbox) = channel();
         let outbox = Arc::new(Outbox::new(wake));

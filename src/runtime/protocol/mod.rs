@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::core::error::{Error, ErrorCode};
 use crate::core::request::UnmatchedEvents;
 use crate::core::turn::{Resolution, TurnOutcome};
+use crate::core::version::{VersionFailure, VersionMatch};
 use crate::core::{ExecutionId, InstanceKey, Payload, TaskId, TimeMs};
 
 pub use entities::{EntityActivation, EntityOutcome, OperationResult, OperationStart};
@@ -264,6 +265,8 @@ pub struct ExecutionStart {
     pub input: Option<Payload>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_instance_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     pub exec: ExecutionId,
 }
 
@@ -314,6 +317,10 @@ pub struct EngineOptions {
     pub unmatched_events: UnmatchedEvents,
     #[serde(default)]
     pub on_nondeterminism: OnNondeterminism,
+    pub default_version: Option<String>,
+    pub version_match_strategy: Option<VersionMatch>,
+    #[serde(default)]
+    pub version_failure_strategy: VersionFailure,
     pub payload_bytes: Option<usize>,
     pub cached_instances: Option<usize>,
     pub active_instances: Option<usize>,
