@@ -2,11 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { readFileSync, statSync } from 'node:fs'
+import { connect as connectTo } from 'node:net'
 import { describe, test } from 'node:test'
 import { link, manual, writeApp } from './support/app.mjs'
 import { addressOf, says, startHost, stop } from './support/cli.mjs'
 import { http, post, serve, serveModern, serveOne } from './support/http-app.mjs'
-import { tempStore, until } from './support/hub.mjs'
+import { PATIENCE_MS, tempStore, until } from './support/hub.mjs'
 
 describe('classic http functions', () => {
   const responses = {
@@ -87,6 +88,28 @@ describe('classic http functions', () => {
       'a=1%202; Path=/; HttpOnly; Secure; SameSite=None',
       'b=x; Max-Age=60; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT',
     ])
+  })
+
+  test('what belongs to a connection is the host’s to say', async (t) => {
+    const { app } = await serveOne(
+      t,
+      `module.exports = async (context) => {
+        const headers = { 'Transfer-Encoding': 'chunked', Connection: 'keep-alive', 'Keep-Alive': 'timeout=9', 'x-own': '1' }
+        context.res = { headers, body: 'made' }
+      }`,
+    )
+    const text = await new Promise((resolve, reject) => {
+      let all = ''
+      const socket = connectTo(new URL(app.url).port, '127.0.0.1')
+      socket.on('data', (chunk) => {
+        all += chunk
+      })
+      socket.on('close', () => resolve(all)).on('error', reject)
+      socket.write('GET /api/work HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+    })
+    assert.match(text, /^HTTP\/1\.1 200 .*\r\nx-own: 1\r\n.*\r\n\r\nmade$/s)
+    assert.match(text, /\r\nContent-Length: 4\r\n.*\r\nConnection: close\r\n/s)
+    assert.doesNotMatch(text, /transfer-encoding|keep-alive/i)
   })
 
   test('the request is argument, context.req, binding and binding data', async (t) => {
@@ -290,6 +313,7 @@ describe('http functions of @azure/functions 4', () => {
           cookies: [{ name: 'a', value: '1' }], body: request.body,
         }) })
         app.post('Throws', async () => { throw new RangeError('no stream today') })
+        app.get('Told', async ({ url }) => ({ body: url }))
         app.get('Plain', async () => ({ jsonBody: { a: 1 } }))`,
     }
     const dir = link(writeApp(t, files), '@azure/functions@4')
@@ -311,6 +335,14 @@ describe('http functions of @azure/functions 4', () => {
     await writer.close()
     assert.equal(await response.text(), 'one two')
     assert.deepEqual(await (await ask('/api/plain')).json(), { a: 1 })
+    // What the host says to the package of a call, no caller says.
+    const own = {
+      'x-ms-invocation-id': 'mine',
+      'x-forwarded-host': 'evil',
+      'x-forwarded-proto': 'evil',
+    }
+    const told = await ask('/api/told', { headers: own, signal: AbortSignal.timeout(PATIENCE_MS) })
+    assert.equal(await told.text(), `${address}/api/told`)
     assert.equal((await ask('/api/throws', post('x'))).status, 500)
     await says(host, /'Throws' failed: RangeError: no stream today/)
     assert.equal(await stop(host), 0)

@@ -225,6 +225,18 @@ describe('hooks', () => {
     await assert.rejects(app.invoke('Work'), { name: 'TypeError', message: 'not today' })
   })
 
+  test('what one throws when the app ends is told, and the app ends', async (t) => {
+    const dir = modernApp(t, {
+      'index.js': `
+        require('@azure/functions').app.hook.appTerminate(() => { throw new TypeError('not now') })
+        ${manual('Work', '() => 1')}`,
+    })
+    const { app, client, logger } = await openApp(t, dir)
+    await app.close()
+    await assert.rejects(client.count(), { code: 'HubClosed' })
+    assert.equal(logger.find('error', /appTerminate.*not now/).length, 1)
+  })
+
   test('those for logs may change lines, or drop them', async (t) => {
     const dir = modernApp(t, {
       'index.js': `

@@ -185,6 +185,7 @@ describe('bad triggers are refused with field and file', () => {
     ['schedule', '* * *', /is '\* \* \*', which is none/],
     ['schedule', '99 * * * * *', /which is none/],
     ['schedule', '00:00:00', /no time at all/],
+    ['schedule', '999999999.00:00:00', /too long/],
     ['schedule', '%DURAFN_TEST_NONE%', /setting 'DURAFN_TEST_NONE', which is not set/],
     ['runOnStartup', 'maybe', /true or false/],
   ]

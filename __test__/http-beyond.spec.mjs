@@ -151,6 +151,27 @@ describe('changes', () => {
     expectStatus(await call('GET', '/instances/nobody/changes'), 404)
   })
 
+  test('of a hub that is closed just stop: the instance has not ended', async (t) => {
+    const { server, client, hub } = await openApi(t, register)
+    const id = await startWaiting(client, 'wait')
+    const { body } = await fetch(server.api.signedLinks(server.url, id).changesGetUri)
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader()
+    let text = (await reader.read()).value
+    await hub.close({ drainTimeoutMs: 0 })
+    for (let read = await reader.read(); !read.done; read = await reader.read()) text += read.value
+    assert.match(text, /^event: status\n/)
+    assert.doesNotMatch(text, /event: end/)
+  })
+
+  test('end at once for a caller who has gone before they begin', async (t) => {
+    const { server, client } = await openApi(t, register)
+    const id = await startWaiting(client, 'wait')
+    const { changesGetUri } = server.api.signedLinks(server.url, id)
+    const request = new Request(changesGetUri, { signal: AbortSignal.abort() })
+    const response = await server.api.fetch(request)
+    assert.equal(await response.text(), '')
+  })
+
   test('stop for a listener who has gone', async (t) => {
     const { server, client } = await openApi(t, register)
     const id = await startWaiting(client, 'wait')

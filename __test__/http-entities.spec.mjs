@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { EntityId } from 'durafn'
 import { expectStatus, openApi } from './support/http.mjs'
-import { until } from './support/hub.mjs'
+import { startWaiting, until } from './support/hub.mjs'
 
 function register(app) {
   app.entity('counter', (context) => {
@@ -102,4 +102,33 @@ test('an entity is purged by its id, as in the original', async (t) => {
   assert.equal(await purge(), 1)
   assert.equal((await client.readEntityState(id)).entityExists, false)
   assert.equal(await purge(), 0)
+})
+
+test('a page may end with any key', async (t) => {
+  const { call, client } = await openApi(t, register)
+  const keys = ['a', '100%', 'ключ', '鍵']
+  for (const key of keys) await client.signalEntity(new EntityId('counter', key), 'add', 1)
+  await until('all are there', async () => (await client.listEntities()).entities.length === 4)
+  const seen = []
+  let token = ''
+  do {
+    const page = await call('GET', '/entities?top=1', undefined, {
+      'x-ms-continuation-token': token,
+    })
+    seen.push(...expectStatus(page, 200).map(({ entityId }) => entityId.key))
+    token = page.headers.get('x-ms-continuation-token')
+  } while (token)
+  assert.deepEqual(seen.sort(), keys.sort())
+})
+
+test('an entity that an orchestration has for itself is not purged: 412', async (t) => {
+  const { call, client } = await openApi(t, (app) => {
+    register(app)
+    app.orchestration('keep', function* (context) {
+      yield context.df.lock(new EntityId('counter', 'kept'))
+      yield context.df.waitForExternalEvent('go')
+    })
+  })
+  await startWaiting(client, 'keep')
+  assert.match(expectStatus(await call('DELETE', '/instances/@counter@kept'), 412), /for itself/)
 })

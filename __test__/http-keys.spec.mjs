@@ -1,10 +1,11 @@
 /** Keys and their file; ports. */
 
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { createHttpApi, Keys, serve } from 'durafn/http'
+import { startChild } from './support/child.mjs'
 import { connect, openHub, refuses, tempDir, tempStore, throwsCode } from './support/hub.mjs'
 
 const register = (app) => app.orchestration('done', () => 1)
@@ -31,6 +32,23 @@ test('of a hub in memory they are made anew and written nowhere', async (t) => {
   const { hub } = await openHub(t, register)
   assert.notEqual(createHttpApi(hub).keys.master, createHttpApi(hub).keys.master)
   assert.ok(!existsSync(':memory:-keys.json'))
+})
+
+test('processes that make them at the same time have the same', async (t) => {
+  const dir = tempDir(t)
+  const load = async ({ args, say, hear }) => {
+    const { Keys } = await import('durafn/http')
+    say('ready')
+    await hear()
+    say(args.map((file) => Keys.load(file).master))
+  }
+  const files = Array.from({ length: 100 }, (_, n) => join(dir, `${n}.json`))
+  const children = Array.from({ length: 4 }, () => startChild(t, load, files))
+  for (const child of children) await child.next()
+  for (const child of children) child.tell('go')
+  const [first, ...others] = await Promise.all(children.map((child) => child.next()))
+  for (const other of others) assert.deepEqual(other, first)
+  assert.equal(readdirSync(dir).length, files.length, 'nothing else is left')
 })
 
 test('a file of one’s own is used, and one that is open to others is closed', async (t) => {

@@ -241,6 +241,7 @@ describe('many instances', () => {
     )
     const from = 'createdTimeFrom=2020-01-01T00:00:00Z'
     expectStatus(await remove(`?${from}&runtimeStatus=Completd`), 400)
+    expectStatus(await remove(`?${from}&createdTimeTo=yesterday`), 400)
     expectStatus(await remove(`?${from}&runtimeStatus=Failed`), 404)
     const purged = await remove(`/?${from}&runtimeStatus=Completed,Failed`)
     assert.deepEqual(expectStatus(purged, 200), { instancesDeleted: 2 })

@@ -18,6 +18,7 @@ import {
   optionsOf,
 } from '../check.js'
 import { isClass } from '../entity-class.js'
+import { messageOf } from '../failure.js'
 import { createHttpApi, type HttpApi, type HttpApiOptions } from '../http/api.js'
 import { hostsOf } from '../http/origins.js'
 import { rememberOrigin } from '../http/responses.js'
@@ -144,7 +145,7 @@ async function openOn(
   const timers = new Timers(loaded.timers, timersFile, log)
   server?.answerBy(api.listener)
   timers.start()
-  const close = closing({ hub, api, server, urls, timers, loaded })
+  const close = closing({ hub, api, server, urls, timers, loaded, log })
   return { directory, hub, loaded, api, server, close }
 }
 
@@ -209,6 +210,16 @@ async function startApp(directory: string, { entry }: LoadedApp): Promise<string
   return capabilities?.['HttpUri']
 }
 
+/** Runs what an app wants to run before it ends; it ends whatever that comes to. */
+async function endApp({ entry }: LoadedApp, log: Log): Promise<void> {
+  const core = entry?.core
+  try {
+    await core?.runHooks('appTerminate', { hookData: core.hookData, appHookData: core.hookData })
+  } catch (error) {
+    log.engine('error', `A hook for appTerminate failed: ${messageOf(error)}`)
+  }
+}
+
 function closing(parts: {
   hub: TaskHub
   api: HttpApi
@@ -216,8 +227,9 @@ function closing(parts: {
   urls: ClientUrls
   timers: Timers
   loaded: LoadedApp
+  log: Log
 }): Host['close'] {
-  const { hub, api, server, urls, timers, loaded } = parts
+  const { hub, api, server, urls, timers, loaded, log } = parts
   let closed: Promise<void> | undefined
   const end = async (options?: CloseOptions): Promise<void> => {
     const known = optionsOf(options, 'options', ['drainTimeoutMs'])
@@ -227,8 +239,7 @@ function closing(parts: {
     api.close()
     await Promise.all([server?.close(ms), timers.stop(ms)])
     await urls.close(0)
-    const core = loaded.entry?.core
-    await core?.runHooks('appTerminate', { hookData: core.hookData, appHookData: core.hookData })
+    await endApp(loaded, log)
     await hub.close(options)
   }
   return (options) => {

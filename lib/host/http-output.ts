@@ -14,6 +14,16 @@ import { isObject } from './binding.js'
 const TEXT = 'text/plain; charset=utf-8'
 const JSON_TYPE = 'application/json; charset=utf-8'
 const BYTES = 'application/octet-stream'
+/** Headers of a connection, and not of what crosses it: a host says them itself. */
+export const connectionHeaders: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
 /** Statuses that have no body. */
 const EMPTY: readonly number[] = [101, 204, 205, 304]
 
@@ -64,7 +74,7 @@ function headersOf(given: unknown): Fields {
     if (value === undefined || value === null) continue
     const key = name.toLowerCase()
     // The length is that of the body as it is written; theirs may be that of another spelling.
-    if (key === 'content-length') continue
+    if (key === 'content-length' || connectionHeaders.has(key)) continue
     validateHeaderName(name)
     const values = (Array.isArray(value) ? value : [value]).map(String)
     for (const each of values) validateHeaderValue(name, each)

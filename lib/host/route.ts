@@ -233,11 +233,7 @@ function regexCheck(text: string, template: string, file: string): Check {
 }
 
 function badRoute(template: string, why: string, file: string): Error {
-  return refused(
-    file,
-    'route',
-    `is '${template}', which is no route, because ${why}`.replace('because of', 'because of'),
-  )
+  return refused(file, 'route', `is '${template}', which is no route, because ${why}`)
 }
 
 function escaped(text: string): string {

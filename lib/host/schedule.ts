@@ -19,6 +19,8 @@ export interface Schedule {
 
 const INTERVAL = /^(?:(\d+)\.)?(\d+):(\d{2}):(\d{2})$/
 const INTERVAL_MS_MIN = 1
+/** A century: a Date has its bounds. */
+const DAYS_MAX = 36_525
 
 /**
  * Reads a schedule: `{second} {minute} {hour} {day} {month} {day of week}`, the same without seconds,
@@ -52,6 +54,7 @@ function every(text: string, parts: RegExpExecArray, file: string): Schedule {
     .map((part) => Number(part ?? 0))
   const ms = (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000
   if (ms < INTERVAL_MS_MIN) throw refused(file, 'schedule', `is '${text}', which is no time at all`)
+  if (days > DAYS_MAX) throw refused(file, 'schedule', `is '${text}', which is too long`)
   return { text, next: (after) => new Date(after.getTime() + ms) }
 }
 

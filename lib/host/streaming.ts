@@ -12,17 +12,8 @@ import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 import type { Log } from '../log.js'
 import { inputOf, logFailure } from './http-functions.js'
+import { connectionHeaders } from './http-output.js'
 import type { Invocable } from './invocation.js'
-
-/** What belongs to a connection, and not to what crosses it. */
-const HOP_BY_HOP = new Set([
-  'connection',
-  'keep-alive',
-  'host',
-  'transfer-encoding',
-  'upgrade',
-  'te',
-])
 
 /** Calls an http function whose request and response go by another connection than the call. */
 export async function callStreaming(
@@ -61,14 +52,14 @@ function passOn(
   signal: AbortSignal,
 ): Promise<Response> {
   const { pathname, search, host, protocol } = new URL(request.url)
-  const headers: Record<string, string> = {
-    'x-ms-invocation-id': invocationId,
-    'x-forwarded-host': host,
-    'x-forwarded-proto': protocol.slice(0, -1),
-  }
+  const headers: Record<string, string> = {}
   for (const [name, value] of request.headers) {
-    if (!HOP_BY_HOP.has(name)) headers[name] = value
+    if (name !== 'host' && !connectionHeaders.has(name)) headers[name] = value
   }
+  // After those of the caller, whose they are not to say.
+  headers['x-ms-invocation-id'] = invocationId
+  headers['x-forwarded-host'] = host
+  headers['x-forwarded-proto'] = protocol.slice(0, -1)
   return new Promise((resolve, reject) => {
     const url = new URL(pathname + search, streamTo)
     const outgoing = send(url, { method: request.method, headers, signal })
@@ -85,7 +76,8 @@ function passOn(
 function responseOf(incoming: IncomingMessage): Response {
   const headers = new Headers()
   for (const [name, values] of Object.entries(incoming.headersDistinct)) {
-    if (HOP_BY_HOP.has(name) || name === 'x-ms-invocation-id' || name === 'date') continue
+    const isOurs = name === 'x-ms-invocation-id' || name === 'date'
+    if (isOurs || connectionHeaders.has(name)) continue
     for (const value of values ?? []) headers.append(name, value)
   }
   const status = incoming.statusCode ?? 200

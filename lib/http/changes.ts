@@ -118,7 +118,8 @@ class Watch {
     try {
       status = await this.#client.getStatus(this.#instanceId, { pending: true })
     } catch {
-      status = null // the hub is closed
+      this.close() // the hub is closed, or its store cannot be read: that is no end of the instance
+      return
     }
     const text = status === null ? '' : keyOf(status)
     for (const [listener, told] of this.#listeners) {
@@ -172,8 +173,7 @@ function changesOf(
       const stop = changes.listen(instanceId, (status, isClosing) => {
         if (status === null) {
           if (!isClosing) send('event: end\ndata: {}\n\n')
-          end()
-          controller.close()
+          close()
         } else if (hasEnded(status) || (controller.desiredSize ?? 0) > -UNREAD_MAX) {
           send(`event: status\ndata: ${JSON.stringify(statusBody(status, true))}\n\n`)
         }
@@ -184,7 +184,13 @@ function changesOf(
         clearInterval(keepAlive)
         stop()
       }
-      signal.addEventListener('abort', () => end(), { once: true })
+      const close = (): void => {
+        if (!isOpen) return
+        end()
+        controller.close()
+      }
+      signal.addEventListener('abort', close, { once: true })
+      if (signal.aborted) close()
     },
     cancel: () => end(),
   })

@@ -11,7 +11,7 @@ import { InvalidEntityId, InvalidName } from '../errors.js'
 import { messageOf } from '../failure.js'
 import { type Answer, empty, json, problem } from './answers.js'
 import { isJson } from './body.js'
-import { TOKEN_HEADER, topOf } from './instances.js'
+import { cursorOf, pageOf, topOf } from './instances.js'
 import { parsed } from './operations.js'
 import type { ApiParts } from './parts.js'
 import type { RouteContext } from './router.js'
@@ -44,14 +44,14 @@ export async function listEntities(parts: ApiParts, context: RouteContext): Prom
     lastOperationTo: query.time('lastOperationTimeTo'),
     includeState: fetchesState,
     top: topOf(query),
-    cursor: request.headers.get(TOKEN_HEADER) || null,
+    cursor: cursorOf(request),
   })
   const bodies = entities.map(({ entityId, lastOperationTime, state }): EntityBody => {
     const { name, key } = entityId
     const body = { entityId: { name, key }, lastOperationTime: lastOperationTime.toISOString() }
     return fetchesState && state !== undefined ? { ...body, state } : body
   })
-  return json(200, bodies, cursor === null ? undefined : { [TOKEN_HEADER]: cursor })
+  return pageOf(bodies, cursor)
 }
 
 /** `POST entities/{name}/{key}`: the body is the operation's input, JSON or text. */

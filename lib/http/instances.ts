@@ -6,13 +6,13 @@
  * Proved by: `__test__/http.spec.mjs`.
  */
 
-import { InstanceNotEnded } from '../errors.js'
+import { EntityInUse, InstanceNotEnded } from '../errors.js'
 import type { OrchestrationFilter } from '../requests.js'
 import { OrchestrationRuntimeStatus, type OrchestrationStatus } from '../status.js'
 import { type Answer, empty, json } from './answers.js'
 import { historyEvents } from './history.js'
 import type { ApiParts } from './parts.js'
-import type { Query } from './query.js'
+import { decoded, type Query } from './query.js'
 import type { RouteContext } from './router.js'
 
 /** The status of an instance, as HTTP has it. */
@@ -30,7 +30,7 @@ export interface StatusBody {
 }
 
 /** The header that leads from page to page. */
-export const TOKEN_HEADER = 'x-ms-continuation-token'
+const TOKEN_HEADER = 'x-ms-continuation-token'
 const RETRY_AFTER_S = '5'
 const TOP_DEFAULT = 100
 const TOP_MAX = 1_000
@@ -129,10 +129,22 @@ export async function listInstances(parts: ApiParts, context: RouteContext): Pro
   const { instances, cursor } = await parts.client.list({
     ...filter,
     top: topOf(query),
-    cursor: request.headers.get(TOKEN_HEADER) || null,
+    cursor: cursorOf(request),
   })
   const bodies = instances.map((status) => statusBody(status, showInput))
-  return json(200, bodies, cursor === null ? undefined : { [TOKEN_HEADER]: cursor })
+  return pageOf(bodies, cursor)
+}
+
+/** A page; its header leads to the next one. */
+export function pageOf(bodies: readonly unknown[], cursor: string | null): Answer {
+  // A cursor may have letters that no header may.
+  const token = cursor === null ? undefined : { [TOKEN_HEADER]: encodeURIComponent(cursor) }
+  return json(200, bodies, token)
+}
+
+/** The page that is asked for; null: the first. */
+export function cursorOf({ headers }: Request): string | null {
+  return decoded(headers.get(TOKEN_HEADER) ?? '') || null
 }
 
 export function topOf(query: Query): number {
@@ -182,7 +194,7 @@ export async function purgeInstance(parts: ApiParts, { params }: RouteContext): 
     if (result.instancesDeleted === 0 && !instanceId.startsWith('@')) return empty(404)
     return json(200, result)
   } catch (error) {
-    if (!(error instanceof InstanceNotEnded)) throw error
+    if (!(error instanceof InstanceNotEnded || error instanceof EntityInUse)) throw error
     return json(412, error.message)
   }
 }
@@ -198,6 +210,10 @@ export async function purgeInstances(parts: ApiParts, { query }: RouteContext): 
   const isMisspelt = query.list('runtimeStatus').some((name) => !known.has(name.toLowerCase()))
   if (isMisspelt) {
     return json(400, `'runtimeStatus' must hold only ${byNumber.join(', ')}.`)
+  }
+  // Likewise an end that is no time: in the original that is now.
+  if (query.text('createdTimeTo') !== undefined && filter.createdTimeTo === undefined) {
+    return json(400, "'createdTimeTo' must be a time.")
   }
   const { createdTimeTo = new Date() } = filter
   const result = await parts.client.purgeInstanceHistoryBy({ ...filter, createdTimeTo })

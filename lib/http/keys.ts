@@ -6,8 +6,8 @@
  * Proved by: `__test__/http-keys.spec.mjs`.
  */
 
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createHash, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto'
+import { chmodSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { invalid, optionsOf } from '../check.js'
 import { StoreUnavailable } from '../errors.js'
@@ -83,10 +83,10 @@ export class Keys {
     const keys = Keys.generate()
     try {
       mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-      // Another process may have made it meanwhile: then its keys count.
-      writeFileSync(file, textOf(keys), { mode: 0o600, flag: 'wx', flush: true })
+      makeWhole(file, textOf(keys))
       return keys
     } catch (error) {
+      // Another process may have made it meanwhile: then its keys count.
       const others = (error as NodeJS.ErrnoException).code === 'EEXIST' ? read(file) : undefined
       if (others !== undefined) return others
       throw new StoreUnavailable(`The key file '${file}' cannot be made: ${messageOf(error)}`, {
@@ -111,6 +111,17 @@ export class Keys {
     const given = digest(key)
     // Of the digests, so that lengths need not match and time tells nothing; and of all of them.
     return this.#digests[level].filter((each) => timingSafeEqual(given, each)).length > 0
+  }
+}
+
+/** Makes a file that has all its text from the first moment on, or fails if there is one. */
+function makeWhole(file: string, text: string): void {
+  const draft = `${file}.${randomUUID()}.new`
+  try {
+    writeFileSync(draft, text, { mode: 0o600, flag: 'wx', flush: true })
+    linkSync(draft, file)
+  } finally {
+    rmSync(draft, { force: true })
   }
 }
 

@@ -21,8 +21,9 @@ export class Query {
 
   #add(part: string): void {
     const equals = part.indexOf('=')
-    const name = decoded(equals < 0 ? part : part.slice(0, equals)).toLowerCase()
-    const value = equals < 0 ? '' : decoded(part.slice(equals + 1))
+    const spaced = part.replaceAll('+', ' ')
+    const name = decoded(equals < 0 ? spaced : spaced.slice(0, equals)).toLowerCase()
+    const value = equals < 0 ? '' : decoded(spaced.slice(equals + 1))
     const values = this.#values.get(name)
     if (values === undefined) this.#values.set(name, [value])
     else values.push(value)
@@ -80,13 +81,12 @@ export class Query {
   }
 }
 
-/** What is no encoding stands for itself. */
-function decoded(text: string): string {
-  const spaced = text.includes('+') ? text.replaceAll('+', ' ') : text
-  if (!spaced.includes('%')) return spaced
+/** A text as it is in a path; what is no encoding stands for itself. */
+export function decoded(text: string): string {
+  if (!text.includes('%')) return text
   try {
-    return decodeURIComponent(spaced)
+    return decodeURIComponent(text)
   } catch {
-    return spaced
+    return text
   }
 }

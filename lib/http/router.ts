@@ -14,7 +14,7 @@ import { type Answer, answerOf, empty, problem, responseOf } from './answers.js'
 import { BodyTooLarge, isJson, readBytes, textOf } from './body.js'
 import type { KeyLevel, Keys } from './keys.js'
 import { type OriginRules, refusalOfOrigin } from './origins.js'
-import { Query } from './query.js'
+import { decoded, Query } from './query.js'
 
 /** Who may use a route: all, or who has a key of this level. */
 export type Access = 'open' | KeyLevel
@@ -230,13 +230,4 @@ function paramsOf(segments: readonly string[], url: string): Record<string, stri
     if (segment.startsWith(':')) params[segment.slice(1)] = decoded(parts[index] ?? '')
   }
   return params
-}
-
-function decoded(text: string): string {
-  if (!text.includes('%')) return text
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
 }

@@ -40,7 +40,7 @@ impl Schema {
     /// Ends the connections to this hub, as a server that goes down does.
     pub(crate) fn cut(&self) {
         execute(&format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{}'",
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = '{}'",
             self.hub_name
         ));
     }

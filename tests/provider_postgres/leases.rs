@@ -1,5 +1,6 @@
 //! Workers that share a hub: who has what, and until when.
 
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use durafn::core::commit::{Refusal, TurnVerdict};
@@ -126,6 +127,85 @@ fn a_worker_that_is_silent_is_ousted_and_writes_nothing_more() {
     // It may join again, and gets its share as everybody does.
     let again = zombie.store.join_again(&HubSettings::default()).unwrap().unwrap();
     assert_eq!((again.epoch, again.shares.parts.len()), (ownership.epoch + 1, 0));
+}
+
+#[test]
+fn a_process_that_stops_within_a_transaction_holds_nobody_up() {
+    let schema = Schema::fresh();
+    let (stopped, is_stopped) = channel();
+    let (go, goes_on) = channel::<()>();
+    let stop = || {
+        let mut zombie = Hub::over(Store::postgres_in(&schema, LEASE_MS));
+        zombie.work(Work::Command(start("a")));
+        zombie.at_commit = Some(Box::new(move || {
+            stopped.send(()).ok();
+            goes_on.recv().ok();
+        }));
+        zombie.transact(&[Work::Command(raise("a", "go", &1))]).unwrap_err()
+    };
+    std::thread::scope(|scope| {
+        let zombie = scope.spawn(stop);
+        is_stopped.recv().unwrap();
+        let silent = instant();
+        let client = PostgresProvider::open(&schema.options()).unwrap();
+        let mut client = Hub::of_client(Store::of(Box::new(client)));
+        // What it has locked is free before its lease is over.
+        client.command(raise("a", "go", &2)).unwrap();
+        assert!(silent.elapsed() < LEASE, "{:?}", silent.elapsed());
+        let mut heir = opened(&schema);
+        heir.acquire(&HubSettings::default()).unwrap();
+        while balance(&mut heir).0.is_empty() {
+            heir.maintain(true).unwrap();
+        }
+        assert!(silent.elapsed() < LEASE + Duration::from_millis(500), "{:?}", silent.elapsed());
+        drop(go);
+        assert_eq!(zombie.join().unwrap().kind, ProviderErrorKind::LostOwnership);
+    });
+}
+
+#[test]
+fn whoever_looks_does_not_wait_for_a_silent_worker() {
+    let schema = Schema::fresh();
+    let (mut silent, mut heir) = (opened(&schema), opened(&schema));
+    silent.acquire(&HubSettings::default()).unwrap();
+    heir.acquire(&HubSettings::default()).unwrap();
+    std::thread::scope(|scope| {
+        let lock = "BEGIN; SELECT FROM hub.workers WHERE epoch = 1 FOR UPDATE; \
+            SELECT pg_sleep(2); COMMIT";
+        scope.spawn(|| schema.run(lock));
+        std::thread::sleep(LEASE + Duration::from_millis(100));
+        heir.maintain(true).unwrap();
+        let begun = instant();
+        assert!(balance(&mut heir).0.is_empty());
+        assert!(begun.elapsed() < Duration::from_millis(700), "{:?}", begun.elapsed());
+    });
+    assert_eq!(balance(&mut heir).0.len(), WHOLE);
+}
+
+#[test]
+fn workers_learn_at_once_who_comes_who_goes_and_what_is_given() {
+    let schema = Schema::fresh();
+    let (mut first, mut second) = (opened(&schema), opened(&schema));
+    first.acquire(&HubSettings::default()).unwrap();
+    let looks = |worker: &mut PostgresProvider, at_once: bool| {
+        worker.arrivals().unwrap();
+        let balanced = worker.balance().unwrap();
+        assert_eq!(balanced.is_some(), at_once);
+        balanced.map_or((0, 0), |balanced| (balanced.gained.len(), balanced.give))
+    };
+    looks(&mut first, false);
+    second.acquire(&HubSettings::default()).unwrap();
+    assert_eq!(looks(&mut first, true), (0, WHOLE / 2));
+    looks(&mut first, false);
+    let half: Parts = (0..128).collect();
+    first.transaction(Some(1), &mut |rows| rows.give(half)).unwrap();
+    assert_eq!(looks(&mut second, true), (WHOLE / 2, 0));
+    first.leave().unwrap();
+    assert_eq!(looks(&mut first, true), (0, WHOLE / 2), "it looks itself");
+    looks(&mut second, true);
+    first.release().unwrap();
+    assert_eq!(looks(&mut second, true), (WHOLE / 2, 0));
+    looks(&mut second, false);
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(super) struct Watch {
     unseen: Parts,
     /// Bells whose message or instance has been told, and which may still be there: with their partition.
     told: BTreeMap<i64, i16>,
+    /// Others have called this worker.
+    called: bool,
 }
 
 impl Watch {
@@ -48,9 +50,21 @@ impl Watch {
         self.unseen = self.unseen.with(parts);
     }
 
-    /// What has come since the last call to these partitions; and all that waits in those that are new.
-    pub(super) fn take(&mut self, session: &mut Session, mine: Parts) -> Result<Arrivals> {
-        let numbers: Vec<i16> = mine.iter().map(stored).collect();
+    /// Whether others have called this worker, once.
+    pub(super) fn take_called(&mut self) -> bool {
+        std::mem::take(&mut self.called)
+    }
+
+    /// What has come since the last call to these partitions, or by its call sign for this worker; and all
+    /// that waits in partitions that are new.
+    pub(super) fn take(
+        &mut self,
+        session: &mut Session,
+        call_sign: i16,
+        mine: Parts,
+    ) -> Result<Arrivals> {
+        let mut numbers = vec![call_sign];
+        numbers.extend(mine.iter().map(stored));
         self.told.retain(|_, part| numbers.binary_search(part).is_ok());
         let unseen: Parts = self.unseen.iter().filter(|part| mine.has(*part)).collect();
         let arrivals = if unseen.is_empty() {
@@ -93,11 +107,13 @@ impl Watch {
 
     fn next(&mut self, session: &mut Session, numbers: Vec<i16>) -> Result<Arrivals> {
         let mut arrivals = Arrivals::default();
-        if numbers.is_empty() {
-            return Ok(arrivals);
-        }
         for row in &session.rows("read what has come", Ask::new(BELLS).with(numbers))? {
-            if self.told.insert(column(row, 5)?, column(row, 6)?).is_some() {
+            let part: i16 = column(row, 6)?;
+            if self.told.insert(column(row, 5)?, part).is_some() {
+                continue;
+            }
+            if part < 0 {
+                self.called = true;
                 continue;
             }
             // A message that is gone was consumed by whoever loaded the instance.

@@ -8,6 +8,9 @@
 //! commit and the ouster of its worker exclude each other, and no clock is trusted for more than when to
 //! try. A partition of a worker that lives changes hands by that worker alone: it gives it in a transaction
 //! of its own, in line with its commits.
+//!
+//! Each looks now and then who is there. So that nobody waits for that, whoever comes, goes or gives rings a
+//! bell for each of the others, as for something that is to be run.
 
 use std::time::{Duration, Instant};
 
@@ -21,16 +24,23 @@ use crate::provider::{
 };
 
 use super::columns::{column, stored};
+use super::limits::{limited, limits};
 use super::session::{self, Ask, Session};
 
 /// Writes the worker's row: nothing is returned if it is gone.
-pub(super) const FENCE: &str = "UPDATE hub.workers SET commits = commits + 1, \
-    lease_until = clock_timestamp() + $2::bigint * interval '1 millisecond' WHERE epoch = $1 \
-    RETURNING pg_current_xact_id()::text, commits";
+pub(super) const FENCE: &str = concat!(
+    "UPDATE hub.workers SET commits = commits + 1, \
+     lease_until = clock_timestamp() + $2::bigint * interval '1 millisecond' WHERE epoch = $1 \
+     RETURNING pg_current_xact_id()::text, commits, ",
+    limits!("$3", "$4")
+);
 pub(super) const LIVING: &str =
     "SELECT EXISTS (SELECT 1 FROM hub.workers WHERE lease_until > clock_timestamp())";
-const LOCK_HUB: &str = "SELECT hub_id, last_epoch FROM hub.hub FOR UPDATE";
-const OUST: &str = "DELETE FROM hub.workers WHERE epoch <> $1 AND lease_until <= clock_timestamp()";
+const LOCK_HUB: &str =
+    concat!("SELECT hub_id, last_epoch, ", limits!("$1", "$2"), " FROM hub.hub FOR UPDATE");
+/// One in the middle of a commit is passed over: it has lengthened its lease, or is found the next time.
+const OUST: &str = "DELETE FROM hub.workers WHERE epoch = ANY(ARRAY(SELECT epoch FROM hub.workers \
+    WHERE epoch <> $1 AND lease_until <= clock_timestamp() FOR UPDATE SKIP LOCKED))";
 const JOIN: &str = "INSERT INTO hub.workers (epoch, owner, lease_until, leaving, commits, settings) \
     VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', false, 0, $4)";
 const COUNT_EPOCH: &str = "UPDATE hub.hub SET last_epoch = $1, settings = $2";
@@ -42,6 +52,12 @@ const TAKE: &str = "UPDATE hub.parts AS p SET epoch = $1 \
     WHERE p.part = free.part AND p.epoch IS NOT DISTINCT FROM free.epoch RETURNING p.part";
 const SAY_LEAVING: &str = "UPDATE hub.workers SET leaving = true WHERE epoch = $1";
 const LEAVE: &str = "DELETE FROM hub.workers WHERE epoch = $1";
+/// Tells all the others that there is something to see.
+pub(super) const CALL: &str = "INSERT INTO hub.bells (part, iid) \
+    SELECT (-1 - epoch % 32767)::smallint, 0 FROM hub.workers WHERE epoch <> $1";
+/// Calls for those who are gone.
+const HUSH: &str = "DELETE FROM hub.bells AS b WHERE part < 0 AND NOT EXISTS \
+    (SELECT FROM hub.workers WHERE (-1 - epoch % 32767)::smallint = b.part)";
 const SERVER_MS: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 /// How often a worker looks who else is there.
@@ -49,6 +65,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A lease that has just run out is looked at again so much later.
 const MOMENT: Duration = Duration::from_millis(20);
 const JOINING: &str = "join the hub";
+const LEAVING: &str = "leave the hub";
 const BALANCING: &str = "look who has what";
 
 /// A worker's place among those of its hub.
@@ -75,7 +92,8 @@ impl Membership {
         lease_ms: i64,
         settings: &HubSettings,
     ) -> Result<(Self, String)> {
-        let found = session.all(JOINING, &[Ask::new("BEGIN"), Ask::new(LOCK_HUB)])?;
+        let lock = limited(Ask::new(LOCK_HUB), lease_ms);
+        let found = session.all(JOINING, &[Ask::new("BEGIN"), lock])?;
         let row = found.get(1).and_then(|rows| rows.first()).ok_or_else(no_row)?;
         let (hub_id, last): (String, Epoch) = (column(row, 0)?, column(row, 1)?);
         let epoch = last + 1;
@@ -84,8 +102,10 @@ impl Membership {
         session.all(
             JOINING,
             &[
+                Ask::new(HUSH),
                 Ask::new(JOIN).with(epoch).with(owner).with(lease_ms).with(settings.clone()),
                 Ask::new(COUNT_EPOCH).with(epoch).with(settings),
+                Ask::new(CALL).with(epoch),
                 Ask::new("COMMIT"),
             ],
         )?;
@@ -104,7 +124,7 @@ impl Membership {
 
     /// The statement that begins each of its transactions.
     pub(super) fn fence(&self) -> Ask<'static> {
-        Ask::new(FENCE).with(self.epoch).with(self.lease_ms)
+        limited(Ask::new(FENCE).with(self.epoch).with(self.lease_ms), self.lease_ms)
     }
 
     /// What the fence returned: the number of the transaction.
@@ -138,6 +158,17 @@ impl Membership {
     /// Whether it is time to look who is there.
     pub(super) fn is_due(&self) -> bool {
         session::instant() >= self.next_look
+    }
+
+    /// The partition of its bells by which others call it.
+    pub(super) fn call_sign(&self) -> i16 {
+        let sign = -1 - self.epoch % i64::from(i16::MAX);
+        i16::try_from(sign).unwrap_or(i16::MIN)
+    }
+
+    /// It is time to look, whenever it last did.
+    pub(super) fn called(&mut self) {
+        self.next_look = session::instant();
     }
 
     /// Removes those who are gone, takes what is free and due to this worker, and says what it is to give.
@@ -196,12 +227,14 @@ pub(super) fn anyone_lives(session: &mut Session) -> Result<bool> {
 
 /// Tells the others that a worker will end soon.
 pub(super) fn say_leaving(session: &mut Session, epoch: Epoch) -> Result<()> {
-    session.rows("leave the hub", Ask::new(SAY_LEAVING).with(epoch)).map(|_| ())
+    let asks = [SAY_LEAVING, CALL].map(|text| Ask::new(text).with(epoch));
+    session.all(LEAVING, &asks).map(|_| ())
 }
 
 /// The worker is gone, and what it had is free.
 pub(super) fn leave(session: &mut Session, epoch: Epoch) -> Result<()> {
-    session.rows("leave the hub", Ask::new(LEAVE).with(epoch)).map(|_| ())
+    let asks = [LEAVE, CALL].map(|text| Ask::new(text).with(epoch));
+    session.all(LEAVING, &asks).map(|_| ())
 }
 
 /// The server's clock.

@@ -11,6 +11,7 @@
 //! rows      what a transaction knows and reads             batch    what it writes
 //! query     Reader                                         listing  filters and pages
 //! arrivals  what other processes wrote                    membership  who has which partitions
+//! limits    how long a transaction may hold others up
 //! ```
 
 mod arrivals;
@@ -18,6 +19,7 @@ mod ask;
 mod batch;
 mod columns;
 mod entities;
+mod limits;
 mod listing;
 mod membership;
 mod place;
@@ -41,6 +43,7 @@ use crate::provider::{
 
 use arrivals::Watch;
 use columns::column;
+use limits::{limited, limits};
 use membership::Membership;
 use query::Source;
 use rows::PostgresRows;
@@ -48,11 +51,11 @@ use session::{Ask, Place, Session, Trouble};
 
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
-const NUMBER: &str = "SELECT pg_current_xact_id()::text";
+const NUMBER: &str = concat!("SELECT pg_current_xact_id()::text, ", limits!("$1", "$2"));
 const FATE: &str = "SELECT pg_xact_status($1::text::xid8)";
 const DURABILITY: &str = "SELECT current_setting('synchronous_commit'), current_setting('fsync')";
 
-/// Tries of a transaction that meets others.
+/// Tries of a transaction that meets others, or loses its connection before it is committed.
 const TRIES: usize = 10;
 /// How long is waited for the fate of a commit whose answer was lost.
 const DOUBT: Duration = Duration::from_secs(30);
@@ -103,7 +106,8 @@ impl PostgresProvider {
         })
     }
 
-    /// One try of a transaction. `Err(None)`: it met another one, and nothing was written.
+    /// One try of a transaction. `Err(None)`: it met another one, or its connection broke, and nothing was
+    /// written.
     fn attempt(
         &mut self,
         fenced: bool,
@@ -117,7 +121,8 @@ impl PostgresProvider {
         let mut first = session.begin();
         let mut rows = PostgresRows::new(session, self.facts.partitions, worker);
         let fence = member.filter(|_| fenced);
-        first.push(fence.map_or_else(|| Ask::new(NUMBER), Membership::fence));
+        let number = || limited(Ask::new(NUMBER), self.lease_ms);
+        first.push(fence.map_or_else(number, Membership::fence));
         let begun = rows.begin(first, foresight);
         let number = begun.and_then(|answers| {
             let answer = answers.last().map_or(&[][..], Vec::as_slice);
@@ -159,9 +164,12 @@ impl PostgresProvider {
     /// After a failure before the commit was sent: nothing is written.
     fn undo(&mut self, error: ProviderError) -> Option<ProviderError> {
         let trouble = self.session.as_mut().and_then(Session::take_trouble);
-        self.roll_back();
         match trouble {
-            Some(Trouble::Conflict) => None,
+            Some(Trouble::Lost | Trouble::Silent) => self.session = None,
+            _ => self.roll_back(),
+        }
+        match trouble {
+            Some(Trouble::Conflict | Trouble::Lost) => None,
             _ => Some(error),
         }
     }
@@ -182,7 +190,7 @@ impl PostgresProvider {
     ) -> std::result::Result<(), Option<ProviderError>> {
         let trouble = self.session.as_mut().and_then(Session::take_trouble);
         match trouble {
-            Some(Trouble::Lost) => {}
+            Some(Trouble::Lost | Trouble::Silent) => {}
             trouble => {
                 self.roll_back();
                 let conflict = trouble == Some(Trouble::Conflict);
@@ -199,7 +207,7 @@ impl PostgresProvider {
             });
             match fate.as_ref().map(Option::as_deref) {
                 Ok(Some("committed")) => return Ok(()),
-                Ok(Some("aborted")) => return Err(Some(error)),
+                Ok(Some("aborted")) => return Err(None),
                 // The server has not noticed yet that the connection is gone, or it is not there.
                 Ok(Some("in progress")) => {}
                 Ok(_) => break,
@@ -266,7 +274,7 @@ impl Provider for PostgresProvider {
                 Err(None) => {}
             }
         }
-        let cause = "it met other transactions each time";
+        let cause = "each time it met other transactions, or lost the connection";
         Err(ProviderError::new(ProviderErrorKind::Transient, COMMITTING, cause))
     }
 
@@ -323,6 +331,7 @@ impl Provider for PostgresProvider {
     fn leave(&mut self) -> Result<()> {
         let Some(member) = &mut self.membership else { return Ok(()) };
         let session = connected(&mut self.session, &self.place)?;
+        member.called();
         membership::say_leaving(session, member.epoch)
     }
 
@@ -345,8 +354,13 @@ impl Provider for PostgresProvider {
     fn arrivals(&mut self) -> Result<Arrivals> {
         let member = self.membership.as_ref();
         let mine = member.map_or(Parts::NONE, |member| member.mine.without(member.untold));
+        let call_sign = member.map_or(0, Membership::call_sign);
         let session = connected(&mut self.session, &self.place)?;
-        self.watch.take(session, mine)
+        let arrivals = self.watch.take(session, call_sign, mine)?;
+        if let Some(member) = self.membership.as_mut().filter(|_| self.watch.take_called()) {
+            member.called();
+        }
+        Ok(arrivals)
     }
 
     fn maintain(&mut self, _idle: bool) -> Result<()> {

@@ -17,7 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::provider::{ProviderError, ProviderErrorKind, Result};
 
-use super::session::{chain, is_of_class};
+use super::session::{chain, is_of};
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -117,8 +117,7 @@ impl Place {
 
 /// Whether a pooler has refused the settings. (It names no other reason for what it does not know.)
 fn refuses_settings(error: &Error) -> bool {
-    let of_settings =
-        |code: &SqlState| ["08", "0A", "22", "42"].iter().any(|c| is_of_class(code, c));
+    let of_settings = |code: &SqlState| is_of(code, &["08", "0A", "22", "42"]);
     error.code().is_some_and(of_settings)
 }
 

@@ -9,8 +9,9 @@ use super::{arrivals, batch, entities, listing, membership, query, rows, schema}
 /// Tables of a row or of few.
 const SMALL: [&str; 3] = ["hub", "workers", "parts"];
 
-const STATEMENTS: [&str; 52] = [
+const STATEMENTS: [&str; 53] = [
     membership::FENCE,
+    membership::CALL,
     rows::HEADS,
     rows::TAKEN_EVENTS,
     rows::KEPT_EVENTS,

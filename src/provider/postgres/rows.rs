@@ -25,6 +25,7 @@ use crate::provider::{
 
 use super::batch::{Batch, signed};
 use super::columns::{self, Unreadable, column, head_columns, row_columns, stored};
+use super::membership;
 use super::session::{Ask, Session};
 
 pub(super) const HEADS: &str = concat!(
@@ -123,8 +124,7 @@ impl<'s> PostgresRows<'s> {
         first: Vec<Ask<'_>>,
         foresight: &Foresight,
     ) -> Result<Vec<Vec<Row>>> {
-        let mut asks = first;
-        let first = asks.len();
+        let (first, mut asks) = (first.len(), first);
         let events: Vec<&str> = foresight.kept.iter().map(|(_, event)| event.as_str()).collect();
         let raised: Vec<&str> = foresight.waits.iter().map(|(_, event)| event.as_str()).collect();
         asks.push(
@@ -483,7 +483,9 @@ impl Rows for PostgresRows<'_> {
 
     fn give(&mut self, parts: Parts) -> Result<()> {
         let numbers: Vec<i16> = parts.iter().map(stored).collect();
-        self.read("give partitions", Ask::new(GIVE).with(numbers).with(self.epoch))?;
+        let give = Ask::new(GIVE).with(numbers).with(self.epoch);
+        let call = Ask::new(membership::CALL).with(self.epoch);
+        self.session.all("give partitions", &[give, call])?;
         self.mine = self.mine.without(parts);
         Ok(())
     }

@@ -29,6 +29,8 @@ const TABLES: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c \
 const LOCK: &str = "SELECT version FROM hub.hub FOR UPDATE";
 const HUB: &str = "SELECT version, hub_name, part_count FROM hub.hub";
 const PUT_NAME: &str = "UPDATE hub.hub SET hub_name = $1 WHERE hub_name IS NULL";
+/// A process that stops in the middle keeps the others waiting no longer than this.
+const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 const PREPARING: &str = "make the hub's tables";
 
 /// What a hub was made with.
@@ -61,7 +63,7 @@ pub(super) fn prepare(
     let mut version = version(session, place, HUB)?;
     let mut tries = 0;
     while version < MIGRATIONS.len() {
-        session.batch(PREPARING, "BEGIN")?;
+        session.batch(PREPARING, BEGIN)?;
         session.take_trouble();
         let migrated = migrate(session, place);
         let trouble = session.take_trouble();

@@ -26,6 +26,12 @@ pub(super) use super::place::Place;
 /// Longest wait for answers, locks of others included; then the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Beginnings of codes that say that the connection is gone: a pooler has lost the server, a transaction has
+/// stood still for longer than it may, the server goes down.
+const LOST: [&str; 3] = ["08", "25P03", "57P"];
+/// Those that say that it can be tried again.
+const TRANSIENT: [&str; 7] = ["08", "25P03", "40", "53", "55", "57", "58"];
+
 /// What a failure of a statement is, beside an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
@@ -33,6 +39,8 @@ pub(super) enum Trouble {
     Conflict,
     /// The connection is gone.
     Lost,
+    /// No answer came in time.
+    Silent,
 }
 
 /// A statement as it is sent.
@@ -127,8 +135,14 @@ impl Session {
         self.trouble.take()
     }
 
-    /// Whether nothing more can be asked of it.
+    /// Whether nothing more can be asked of it. What the server has said since the last question, that it
+    /// goes down perhaps, is heard first.
     pub(super) fn is_lost(&self) -> bool {
+        self.runtime.block_on(async {
+            // The first looks what has come, the second lets it be read.
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+        });
         self.client.is_closed()
     }
 
@@ -208,7 +222,7 @@ enum Failure {
 impl Failure {
     fn trouble(&self) -> Option<Trouble> {
         match self {
-            Self::Late => Some(Trouble::Lost),
+            Self::Late => Some(Trouble::Silent),
             Self::Server(error) => match error.code() {
                 // A unique id that another transaction has just taken, or what it has just made: the next
                 // try sees it.
@@ -219,10 +233,7 @@ impl Failure {
                     | &SqlState::DUPLICATE_SCHEMA
                     | &SqlState::DUPLICATE_TABLE,
                 ) => Some(Trouble::Conflict),
-                // A pooler that has lost the server says so with a code of class 08.
-                Some(code) if ["08", "57P"].iter().any(|class| is_of_class(code, class)) => {
-                    Some(Trouble::Lost)
-                }
+                Some(code) if is_of(code, &LOST) => Some(Trouble::Lost),
                 Some(_) => None,
                 None => Some(Trouble::Lost),
             },
@@ -237,8 +248,9 @@ pub(super) fn instant() -> Instant {
     Instant::now()
 }
 
-pub(super) fn is_of_class(code: &SqlState, class: &str) -> bool {
-    code.code().starts_with(class)
+/// Whether a code begins with one of these.
+pub(super) fn is_of(code: &SqlState, classes: &[&str]) -> bool {
+    classes.iter().any(|class| code.code().starts_with(class))
 }
 
 /// A failure of PostgreSQL, as the contract names it.
@@ -254,11 +266,7 @@ pub(super) fn failed(operation: &str, error: &tokio_postgres::Error) -> Provider
             SqlState::INVALID_PASSWORD
             | SqlState::INVALID_AUTHORIZATION_SPECIFICATION
             | SqlState::INVALID_CATALOG_NAME => Kind::Invalid,
-            ref code
-                if ["08", "40", "53", "55", "57", "58"].iter().any(|c| is_of_class(code, c)) =>
-            {
-                Kind::Transient
-            }
+            ref code if is_of(code, &TRANSIENT) => Kind::Transient,
             SqlState::UNIQUE_VIOLATION => Kind::Transient,
             _ => Kind::Permanent,
         },
