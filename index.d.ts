@@ -43,8 +43,16 @@ export declare interface ActivityOptions<TInput = any, TResult = unknown> extend
      * what it returns later is ignored. Default: no bound.
      */
     timeoutMs?: number | undefined;
-    /** How many invocations of this activity the hub runs at a time. Default: the hub's bound alone. */
+    /**
+     * How many invocations of this activity the hub runs at a time, on all its workers together. Default:
+     * the bounds of the workers alone.
+     */
     maxConcurrency?: number | undefined;
+    /**
+     * The group of workers that run it, of a hub on a PostgreSQL server: those that have it among their
+     * `queues`, or name none. 1 to 100 characters. Default 'default'.
+     */
+    queue?: string | undefined;
 }
 
 /** The trigger of an activity. */
@@ -1874,6 +1882,11 @@ export declare interface OpenOptions extends ConnectOptions {
      * the process lives.
      */
     leaseMs?: number | undefined;
+    /**
+     * Of a hub on a PostgreSQL server: this worker runs only activities of these queues; those registered
+     * without one are of 'default'. Instances are not bound to queues. Default: activities of all queues.
+     */
+    queues?: string[] | undefined;
     /** How long ended instances are kept. Default: for ever. */
     retention?: RetentionOptions | undefined;
     /** Bounds of size. */

@@ -96,55 +96,6 @@ describe('a hub on a PostgreSQL server', () => {
     }
   })
 
-  test('gives a worker that joins nothing that would have to wait for an activity', async (t) => {
-    const place = postgresStore(server.url)
-    let runs = 0
-    let end
-    const ended = new Promise((resolve) => {
-      end = resolve
-    })
-    t.after(end)
-    const blocked = (app) => {
-      register(app)
-      app.activity('block', {
-        handler: () => {
-          runs += 1
-          return ended
-        },
-      })
-      app.orchestration('both', function* (context) {
-        return yield context.df.Task.all([
-          context.df.callActivity('block'),
-          context.df.waitForExternalEvent('go'),
-        ])
-      })
-    }
-    const first = await openHub(t, blocked, { ...place, maxConcurrentActivities: 2_000 })
-    const ids = Array.from({ length: 600 }, (_, n) => `both-${n}`)
-    await first.client.startMany(ids.map((instanceId) => ({ name: 'both', instanceId })))
-    await until('all of them run', () => runs === ids.length)
-    for (let n = 0; n < 200; n += 1) await first.client.startNew('wait', { instanceId: `w-${n}` })
-    const second = await openHub(t, blocked, { ...place, maxConcurrentActivities: 2_000 })
-    const timeoutMs = PATIENCE_MS
-    // By then partitions have been given.
-    const moved = Date.now() + 1_500
-    for (let n = 0; n < 200 || Date.now() < moved; n += 1) {
-      const id = `w-${n}`
-      if (n >= 200) await first.client.startNew('wait', { instanceId: id })
-      await until(`${id} waits`, () => second.client.getStatus(id))
-      await second.client.raiseEvent(id, 'go', n)
-      const { output } = await first.client.waitForCompletion(id, { timeoutMs })
-      assert.equal(output, n + 1)
-    }
-    for (const id of ids) await second.client.raiseEvent(id, 'go', id)
-    end('done')
-    for (const id of ids) {
-      const { output } = await first.client.waitForCompletion(id, { timeoutMs })
-      assert.deepEqual(output, ['done', id])
-    }
-    assert.equal(runs, ids.length, 'no activity ran twice')
-  })
-
   test('loses nothing and doubles no result when its worker is killed again and again', async (t) => {
     const place = postgresStore(server.url)
     const ledger = join(tempDir(t), 'ledger')

@@ -46,6 +46,7 @@ export class Activities {
       handler: (input, context) => http.run(input, context),
       timeoutMs: undefined,
       maxConcurrency: undefined,
+      queue: undefined,
     }
   }
 

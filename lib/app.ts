@@ -12,7 +12,7 @@ import { type Outputs, requireHandlersOf, withOutputs } from './azure/outputs.js
 import type { ExceptionPropertiesProvider } from './azure/task-failed.js'
 import type { TokenProvider } from './call-http/activity.js'
 import { HTTP_ACTIVITY } from './call-http/request.js'
-import { invalid, optionalInteger, optionalMs } from './check.js'
+import { invalid, optionalInteger, optionalMs, queueName } from './check.js'
 import { checkName } from './codec.js'
 import { callInCurrent } from './context.js'
 import type { HostedBatch, HostedOutcome } from './entities.js'
@@ -44,6 +44,7 @@ export interface ActivityEntry extends Adopted {
   readonly handler: ActivityHandler
   readonly timeoutMs: number | undefined
   readonly maxConcurrency: number | undefined
+  readonly queue: string | undefined
   /** Where what it leaves for others goes. */
   readonly outputs?: Outputs | undefined
 }
@@ -184,7 +185,7 @@ export class App {
     if (typeof options === 'function') {
       throw invalid('options', 'must be an object: { handler }', options)
     }
-    const keys = ['handler', 'timeoutMs', 'maxConcurrency']
+    const keys = ['handler', 'timeoutMs', 'maxConcurrency', 'queue']
     const known = functionOptions(options, keys, `activity '${name}'`)
     checkHandler(known['handler'], `activity '${name}'`)
     const handler = known['handler'] as ActivityHandler
@@ -195,6 +196,7 @@ export class App {
       outputs,
       timeoutMs: optionalMs(known, 'timeoutMs', 'options'),
       maxConcurrency: optionalInteger(known, 'maxConcurrency', 'options', 1, 1_000_000),
+      queue: known['queue'] === undefined ? undefined : queueName(known['queue'], 'options.queue'),
     }
     this.#target.#addActivity(entry)
     const definition = (input?: unknown): unknown =>
@@ -392,8 +394,12 @@ export class App {
 export const app: App = new App()
 
 function registeredActivity(entry: ActivityEntry): Registered['activities'][number] {
-  const { name, maxConcurrency } = entry
-  return maxConcurrency === undefined ? { name } : { name, maxConcurrency }
+  const { name, maxConcurrency, queue } = entry
+  return {
+    name,
+    ...(maxConcurrency === undefined ? {} : { maxConcurrency }),
+    ...(queue === undefined ? {} : { queue }),
+  }
 }
 
 /** As spelt when the name is known by that spelling, which spares the folding of case. */

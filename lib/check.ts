@@ -143,6 +143,21 @@ export function optionalListOf<T extends string>(
   return list as T[]
 }
 
+const QUEUE_CHARS_MAX = 100
+
+/** Checks the name of a queue, and gives it back. */
+export function queueName(value: unknown, field: string): string {
+  if (
+    typeof value === 'string' &&
+    value !== '' &&
+    value.length <= QUEUE_CHARS_MAX &&
+    isWellFormed(value)
+  ) {
+    return value
+  }
+  throw invalid(field, `must be a string of 1 to ${QUEUE_CHARS_MAX} characters`, value)
+}
+
 function quoteAll(allowed: readonly string[]): string {
   return allowed.map((item) => `'${item}'`).join(', ')
 }

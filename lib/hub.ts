@@ -18,6 +18,7 @@ import {
   optionalOneOf,
   optionalString,
   optionsOf,
+  queueName,
 } from './check.js'
 import { DurableClient, type HubClient } from './client.js'
 import { checkName } from './codec.js'
@@ -109,6 +110,11 @@ export interface OpenOptions extends ConnectOptions {
    * the process lives.
    */
   leaseMs?: number | undefined
+  /**
+   * Of a hub on a PostgreSQL server: this worker runs only activities of these queues; those registered
+   * without one are of 'default'. Instances are not bound to queues. Default: activities of all queues.
+   */
+  queues?: string[] | undefined
   /** How long ended instances are kept. Default: for ever. */
   retention?: RetentionOptions | undefined
   /** Bounds of size. */
@@ -163,6 +169,7 @@ const OPEN_KEYS = [
   'durability',
   'maxConcurrentActivities',
   'leaseMs',
+  'queues',
   'retention',
   'limits',
   'http',
@@ -367,6 +374,7 @@ function workerOptions(options: Options, place: StorePlace): EngineOptions {
       COUNT_MAX,
     ),
     leaseMs: optionalInteger(options, 'leaseMs', where, LEASE_MS_MIN, LEASE_MS_MAX),
+    queues: queuesOf(options, place),
     retention: retentionOf(options),
     registered: undefined,
   }
@@ -374,6 +382,23 @@ function workerOptions(options: Options, place: StorePlace): EngineOptions {
     if (all[key] === undefined) delete all[key]
   }
   return all as EngineOptions
+}
+
+function queuesOf(options: Options, place: StorePlace): string[] | undefined {
+  const queues = options['queues']
+  if (queues === undefined) return undefined
+  const field = 'options.queues'
+  if (!Array.isArray(queues) || queues.length === 0) {
+    throw invalid(field, 'must be an array of one queue or more', queues)
+  }
+  if (place.url === undefined) {
+    throw invalid(
+      field,
+      'needs a hub on a PostgreSQL server: a hub in a file has one worker',
+      queues,
+    )
+  }
+  return queues.map((queue, index) => queueName(queue, `${field}[${index}]`))
 }
 
 function retentionOf(options: Options): EngineOptions['retention'] {

@@ -83,7 +83,7 @@ export type Request =
 
 export interface Registered {
   orchestrators: string[]
-  activities: { name: string; maxConcurrency?: number }[]
+  activities: { name: string; maxConcurrency?: number; queue?: string }[]
   entities: string[]
 }
 
@@ -465,6 +465,8 @@ export interface EngineOptions {
   maxConcurrentActivities?: number
   /** Of a hub on a server. */
   leaseMs?: number
+  /** Of a hub on a server: activities of other queues are not for this worker. Absent: all are. */
+  queues?: string[]
   /** Ended instances older than this are purged; absent: kept. */
   retention?: { completedMs?: number; failedMs?: number; terminatedMs?: number }
   registered?: Registered

@@ -317,8 +317,16 @@ export interface ActivityOptions<TInput = any, TResult = unknown> extends Functi
    * what it returns later is ignored. Default: no bound.
    */
   timeoutMs?: number | undefined
-  /** How many invocations of this activity the hub runs at a time. Default: the hub's bound alone. */
+  /**
+   * How many invocations of this activity the hub runs at a time, on all its workers together. Default:
+   * the bounds of the workers alone.
+   */
   maxConcurrency?: number | undefined
+  /**
+   * The group of workers that run it, of a hub on a PostgreSQL server: those that have it among their
+   * `queues`, or name none. 1 to 100 characters. Default 'default'.
+   */
+  queue?: string | undefined
 }
 
 // ------------------------------------------------------------------ definitions

@@ -12,4 +12,5 @@ mod provider_postgres {
     mod leases;
     mod opening;
     mod sharing;
+    mod tasks;
 }

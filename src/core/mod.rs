@@ -24,6 +24,7 @@ pub mod request;
 pub mod retry;
 pub mod rewind;
 pub mod status;
+pub mod task;
 pub mod turn;
 pub mod version;
 pub mod view;

@@ -10,6 +10,7 @@ use super::error::{Error, ErrorCode};
 use super::ids;
 use super::instance::InstanceHead;
 use super::status::RuntimeStatus;
+use super::task::Served;
 use super::version;
 use super::{InstanceKey, Payload, TimeMs};
 
@@ -26,6 +27,9 @@ pub struct HubSettings {
     /// The version of instances for which none is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_version: Option<String>,
+    /// Activities that the worker runs. Only workers that share a hub tell each other.
+    #[serde(default)]
+    pub activities: Vec<Served>,
 }
 
 impl Default for HubSettings {
@@ -35,6 +39,7 @@ impl Default for HubSettings {
             payload_bytes: super::limits::PAYLOAD_BYTES,
             orchestrators: Vec::new(),
             default_version: None,
+            activities: Vec::new(),
         }
     }
 }

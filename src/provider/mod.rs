@@ -22,9 +22,10 @@ use crate::core::message::Delivery;
 pub use crate::core::partition::Epoch;
 use crate::core::partition::{Parts, Shares};
 use crate::core::request::{EntityFilter, Filter, HubSettings};
+use crate::core::task::{Served, TaskRef, TasksWait};
 use crate::core::{InstanceKey, MessageKey, Payload, TaskId, TimeMs};
 pub use error::{ProviderError, ProviderErrorKind, Result};
-pub use rows::{EntityRows, Rows};
+pub use rows::{EntityRows, Rows, TaskRows};
 
 /// What a worker gets with the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +47,19 @@ pub struct Balanced {
     pub arrivals: Arrivals,
     /// How many partitions it is to give.
     pub give: usize,
-    /// Folded names of the orchestrators that the other workers have.
+    /// What the other workers run.
+    pub others: Peers,
+    /// Activities that this worker has taken to run.
+    pub taken: Vec<TaskRef>,
+}
+
+/// What the other workers of a hub run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peers {
+    /// Folded names of their orchestrators.
     pub orchestrators: Vec<String>,
+    /// Their activities.
+    pub activities: Vec<Served>,
 }
 
 /// A store, as the one thread that writes to it sees it.
@@ -91,6 +103,9 @@ pub trait Provider: Reader {
     fn balance(&mut self) -> Result<Option<Balanced>> {
         Ok(None)
     }
+
+    /// Told which activities this worker runs, whenever that changes: [`Arrivals::tasks`] is about these.
+    fn serve(&mut self, _activities: &[Served]) {}
 
     /// This worker will end soon: others are to have what it gives.
     fn leave(&mut self) -> Result<()> {
@@ -210,13 +225,18 @@ pub struct Arrivals {
     pub messages: Vec<(InstanceKey, Delivery)>,
     /// At the first call: instances that are held because of a problem.
     pub held: Vec<InstanceKey>,
+    /// Whether activities wait that this worker runs.
+    pub tasks: TasksWait,
 }
 
 impl Arrivals {
     /// Whether nothing has come.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ready.is_empty() && self.messages.is_empty() && self.held.is_empty()
+        self.ready.is_empty()
+            && self.messages.is_empty()
+            && self.held.is_empty()
+            && !self.tasks.any()
     }
 }
 
@@ -230,6 +250,8 @@ pub struct Loaded {
     /// Messages for its current execution, oldest first; kept events without a wait are not among
     /// them.
     pub messages: Vec<StoredMessage>,
+    /// Activities of that execution that any worker may run, or that one runs.
+    pub away: Vec<TaskId>,
 }
 
 /// A stored message as it is, its body not read.

@@ -7,6 +7,7 @@ use crate::core::entity::{EntityChange, EntityHead};
 use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
 use crate::core::partition::Parts;
 use crate::core::request::HubSettings;
+use crate::core::task::{ActivityTask, Claim, Claimed, TaskRef};
 use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs};
 
 use super::{Result, StoredMessage};
@@ -59,8 +60,25 @@ pub trait EntityRows {
     fn entity_is_awaited(&mut self, key: InstanceKey) -> Result<bool>;
 }
 
+/// Activities that any worker of a hub may run. A hub that one worker has keeps none: what it runs stands
+/// in history.
+pub trait TaskRows {
+    /// Keeps activities that are not there yet; with `running`, as taken by this worker.
+    fn offer_tasks(&mut self, _tasks: &[ActivityTask], _running: bool) -> Result<()> {
+        Ok(())
+    }
+    /// Takes activities that wait, the oldest of each name first.
+    fn claim_tasks(&mut self, _claim: &Claim) -> Result<Vec<Claimed>> {
+        Ok(Vec::new())
+    }
+    /// Removes an activity that this worker has taken: `false` if it has it no more.
+    fn end_task(&mut self, _of: TaskRef) -> Result<bool> {
+        Ok(false)
+    }
+}
+
 /// See the module's text.
-pub trait Rows: EntityRows {
+pub trait Rows: EntityRows + TaskRows {
     /// What rules need to know of an instance, by key.
     fn head(&mut self, key: InstanceKey) -> Result<Option<InstanceHead>>;
     /// The same, by id.

@@ -1,31 +1,19 @@
 //! Activities that are due, and those that run.
 //!
-//! Owns: the three bounds on what runs at the same time: of the hub, of an activity's name, of a
-//! fan-out. Must never: know what an activity returns. Proved by the tests below.
+//! Owns: the three bounds on what runs at the same time: of the process, of an activity's name, of a
+//! fan-out. Must never: know what an activity returns, or decide which of them other workers run. Proved by
+//! the tests below.
 
 use std::collections::{HashMap, VecDeque};
 
 use rustc_hash::FxHashMap;
 
 use crate::core::ids::fold_name;
-use crate::core::{ExecutionId, InstanceKey, Name, TaskId};
+use crate::core::{ExecutionId, InstanceKey, TaskId};
 
+use super::due::Due;
+pub use super::due::{DueActivity, Started};
 use super::protocol::{RegisteredActivity, RunId};
-
-/// An activity that may start when there is room.
-#[derive(Debug, Clone)]
-pub struct DueActivity {
-    /// Of which instance.
-    pub key: InstanceKey,
-    /// Of which execution.
-    pub exec: ExecutionId,
-    /// Which task.
-    pub task: TaskId,
-    /// Name of the activity.
-    pub name: Name,
-    /// The fan-out's number and bound.
-    pub group: Option<crate::core::action::Group>,
-}
 
 /// What bounds an activity beside the hub: at most one queue waits for it at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,8 +33,10 @@ struct Use {
 pub struct Activities {
     hub_limit: usize,
     name_limits: HashMap<String, usize>,
-    due: VecDeque<DueActivity>,
+    due: Due,
     running: FxHashMap<RunId, DueActivity>,
+    /// Those that other workers run, or will.
+    away: FxHashMap<(InstanceKey, TaskId), DueActivity>,
     uses: HashMap<Bound, Use>,
     next_run: RunId,
     /// Something was taken back since the last start.
@@ -61,8 +51,9 @@ impl Activities {
         Self {
             hub_limit,
             name_limits: HashMap::new(),
-            due: VecDeque::new(),
+            due: Due::default(),
             running: FxHashMap::default(),
+            away: FxHashMap::default(),
             uses: HashMap::new(),
             next_run: 1,
             taken_back: false,
@@ -86,17 +77,16 @@ impl Activities {
 
     /// An activity is due.
     pub fn push(&mut self, activity: DueActivity) {
-        self.due.push_back(activity);
+        self.due.push(activity);
     }
 
     /// Starts what there is room for.
-    pub fn start(&mut self) -> Vec<(RunId, DueActivity)> {
-        let mut started = Vec::new();
+    pub fn start(&mut self) -> Started {
+        let mut started = Started::default();
         self.wake_where_room_is();
-        while !self.drained && self.running.len() < self.hub_limit {
-            let Some(activity) = self.due.pop_front() else {
-                break;
-            };
+        while !self.drained
+            && let Some(activity) = self.next()
+        {
             let bounds = self.bounds(&activity);
             let is_full = |(bound, limit): &(Bound, usize)| {
                 self.uses.get(bound).is_some_and(|used| used.running >= *limit)
@@ -110,15 +100,93 @@ impl Activities {
                 }
                 continue;
             }
-            for (bound, _) in bounds {
-                self.uses.entry(bound).or_default().running += 1;
+            self.take_room(&activity);
+            if activity.elsewhere {
+                self.away.insert((activity.key, activity.task), activity.clone());
+                started.elsewhere.push(activity);
+            } else {
+                started.here.push((self.run(activity.clone()), activity));
             }
-            let run = self.next_run;
-            self.next_run = self.next_run.wrapping_add(1).max(1);
-            self.running.insert(run, activity.clone());
-            started.push((run, activity));
         }
         started
+    }
+
+    fn next(&mut self) -> Option<DueActivity> {
+        let has_room = self.running.len() < self.hub_limit;
+        let next = self.due.elsewhere.pop_front();
+        next.or_else(|| if has_room { self.due.here.pop_front() } else { None })
+    }
+
+    fn run(&mut self, activity: DueActivity) -> RunId {
+        let run = self.next_run;
+        self.next_run = self.next_run.wrapping_add(1).max(1);
+        self.running.insert(run, activity);
+        run
+    }
+
+    fn take_room(&mut self, activity: &DueActivity) {
+        for (bound, _) in self.bounds(activity) {
+            self.uses.entry(bound).or_default().running += 1;
+        }
+    }
+
+    /// How many more could run here, beside those that are due.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let taken = self.running.len() + self.due.here.len();
+        if self.drained { 0 } else { self.hub_limit.saturating_sub(taken) }
+    }
+
+    /// How many are due and have no room here.
+    #[must_use]
+    pub fn without_room(&self) -> usize {
+        if self.running.len() < self.hub_limit { 0 } else { self.due.here.len() }
+    }
+
+    /// Of the first so many that are due here, those that may run elsewhere are to.
+    pub fn overflow(&mut self, count: usize, may: impl Fn(&DueActivity) -> bool) {
+        let rest = self.due.here.split_off(count.min(self.due.here.len()));
+        for mut activity in std::mem::replace(&mut self.due.here, rest) {
+            activity.elsewhere = may(&activity);
+            self.push(activity);
+        }
+    }
+
+    /// Runs an activity of another worker's instance.
+    pub fn take_in(&mut self, guest: DueActivity) -> RunId {
+        self.run(DueActivity { elsewhere: true, group: None, ..guest })
+    }
+
+    /// An activity is known to be another worker's.
+    pub fn is_away(&mut self, activity: DueActivity) {
+        self.take_room(&activity);
+        let activity = DueActivity { elsewhere: true, ..activity };
+        self.away.insert((activity.key, activity.task), activity);
+    }
+
+    /// One that was another worker's is so no longer: whether it was.
+    pub fn is_back(&mut self, key: InstanceKey, exec: ExecutionId, task: TaskId) -> bool {
+        let of = |activity: &DueActivity| activity.exec == exec;
+        if !self.away.get(&(key, task)).is_some_and(of) {
+            return false;
+        }
+        if let Some(activity) = self.away.remove(&(key, task)) {
+            self.free_room(&activity);
+        }
+        true
+    }
+
+    /// What runs of instances that go to another worker is run for that one from now on.
+    pub fn lend(&mut self, goes: impl Fn(InstanceKey) -> bool) -> Vec<(RunId, DueActivity)> {
+        let own = |activity: &DueActivity| !activity.elsewhere && goes(activity.key);
+        let running = self.running.iter().filter(|(_, activity)| own(activity));
+        let lent: Vec<_> = running.map(|(run, activity)| (*run, activity.clone())).collect();
+        for (run, activity) in &lent {
+            self.free_room(activity);
+            let guest = DueActivity { elsewhere: true, group: None, ..activity.clone() };
+            self.running.insert(*run, guest);
+        }
+        lent
     }
 
     /// What was taken back may have been what the room of a bound was for.
@@ -136,19 +204,24 @@ impl Activities {
     /// A run has ended: who it was for, or `None` if it was given up.
     pub fn end(&mut self, run: RunId) -> Option<DueActivity> {
         let activity = self.running.remove(&run)?;
-        for (bound, _) in self.bounds(&activity) {
+        self.free_room(&activity);
+        Some(activity)
+    }
+
+    fn free_room(&mut self, activity: &DueActivity) {
+        for (bound, limit) in self.bounds(activity) {
             let Some(used) = self.uses.get_mut(&bound) else {
                 continue;
             };
             used.running -= 1;
-            // Room for one; it goes to the front, as it has waited longest.
-            if let Some(next) = used.waiting.pop_front() {
+            if used.running < limit
+                && let Some(next) = used.waiting.pop_front()
+            {
                 self.due.push_front(next);
             } else if used.running == 0 {
                 self.uses.remove(&bound);
             }
         }
-        Some(activity)
     }
 
     /// Gives up everything of an execution that ended: the runs whose signal is to abort. Their
@@ -161,6 +234,11 @@ impl Activities {
         self.due.retain(|activity| !of(activity));
         for used in self.uses.values_mut() {
             used.waiting.retain(|activity| !of(activity));
+        }
+        let away: Vec<DueActivity> =
+            self.away.values().filter(|activity| of(activity)).cloned().collect();
+        for activity in away {
+            self.is_back(activity.key, activity.exec, activity.task);
         }
         let runs: Vec<RunId> =
             self.running.iter().filter(|(_, activity)| of(activity)).map(|(run, _)| *run).collect();
@@ -196,22 +274,36 @@ impl Activities {
         tasks
     }
 
+    /// Forgets those of instances that go which other workers run.
+    pub fn forget_away(
+        &mut self,
+        goes: impl Fn(InstanceKey) -> bool,
+    ) -> Vec<(InstanceKey, TaskId)> {
+        let gone = self.away.values().filter(|activity| goes(activity.key));
+        let gone: Vec<DueActivity> = gone.cloned().collect();
+        for activity in &gone {
+            self.is_back(activity.key, activity.exec, activity.task);
+        }
+        gone.iter().map(|activity| (activity.key, activity.task)).collect()
+    }
+
     /// Gives everything up: the runs whose signal is to abort.
     pub fn give_up_all(&mut self) -> Vec<RunId> {
-        self.due.clear();
+        self.due = Due::default();
         self.uses.clear();
+        self.away.clear();
         self.running.drain().map(|(run, _)| run).collect()
+    }
+
+    /// Those that other workers run, or will.
+    pub fn away(&self) -> impl Iterator<Item = &DueActivity> {
+        self.away.values()
     }
 
     /// How many run.
     #[must_use]
     pub fn running(&self) -> usize {
         self.running.len()
-    }
-
-    /// Of which instances they are.
-    pub fn running_keys(&self) -> impl Iterator<Item = InstanceKey> + '_ {
-        self.running.values().map(|activity| activity.key)
     }
 
     fn bounds(&self, activity: &DueActivity) -> Vec<(Bound, usize)> {
@@ -231,7 +323,7 @@ impl Activities {
 }
 
 /// Makes as many due as the bound has room for.
-fn wake(used: Option<&mut Use>, limit: usize, due: &mut VecDeque<DueActivity>) {
+fn wake(used: Option<&mut Use>, limit: usize, due: &mut Due) {
     let Some(used) = used else { return };
     let room = limit.saturating_sub(used.running).min(used.waiting.len());
     for activity in used.waiting.drain(..room).rev() {
@@ -245,7 +337,7 @@ mod tests {
     use crate::core::action::Group;
 
     fn due(task: TaskId, name: &str, group: Option<Group>) -> DueActivity {
-        DueActivity { key: 1, exec: 0, task, name: name.into(), group }
+        DueActivity { key: 1, exec: 0, task, name: name.into(), group, elsewhere: false }
     }
 
     fn tasks(started: &[(RunId, DueActivity)]) -> Vec<TaskId> {
@@ -256,70 +348,82 @@ mod tests {
     fn the_hub_runs_at_most_its_limit() {
         let mut activities = Activities::new(2);
         (0..3).for_each(|task| activities.push(due(task, "a", None)));
-        let first = activities.start();
+        let first = activities.start().here;
         assert_eq!(tasks(&first), [0, 1]);
-        assert!(activities.start().is_empty());
+        assert!(activities.start().here.is_empty());
         activities.end(first[0].0);
-        assert_eq!(tasks(&activities.start()), [2]);
+        assert_eq!(tasks(&activities.start().here), [2]);
     }
 
     #[test]
     fn a_full_name_or_group_does_not_hold_up_others() {
         let mut activities = Activities::new(10);
         let limit = Some(1);
-        activities.register(&[RegisteredActivity { name: "A".into(), max_concurrency: limit }]);
+        activities.register(&[RegisteredActivity {
+            name: "A".into(),
+            max_concurrency: limit,
+            queue: None,
+        }]);
         let group = Some(Group { id: 7, limit: 1 });
         for (task, name, group) in
             [(0, "a", None), (1, "a", None), (2, "b", group), (3, "b", group), (4, "c", None)]
         {
             activities.push(due(task, name, group));
         }
-        let first = activities.start();
+        let first = activities.start().here;
         assert_eq!(tasks(&first), [0, 2, 4]);
         activities.end(first[0].0);
-        assert_eq!(tasks(&activities.start()), [1]);
+        assert_eq!(tasks(&activities.start().here), [1]);
         activities.end(first[1].0);
-        assert_eq!(tasks(&activities.start()), [3]);
+        assert_eq!(tasks(&activities.start().here), [3]);
     }
 
     #[test]
     fn giving_up_frees_the_room_and_ignores_the_late_end() {
         let mut activities = Activities::new(1);
         activities.push(due(0, "a", None));
-        let run = activities.start()[0].0;
+        let run = activities.start().here[0].0;
         assert_eq!(activities.give_up(1, None), [run]);
         assert!(activities.end(run).is_none());
         activities.push(due(1, "a", None));
-        assert_eq!(activities.start().len(), 1);
+        assert_eq!(activities.start().here.len(), 1);
     }
 
     #[test]
     fn room_that_one_cannot_take_is_for_the_next() {
         let mut activities = Activities::new(10);
-        activities.register(&[RegisteredActivity { name: "A".into(), max_concurrency: Some(1) }]);
+        activities.register(&[RegisteredActivity {
+            name: "A".into(),
+            max_concurrency: Some(1),
+            queue: None,
+        }]);
         let group = Some(Group { id: 7, limit: 1 });
         for (task, name, group) in
             [(0, "a", None), (1, "b", group), (2, "a", group), (3, "a", None)]
         {
             activities.push(due(task, name, group));
         }
-        let first = activities.start();
+        let first = activities.start().here;
         assert_eq!(tasks(&first), [0, 1]);
         activities.end(first[0].0);
-        assert_eq!(tasks(&activities.start()), [3], "2 waits for its group");
+        assert_eq!(tasks(&activities.start().here), [3], "2 waits for its group");
     }
 
     #[test]
     fn what_is_taken_back_leaves_its_room_to_the_next() {
         let mut activities = Activities::new(10);
-        activities.register(&[RegisteredActivity { name: "A".into(), max_concurrency: Some(1) }]);
+        activities.register(&[RegisteredActivity {
+            name: "A".into(),
+            max_concurrency: Some(1),
+            queue: None,
+        }]);
         for key in 1..=3 {
             activities.push(DueActivity { key, ..due(0, "a", None) });
         }
-        let first = activities.start()[0].0;
+        let first = activities.start().here[0].0;
         activities.end(first);
         assert_eq!(activities.retract(2), [0]);
-        assert_eq!(activities.start()[0].1.key, 3);
+        assert_eq!(activities.start().here[0].1.key, 3);
     }
 
     #[test]
@@ -327,6 +431,34 @@ mod tests {
         let mut activities = Activities::new(1);
         activities.push(due(0, "a", None));
         activities.drain();
-        assert!(activities.start().is_empty());
+        assert!(activities.start().here.is_empty());
+    }
+
+    #[test]
+    fn what_others_run_takes_no_room_here_but_that_of_its_group() {
+        let mut activities = Activities::new(1);
+        let group = Some(Group { id: 7, limit: 1 });
+        activities.push(due(0, "a", None));
+        activities.push(DueActivity { elsewhere: true, ..due(1, "b", group) });
+        activities.push(DueActivity { elsewhere: true, ..due(2, "b", group) });
+        let started = activities.start();
+        assert_eq!(tasks(&started.here), [0]);
+        assert_eq!(started.elsewhere.len(), 1);
+        assert!(activities.is_back(1, 0, 1));
+        assert_eq!(activities.start().elsewhere[0].task, 2);
+        assert!(!activities.is_back(1, 0, 1), "once");
+    }
+
+    #[test]
+    fn what_is_lent_leaves_the_room_of_its_group() {
+        let mut activities = Activities::new(2);
+        let group = Some(Group { id: 7, limit: 1 });
+        activities.push(due(0, "a", group));
+        activities.push(due(1, "a", group));
+        activities.start();
+        assert_eq!(activities.lend(|key| key == 1).len(), 1);
+        assert!(activities.lend(|key| key == 1).is_empty(), "once");
+        assert_eq!(tasks(&activities.start().here), [1]);
+        assert_eq!(activities.room(), 0);
     }
 }

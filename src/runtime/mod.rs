@@ -7,6 +7,7 @@
 pub mod activities;
 pub mod clock;
 pub mod dispatcher;
+mod due;
 pub mod entropy;
 pub mod fault;
 pub mod hub;

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::core::error::Error;
 use crate::core::partition::{Parts, Shares};
+use crate::core::task::TaskRef;
 use crate::core::view::StatusView;
 use crate::core::{InstanceKey, TimeMs};
 use crate::provider::transaction::{Effect, Outcome, Work};
-use crate::provider::{Arrivals, Loaded, LoadedEntity, ProviderError, TimerRow};
+use crate::provider::{Arrivals, Loaded, LoadedEntity, Peers, ProviderError, TimerRow};
 
 use super::protocol::{EngineInfo, Reply, RequestId};
 use super::reader::ReadRequest;
@@ -42,6 +43,8 @@ pub enum Event {
     Gained(Parts, Arrivals),
     /// Others are to have so many of its partitions.
     Give(usize),
+    /// What the other workers run, and which activities this one has taken, by the store.
+    Surveyed(Peers, Vec<TaskRef>),
     /// This process has lost all that it had, and has joined anew without anything.
     Ousted,
     /// An instance was read.

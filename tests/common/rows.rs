@@ -5,9 +5,12 @@ use durafn::core::entity::{EntityChange, EntityHead};
 use durafn::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
 use durafn::core::partition::Parts;
 use durafn::core::request::HubSettings;
+use durafn::core::task::{ActivityTask, Claim, Claimed, TaskRef};
 use durafn::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs};
 use durafn::provider::rows::{Clear, HistoryKey, NewMessage};
-use durafn::provider::{EntityRows, ProviderError, ProviderErrorKind, Result, Rows, StoredMessage};
+use durafn::provider::{
+    EntityRows, ProviderError, ProviderErrorKind, Result, Rows, StoredMessage, TaskRows,
+};
 
 /// See the module's text.
 pub(crate) struct SeenRows<'a> {
@@ -63,6 +66,20 @@ impl EntityRows for SeenRows<'_> {
     }
     fn entity_is_awaited(&mut self, key: InstanceKey) -> Result<bool> {
         self.read("entity_is_awaited").entity_is_awaited(key)
+    }
+}
+
+impl TaskRows for SeenRows<'_> {
+    fn offer_tasks(&mut self, tasks: &[ActivityTask], running: bool) -> Result<()> {
+        self.write("offer_tasks")?.offer_tasks(tasks, running)
+    }
+
+    fn claim_tasks(&mut self, claim: &Claim) -> Result<Vec<Claimed>> {
+        self.write("claim_tasks")?.claim_tasks(claim)
+    }
+
+    fn end_task(&mut self, of: TaskRef) -> Result<bool> {
+        self.write("end_task")?.end_task(of)
     }
 }
 

@@ -4,6 +4,7 @@ use durafn::core::error::ErrorCode;
 use durafn::core::replay::Problem;
 use durafn::core::request::{Answer, Command, Filter, HubSettings, UnmatchedEvents};
 use durafn::core::status::RuntimeStatus;
+use durafn::core::task::Served;
 use durafn::provider::transaction::{Park, Work};
 use durafn::provider::{Page, ProviderError, ProviderErrorKind};
 
@@ -106,6 +107,7 @@ pub(crate) fn settings_are_kept(hub: &mut Hub) {
         payload_bytes: 7,
         orchestrators: vec!["f".to_owned(), "ü".to_owned()],
         default_version: Some("1.0".to_owned()),
+        activities: vec![Served { name: "a".to_owned(), limit: Some(2) }],
     };
     hub.work(Work::PutSettings(settings.clone()));
     let mut read = None;

@@ -283,7 +283,7 @@ fn the_settings_of_a_hub_are_those_of_all_its_workers() {
 fn balance_names(worker: &mut PostgresProvider) -> Vec<String> {
     loop {
         if let Some(balanced) = worker.balance().unwrap() {
-            return balanced.orchestrators;
+            return balanced.others.orchestrators;
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -100,7 +100,7 @@ impl Process {
         match event {
             Event::Done(work, outcome) => dispatcher.done(*work, &outcome, step),
             Event::Effect(effect) => dispatcher.effect(effect, step),
-            Event::Arrived(Arrivals { ready, messages, held }, opening) => {
+            Event::Arrived(Arrivals { ready, messages, held, .. }, opening) => {
                 dispatcher.arrived(ready, held, messages, opening, step);
             }
             Event::Loaded(key, answer) => dispatcher.loaded(key, *answer, step),

@@ -64,9 +64,11 @@ impl World {
         let activities = programs::NAME_LIMITS.map(|(name, limit)| RegisteredActivity {
             name: name.to_uppercase(),
             max_concurrency: Some(limit),
+            queue: None,
         });
         let mut rng = Rng::new(seed);
         let options = DispatcherOptions {
+            queues: None,
             cached_instances: *rng.pick(&[1, 2, 100]),
             active_instances: *rng.pick(&[1, 3, 100]),
             backlog_keys: *rng.pick(&[1, 2, 100]),

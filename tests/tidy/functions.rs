@@ -33,8 +33,9 @@ pub(crate) fn lengths(source: &Source) -> Vec<(usize, String, usize)> {
         let end = format!("{indent}}}");
         let mut after = lines[number..].iter().skip(1);
         let Some(length) = after.position(|later| later.starts_with(&end)) else { continue };
-        let one_line = line.ends_with('}') || line.ends_with(';');
-        if !one_line {
+        let opens = |line: &&&str| [";", "{", "}"].iter().any(|end| line.ends_with(end));
+        // One without a body, of a trait, ends with its signature.
+        if lines[number..].iter().find(opens).is_some_and(|line| line.ends_with('{')) {
             found.push((number + 1, name, length + 2));
         }
     }

@@ -22,7 +22,7 @@ use crate::provider::rows::{Clear, HistoryKey, NewMessage};
 use crate::provider::snapshot::Lines;
 use crate::provider::{
     Arrivals, Epoch, Listing, Loaded, Ownership, Page, Provider, ProviderError, ProviderErrorKind,
-    Reader, Result, Rows, Snapshot, StoredMessage, TimerRow,
+    Reader, Result, Rows, Snapshot, StoredMessage, TaskRows, TimerRow,
 };
 
 /// A hub in memory, of which there is one view: nobody else writes to it.
@@ -107,7 +107,12 @@ impl Provider for MemoryProvider {
         let ready = rows.clone().filter(|row| row.ready).map(|row| row.head.key).collect();
         let held = rows.filter(held).map(|row| row.head.key).collect();
         let messages = self.tables.messages.iter().filter(|(_, message)| message.taken);
-        Ok(Arrivals { ready, messages: messages.map(delivery).collect(), held })
+        Ok(Arrivals {
+            ready,
+            messages: messages.map(delivery).collect(),
+            held,
+            ..Arrivals::default()
+        })
     }
 
     fn maintain(&mut self, _idle: bool) -> Result<()> {
@@ -151,7 +156,7 @@ impl Reader for MemoryProvider {
             .map(stored)
             .collect();
         let history = self.tables.bodies(key, exec);
-        Ok(Some(Loaded { row, history, messages }))
+        Ok(Some(Loaded { row, history, messages, away: Vec::new() }))
     }
 
     fn history(&mut self, key: InstanceKey) -> Result<Vec<Vec<u8>>> {
@@ -283,6 +288,8 @@ impl Tables {
         passing
     }
 }
+
+impl TaskRows for Tables {}
 
 impl Rows for Tables {
     fn head(&mut self, key: InstanceKey) -> Result<Option<InstanceHead>> {

@@ -14,6 +14,7 @@ use crate::provider::{Arrivals, Result};
 use super::columns::{column, delivery, stored};
 use super::query::{BEGIN_READING, END_READING};
 use super::session::{Ask, Session};
+use super::tasks::{self, ServedNames};
 
 const READY: &str = "SELECT iid FROM hub.instances \
     WHERE ready AND (iid & 255)::smallint = ANY($1) ORDER BY iid";
@@ -42,9 +43,16 @@ pub(super) struct Watch {
     told: BTreeMap<i64, i16>,
     /// Others have called this worker.
     called: bool,
+    /// Activities that the worker runs.
+    pub(super) served: ServedNames,
 }
 
 impl Watch {
+    /// Of a worker that runs these activities.
+    pub(super) fn of(served: ServedNames) -> Self {
+        Self { served, ..Self::default() }
+    }
+
     /// All that waits in these partitions is among what is taken next.
     pub(super) fn add(&mut self, parts: Parts) {
         self.unseen = self.unseen.with(parts);
@@ -107,7 +115,11 @@ impl Watch {
 
     fn next(&mut self, session: &mut Session, numbers: Vec<i16>) -> Result<Arrivals> {
         let mut arrivals = Arrivals::default();
-        for row in &session.rows("read what has come", Ask::new(BELLS).with(numbers))? {
+        let asks = [Ask::new(BELLS).with(numbers), self.served.waiting()];
+        let found = session.all("read what has come", &asks)?;
+        let [bells, waiting] = &found[..] else { return Ok(arrivals) };
+        arrivals.tasks = tasks::wait(waiting)?;
+        for row in bells {
             let part: i16 = column(row, 6)?;
             if self.told.insert(column(row, 5)?, part).is_some() {
                 continue;

@@ -9,13 +9,16 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::core::instance::{InstanceChange, NewInstance};
+use crate::core::task::TaskRef;
 use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs, ids};
 use crate::provider::rows::{Clear, HistoryKey, NewMessage};
 
 use super::session::Ask;
+use super::tasks;
 
 pub(super) const DELETE_WAITS: &str = "DELETE FROM hub.waits WHERE iid = ANY($1)";
 pub(super) const DELETE_TIMERS: &str = "DELETE FROM hub.timers WHERE iid = ANY($1)";
+pub(super) const DELETE_TASKS: &str = "DELETE FROM hub.tasks WHERE iid = ANY($1)";
 pub(super) const DELETE_MESSAGES: &str = "DELETE FROM hub.messages WHERE iid = ANY($1)";
 pub(super) const DELETE_TAKEN_MESSAGES: &str =
     "DELETE FROM hub.messages WHERE iid = ANY($1) AND taken";
@@ -104,6 +107,7 @@ pub(super) struct Batch {
     /// `None`: cleared.
     timers: BTreeMap<(InstanceKey, TaskId), Option<TimeMs>>,
     bells: Vec<(i16, InstanceKey, Option<MessageKey>)>,
+    tasks_gone: Vec<TaskRef>,
     touched: HashMap<InstanceKey, Touched>,
 }
 
@@ -173,10 +177,17 @@ impl Batch {
         self.bells.push((part, key, message));
     }
 
+    pub(super) fn end_task(&mut self, of: TaskRef) {
+        self.tasks_gone.push(of);
+    }
+
     /// The statements, in their order.
     pub(super) fn asks(&self) -> Vec<Ask<'_>> {
         let mut asks = Vec::new();
         self.ask_clears(&mut asks);
+        if !self.tasks_gone.is_empty() {
+            asks.push(tasks::end(&self.tasks_gone));
+        }
         if !self.instances.is_empty() {
             asks.push(self.ask_instances());
         }
@@ -210,6 +221,7 @@ impl Batch {
         for (text, keys) in [
             (DELETE_WAITS, keys(|_| true)),
             (DELETE_TIMERS, keys(|_| true)),
+            (DELETE_TASKS, keys(|_| true)),
             (DELETE_TAKEN_MESSAGES, keys(|what| what == Clear::Execution)),
             (DELETE_MESSAGES, keys(|what| what != Clear::Execution)),
             (DELETE_HISTORY, keys(|what| what != Clear::Ended)),

@@ -26,6 +26,7 @@ use crate::provider::{
 use super::columns::{column, stored};
 use super::limits::{limited, limits};
 use super::session::{self, Ask, Session};
+use super::tasks;
 
 /// Writes the worker's row: nothing is returned if it is gone.
 pub(super) const FENCE: &str = concat!(
@@ -174,10 +175,17 @@ impl Membership {
     /// Removes those who are gone, takes what is free and due to this worker, and says what it is to give.
     pub(super) fn balance(&mut self, session: &mut Session) -> Result<Balanced> {
         self.next_look = session::instant() + LOOK;
-        let asks = [Ask::new(OUST).with(self.epoch), Ask::new(MEMBERS), Ask::new(OWNERS)];
+        let asks = [
+            Ask::new(OUST).with(self.epoch),
+            Ask::new(tasks::FREE),
+            Ask::new(tasks::TAKEN).with(self.epoch),
+            Ask::new(MEMBERS),
+            Ask::new(OWNERS),
+        ];
         let found = session.all(BALANCING, &asks)?;
-        let [_, workers, parts] = &found[..] else { return Ok(Balanced::default()) };
-        let mut balanced = Balanced::default();
+        let [_, _, taken, workers, parts] = &found[..] else { return Ok(Balanced::default()) };
+        let taken = taken.iter().map(tasks::task_ref).collect::<Result<_>>()?;
+        let mut balanced = Balanced { taken, ..Balanced::default() };
         let mut members = Vec::with_capacity(workers.len());
         for row in workers {
             let member = Member { epoch: column(row, 0)?, leaving: column(row, 1)? };
@@ -188,7 +196,8 @@ impl Membership {
                 self.next_look = self.next_look.min(ends);
                 // One of a newer version may have what this one cannot read.
                 let settings = decode_settings(column(row, 2)?).unwrap_or_default();
-                balanced.orchestrators.extend(settings.orchestrators);
+                balanced.others.orchestrators.extend(settings.orchestrators);
+                balanced.others.activities.extend(settings.activities);
             }
         }
         if !members.iter().any(|member| member.epoch == self.epoch) {
@@ -233,7 +242,7 @@ pub(super) fn say_leaving(session: &mut Session, epoch: Epoch) -> Result<()> {
 
 /// The worker is gone, and what it had is free.
 pub(super) fn leave(session: &mut Session, epoch: Epoch) -> Result<()> {
-    let asks = [LEAVE, CALL].map(|text| Ask::new(text).with(epoch));
+    let asks = [tasks::GIVE_BACK, LEAVE, CALL].map(|text| Ask::new(text).with(epoch));
     session.all(LEAVING, &asks).map(|_| ())
 }
 

@@ -8,10 +8,11 @@
 //! ```text
 //! place     the URL, connecting                            ask      a statement and its values
 //! session   a connection: statements, several at once      schema   tables, versions, the hub's row
-//! rows      what a transaction knows and reads             batch    what it writes
+//! rows      what a transaction reads (and `known`)            batch    what it writes
 //! query     Reader                                         listing  filters and pages
 //! arrivals  what other processes wrote                    membership  who has which partitions
 //! limits    how long a transaction may hold others up
+//! tasks     activities that any worker may run
 //! ```
 
 mod arrivals;
@@ -19,6 +20,7 @@ mod ask;
 mod batch;
 mod columns;
 mod entities;
+mod known;
 mod limits;
 mod listing;
 mod membership;
@@ -29,12 +31,14 @@ mod query;
 mod rows;
 mod schema;
 mod session;
+mod tasks;
 
 use std::time::Duration;
 
 use crate::core::TimeMs;
 use crate::core::partition::{Parts, Shares};
 use crate::core::request::HubSettings;
+use crate::core::task::Served;
 use crate::provider::transaction::{Foresight, Work};
 use crate::provider::{
     Arrivals, Balanced, Epoch, Ownership, Provider, ProviderError, ProviderErrorKind, Reader,
@@ -48,6 +52,7 @@ use membership::Membership;
 use query::Source;
 use rows::PostgresRows;
 use session::{Ask, Place, Session, Trouble};
+use tasks::ServedNames;
 
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
@@ -246,7 +251,7 @@ impl PostgresProvider {
         }
         let (mut member, hub_id) = Membership::join(session, self.lease_ms, settings)?;
         let balanced = member.balance(session)?;
-        self.watch = Watch::default();
+        self.watch = Watch::of(ServedNames::of(&settings.activities));
         self.watch.add(balanced.gained);
         member.untold = Parts::NONE;
         let shares = Shares { partitions: self.facts.partitions, parts: member.mine };
@@ -326,6 +331,10 @@ impl Provider for PostgresProvider {
             }
         }
         Ok(Some(balanced))
+    }
+
+    fn serve(&mut self, activities: &[Served]) {
+        self.watch.served = ServedNames::of(activities);
     }
 
     fn leave(&mut self) -> Result<()> {

@@ -4,12 +4,12 @@
 //! (`place::SETTINGS`): what still reads one has no index to go by.
 
 use super::session::{Place, Session};
-use super::{arrivals, batch, entities, listing, membership, query, rows, schema};
+use super::{arrivals, batch, entities, listing, membership, query, rows, schema, tasks};
 
 /// Tables of a row or of few.
 const SMALL: [&str; 3] = ["hub", "workers", "parts"];
 
-const STATEMENTS: [&str; 53] = [
+const STATEMENTS: [&str; 64] = [
     membership::FENCE,
     membership::CALL,
     rows::HEADS,
@@ -24,6 +24,7 @@ const STATEMENTS: [&str; 53] = [
     batch::DELETE_WAITS,
     batch::DELETE_TIMERS,
     batch::DELETE_MESSAGES,
+    batch::DELETE_TASKS,
     batch::DELETE_TAKEN_MESSAGES,
     batch::DELETE_HISTORY,
     batch::DELETE_INSTANCES,
@@ -63,6 +64,16 @@ const STATEMENTS: [&str; 53] = [
     entities::UPDATE,
     entities::AWAITED,
     entities::IN_RANGE,
+    tasks::OFFER,
+    tasks::CLAIM,
+    tasks::CLAIM_LIMITED,
+    tasks::HELD,
+    tasks::END,
+    tasks::AWAY,
+    tasks::WAITING,
+    tasks::TAKEN,
+    tasks::FREE,
+    tasks::GIVE_BACK,
 ];
 
 #[test]
@@ -98,5 +109,7 @@ const FILL: &str = "INSERT INTO hub.instances (iid, id, name, name_folded, exec,
     INSERT INTO hub.history (iid, exec, body) SELECT n, 0, '' FROM generate_series(1, 20000) AS n; \
     INSERT INTO hub.messages SELECT n, n, 0, NULL, true, '' FROM generate_series(1, 20000) AS n; \
     INSERT INTO hub.waits SELECT n, 'go', 1 FROM generate_series(1, 20000) AS n; \
+    INSERT INTO hub.tasks (iid, exec, task, attempt, instance_id, name, name_folded, claims, worker) \
+      SELECT n, 0, 1, 1, n, 'a', 'a', 0, nullif(n % 100, 0) FROM generate_series(1, 20000) AS n; \
     INSERT INTO hub.timers SELECT n, 1, n FROM generate_series(1, 20000) AS n; \
-    ANALYZE hub.instances, hub.entities, hub.history, hub.messages, hub.waits, hub.timers";
+    ANALYZE hub.instances, hub.entities, hub.history, hub.messages, hub.waits, hub.timers, hub.tasks";

@@ -23,6 +23,7 @@ use super::columns::{self, Unreadable, column, row_columns};
 use super::entities::{self, EVERY_ENTITY};
 use super::listing;
 use super::session::{Ask, Session};
+use super::tasks::AWAY;
 
 /// A transaction that sees one state throughout.
 pub(super) const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -69,15 +70,17 @@ macro_rules! answers_questions {
                     Ask::new(ROW).with(key),
                     Ask::new(HISTORY).with(key),
                     Ask::new(MESSAGES).with(key),
+                    Ask::new(AWAY).with(key),
                     Ask::new(END_READING),
                 ];
                 let found = self.connection()?.all("load an instance", &asks)?;
-                let [_, row, history, messages, _] = &found[..] else { return Ok(None) };
+                let [_, row, history, messages, away, _] = &found[..] else { return Ok(None) };
                 let Some(row) = row.first() else { return Ok(None) };
                 Ok(Some(Loaded {
                     row: columns::instance(row, Unreadable::Refuse)?,
                     history: history.iter().map(|row| column(row, 0)).collect::<Result<_>>()?,
                     messages: messages.iter().map(|row| columns::message(row, 0)).collect::<Result<_>>()?,
+                    away: away.iter().map(|row| task_id(column(row, 0)?)).collect::<Result<_>>()?,
                 }))
             }
 

@@ -8,7 +8,7 @@
 //! foreseen is read in one go, and locked in the order of the keys; rules then read from memory; and what
 //! they write is sent in one go at the end (`batch.rs`). What was not foreseen is read when it is asked for.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use tokio_postgres::Row;
 
@@ -16,6 +16,7 @@ use crate::core::ids::partition_of;
 use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
 use crate::core::partition::{Epoch, Parts, key_in, partition_of_key};
 use crate::core::request::HubSettings;
+use crate::core::task::TaskRef;
 use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs};
 use crate::provider::rows::{Clear, HistoryKey, NewMessage};
 use crate::provider::transaction::Foresight;
@@ -25,8 +26,10 @@ use crate::provider::{
 
 use super::batch::{Batch, signed};
 use super::columns::{self, Unreadable, column, head_columns, row_columns, stored};
+use super::known::Known;
 use super::membership;
 use super::session::{Ask, Session};
+use super::tasks;
 
 pub(super) const HEADS: &str = concat!(
     "SELECT ",
@@ -74,26 +77,13 @@ pub(super) const GIVE: &str =
 const MORE_KEYS: i32 = 16;
 const READING: &str = "read instances";
 
-/// What is known without asking. An entry that is not there is not known.
-#[derive(Debug, Default)]
-struct Known {
-    heads: HashMap<InstanceKey, Option<InstanceHead>>,
-    keys: HashMap<String, Option<InstanceKey>>,
-    taken: HashMap<InstanceKey, Vec<MessageKey>>,
-    kept: HashMap<(InstanceKey, String), Option<StoredMessage>>,
-    waits: HashMap<(InstanceKey, String), i32>,
-    /// Numbers for new instances.
-    instance_keys: VecDeque<i64>,
-    message_keys: VecDeque<MessageKey>,
-}
-
 /// See the module's text.
 pub(super) struct PostgresRows<'s> {
     session: &'s mut Session,
     /// How many partitions the hub has.
     pub(super) partitions: u16,
     /// Who writes, if it is a worker.
-    epoch: Option<Epoch>,
+    pub(super) epoch: Option<Epoch>,
     /// Its partitions. The owners of others are told of what it writes.
     pub(super) mine: Parts,
     known: Known,
@@ -140,6 +130,7 @@ impl<'s> PostgresRows<'s> {
         asks.push(Ask::new(WAITS).with(ids).with(raised));
         asks.push(Ask::new(INSTANCE_KEYS).with(count(foresight.starts)));
         asks.push(Ask::new(MESSAGE_KEYS).with(count(foresight.messages)));
+        asks.push(tasks::held(self.epoch.unwrap_or_default(), &foresight.reports));
         // A statement that would read nothing is not sent.
         let needed = [
             !(foresight.keys.is_empty() && foresight.ids.is_empty()),
@@ -148,6 +139,7 @@ impl<'s> PostgresRows<'s> {
             !foresight.waits.is_empty(),
             foresight.starts > 0,
             foresight.messages > 0,
+            !foresight.reports.is_empty(),
         ];
         let mut place = 0;
         asks.retain(|_| {
@@ -158,13 +150,16 @@ impl<'s> PostgresRows<'s> {
         let mut read = answers.split_off(first).into_iter();
         let mut next =
             |needed: bool| if needed { read.next().unwrap_or_default() } else { Vec::new() };
-        let [heads, taken, kept, waits, instance_keys, message_keys] = needed.map(&mut next);
+        let [heads, taken, kept, waits, instance_keys, message_keys, held] = needed.map(&mut next);
         self.learn(foresight, &heads, &taken, &kept, &waits)?;
         for row in &instance_keys {
             self.known.instance_keys.push_back(column(row, 0)?);
         }
         for row in &message_keys {
             self.known.message_keys.push_back(column(row, 0)?);
+        }
+        for row in &held {
+            self.known.held_tasks.insert(tasks::task_ref(row)?);
         }
         Ok(answers)
     }
@@ -212,6 +207,15 @@ impl<'s> PostgresRows<'s> {
         self.session.rows(operation, ask)
     }
 
+    /// Removes an activity that this worker reports, if it has taken it.
+    pub(super) fn end_held_task(&mut self, of: TaskRef) -> bool {
+        let held = self.known.held_tasks.remove(&of);
+        if held {
+            self.batch.end_task(of);
+        }
+        held
+    }
+
     fn more_keys(&mut self, text: &'static str) -> Result<VecDeque<i64>> {
         let rows = self.session.rows("make keys", Ask::new(text).with(MORE_KEYS))?;
         rows.iter().map(|row| column(row, 0)).collect()
@@ -230,37 +234,6 @@ impl<'s> PostgresRows<'s> {
     fn ring(&mut self, key: InstanceKey, message: Option<MessageKey>) {
         if !self.owns(key) {
             self.batch.ring(stored(partition_of_key(key, self.partitions)), key, message);
-        }
-    }
-}
-
-impl Known {
-    fn learn_head(&mut self, head: InstanceHead) {
-        self.keys.insert(head.id.clone(), Some(head.key));
-        self.heads.insert(head.key, Some(head));
-    }
-
-    /// Nothing is left of what was cleared.
-    fn forget(&mut self, key: InstanceKey, what: Clear) {
-        for (of, open) in &mut self.waits {
-            if of.0 == key {
-                *open = 0;
-            }
-        }
-        if let Some(taken) = self.taken.get_mut(&key) {
-            taken.clear();
-        }
-        if what != Clear::Execution {
-            for (of, kept) in &mut self.kept {
-                if of.0 == key {
-                    *kept = None;
-                }
-            }
-        }
-        if what == Clear::All
-            && let Some(head) = self.heads.insert(key, None).flatten()
-        {
-            self.keys.insert(head.id, None);
         }
     }
 }

@@ -93,6 +93,7 @@ impl Watch {
                 [RuntimeStatus::Suspended.number()],
                 |row| column(row, 0),
             )?,
+            ..Arrivals::default()
         };
         self.seen = Some(greatest_keys(sql)?);
         self.version = Some(version);

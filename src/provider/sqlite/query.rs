@@ -64,7 +64,7 @@ impl<S: Source> Reader for S {
                 let (key, exec, body) = (column(row, 0)?, column(row, 1)?, column(row, 2)?);
                 Ok(StoredMessage { key, exec, body })
             })?;
-            Ok(Some(Loaded { row, history, messages }))
+            Ok(Some(Loaded { row, history, messages, away: Vec::new() }))
         })
     }
 

@@ -12,7 +12,8 @@ use crate::core::request::HubSettings;
 use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs, ids};
 use crate::provider::rows::{Clear, HistoryKey, NewMessage};
 use crate::provider::{
-    ProviderError, ProviderErrorKind, Result, Rows, StoredMessage, decode_settings, encode_settings,
+    ProviderError, ProviderErrorKind, Result, Rows, StoredMessage, TaskRows, decode_settings,
+    encode_settings,
 };
 
 use super::arrivals::Newest;
@@ -94,6 +95,8 @@ impl<'c> SqliteRows<'c> {
         }
     }
 }
+
+impl TaskRows for SqliteRows<'_> {}
 
 impl Rows for SqliteRows<'_> {
     fn head(&mut self, key: InstanceKey) -> Result<Option<InstanceHead>> {

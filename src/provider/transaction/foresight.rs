@@ -7,6 +7,7 @@ use crate::core::InstanceKey;
 use crate::core::commit::TurnCommit;
 use crate::core::ids::fold_name;
 use crate::core::request::Command;
+use crate::core::task::TaskRef;
 
 use super::Work;
 
@@ -27,6 +28,8 @@ pub struct Foresight {
     pub starts: usize,
     /// New messages, at a guess.
     pub messages: usize,
+    /// Activities that a worker has run for others.
+    pub reports: Vec<TaskRef>,
 }
 
 impl Foresight {
@@ -69,12 +72,18 @@ impl Foresight {
                 self.keys.extend(commit.grant.as_ref().map(|grant| grant.owner.key));
             }
             Work::Signals(signals) => self.messages += signals.len(),
+            Work::Offer { tasks, .. } => self.keys.extend(tasks.iter().map(|task| task.of.key)),
+            Work::Report { of, .. } => {
+                self.reports.push(*of);
+                self.messages += 1;
+            }
             // Entities are looked at one by one.
             Work::Due(_)
             | Work::MarkEntity(..)
             | Work::EntityCrashes { .. }
             | Work::Forget(_)
             | Work::PutSettings(_)
+            | Work::Claim(_)
             | Work::Give(_) => {}
         }
     }

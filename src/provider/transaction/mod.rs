@@ -10,6 +10,7 @@ mod ending;
 mod entity;
 mod foresight;
 mod rewind;
+mod task;
 mod turn;
 
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ use crate::core::partition::Parts;
 use crate::core::replay::Problem;
 use crate::core::request::{self, Answer, Command, HubFacts, HubSettings, StartSpec};
 use crate::core::status::RuntimeStatus;
+use crate::core::task::{ActivityTask, Claim, Claimed, TaskRef};
 use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs, error};
 
 use super::rows::NewMessage;
@@ -89,6 +91,22 @@ pub enum Work {
     PutSettings(HubSettings),
     /// These partitions are others' to take.
     Give(Parts),
+    /// Any worker may run these activities, as far as their executions still wait for them.
+    Offer {
+        /// The activities.
+        tasks: Vec<ActivityTask>,
+        /// This worker runs them already, and goes on.
+        running: bool,
+    },
+    /// Take activities to run.
+    Claim(Claim),
+    /// An activity that this worker has taken has ended.
+    Report {
+        /// Which.
+        of: TaskRef,
+        /// How.
+        message: Message,
+    },
 }
 
 /// See [`Work::Begin`].
@@ -131,6 +149,8 @@ pub enum Outcome {
     Signals(Vec<(u32, std::result::Result<(), Error>)>),
     /// Of a command.
     Command(std::result::Result<Answer, Error>),
+    /// Activities that this worker is to run.
+    Claimed(Vec<Claimed>),
     /// Of anything else.
     Done,
 }
@@ -351,6 +371,15 @@ fn carry_out(rows: &mut dyn Rows, work: &Work, context: &mut Context<'_>) -> Res
         }
         Work::Give(parts) => {
             rows.give(*parts)?;
+            Ok(Outcome::Done)
+        }
+        Work::Offer { tasks, running } => {
+            task::offer(rows, tasks, *running)?;
+            Ok(Outcome::Done)
+        }
+        Work::Claim(claim) => Ok(Outcome::Claimed(rows.claim_tasks(claim)?)),
+        Work::Report { of, message } => {
+            task::report(rows, *of, message, context)?;
             Ok(Outcome::Done)
         }
         Work::PutSettings(settings) => {

@@ -78,6 +78,8 @@ pub(super) struct Live {
     pub(super) unstored: Vec<Delivery>,
     /// Activities that are due or run.
     pub(super) activities: FxHashSet<TaskId>,
+    /// Those of its execution that any worker may run, as they were when it was loaded.
+    pub(super) away: FxHashSet<TaskId>,
     /// What its row says of being ready.
     pub(super) row_ready: bool,
     /// Its row has a problem to be cleared by the next turn.
@@ -123,6 +125,7 @@ impl Live {
             early: FxHashSet::default(),
             unstored: Vec::new(),
             activities: FxHashSet::default(),
+            away: FxHashSet::default(),
             row_ready: false,
             has_problem: false,
             crashes: 0,

@@ -17,6 +17,7 @@ mod parts;
 mod recovery;
 mod results;
 mod suspects;
+mod tasks;
 mod turns;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -81,6 +82,7 @@ pub struct Dispatcher {
     activities: Activities,
     entities: entities::Entities,
     held: parts::Held,
+    tasks: tasks::Tasks,
     timers: Timers,
     /// Instances that may have something to run.
     runnable: Vec<InstanceKey>,
@@ -123,6 +125,7 @@ impl Dispatcher {
             activities: Activities::new(options.concurrent_activities),
             backlog: Backlog::new(options.backlog_keys),
             held: parts::Held::new(options.shares),
+            tasks: tasks::Tasks::new(options.shares.partitions > 1, options.queues.clone()),
             options,
             entropy,
             names: HashSet::new(),
@@ -170,7 +173,11 @@ impl Dispatcher {
 
     fn add_names(&mut self, registered: &Registered) {
         self.names.extend(registered.orchestrators.iter().map(|name| fold_name(name)));
-        self.activities.register(&registered.activities);
+        if !self.tasks.is_shared() {
+            // The bounds of the others hold for all workers together.
+            self.activities.register(&registered.activities);
+        }
+        self.tasks.register(registered);
         self.entities.register(&registered.entities);
     }
 
@@ -251,6 +258,8 @@ impl Dispatcher {
             (Work::Unpark(key), _) => self.unparked(key),
             (Work::Keep { key, .. }, _) => self.kept(key),
             (Work::Give(parts), _) => self.given(parts),
+            (Work::Offer { tasks, running }, _) => self.offered(&tasks, running),
+            (Work::Claim(_), Outcome::Claimed(claimed)) => self.claimed(claimed, step),
             _ => {}
         }
     }
@@ -361,6 +370,9 @@ impl Dispatcher {
             let problem = Box::new(Problem::new(error.code, error.message.clone()));
             return self.park(commit.key, problem, Park::Hold, step);
         }
+        if let Work::Offer { tasks, running: false } = work {
+            self.not_offered(tasks);
+        }
         if let Work::Entity(commit) = work {
             return self.entity_unwritable(commit.key, &error.message, step);
         }
@@ -415,6 +427,14 @@ impl Dispatcher {
         if matches!(delivery.message, Message::Changed) {
             step.work.extend(delivery.key.map(|key| Work::Forget(vec![key])));
             return self.changed(key);
+        }
+        if let (
+            Some(_),
+            Some(exec),
+            Message::TaskCompleted { task, .. } | Message::TaskFailed { task, .. },
+        ) = (delivery.key, delivery.exec, &delivery.message)
+        {
+            self.returned(key, exec, *task, step);
         }
         let Some(live) = self.lives.get_mut(&key) else {
             // One that has to wait for a place is read with all that came for it until then.

@@ -29,6 +29,8 @@ pub struct DispatcherOptions {
     pub entity_operations: usize,
     /// Largest payload.
     pub payload_bytes: usize,
+    /// Queues whose activities it runs; all, if none are named.
+    pub queues: Option<Vec<String>>,
     /// What of the hub this process has, to begin with.
     pub shares: Shares,
     /// See [`OnNondeterminism`].
@@ -58,6 +60,7 @@ impl DispatcherOptions {
             turn_messages: limits::TURN_MESSAGES,
             entity_operations: limits::ENTITY_OPERATIONS,
             payload_bytes: info.payload_bytes,
+            queues: options.queues.clone(),
             shares,
             on_nondeterminism: options.on_nondeterminism,
             versioning: Versioning {

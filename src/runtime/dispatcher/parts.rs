@@ -1,7 +1,7 @@
 //! Which partitions of the hub this process runs, of a hub that several processes share.
 //!
 //! Owns: getting partitions and letting them go. Must never: begin anything of a partition that it lets go,
-//! or give one away while something of it is under way: a turn, an activity, a read.
+//! or give one away while something of it is under way: a turn, a read. An activity goes on (`tasks.rs`).
 //! Proved by `tests/provider_postgres` and `__test__/cluster.spec.mjs`.
 //!
 //! A hub that one process has as a whole has one partition, and none of this ever happens to it.
@@ -75,22 +75,18 @@ impl Dispatcher {
         self.timers.read_anew();
         // What is due in them may be what ended the process that had them.
         self.opened_ms = None;
-        let Arrivals { ready, messages, held } = arrivals;
+        let Arrivals { ready, messages, held, .. } = arrivals;
         self.arrived(ready, held, messages, true, step);
     }
 
-    /// Others are to have so many of its partitions: those in which least is under way. One in which an
-    /// activity runs is not let go: all that is in it would wait for that activity.
+    /// Others are to have so many of its partitions: those in which least is under way.
     pub fn let_go(&mut self, count: usize) {
         let (mine, leaving) = (self.held.shares.parts, self.held.leaving);
         let mut weights = [0_usize; PARTITIONS_MAX as usize];
         for (key, live) in &self.lives {
             weights[usize::from(self.held.part_of(*key, live))] += 1;
         }
-        let partitions = self.held.shares.partitions;
-        let busy: Parts =
-            self.activities.running_keys().map(|key| partition_of_key(key, partitions)).collect();
-        let mut rest: Vec<u16> = mine.without(leaving).without(busy).iter().collect();
+        let mut rest: Vec<u16> = mine.without(leaving).iter().collect();
         rest.sort_by_key(|part| weights[usize::from(*part)]);
         rest.truncate(count.saturating_sub(leaving.len()));
         self.held.leaving = leaving.with(rest.into_iter().collect());
@@ -111,6 +107,7 @@ impl Dispatcher {
                 live.activities.remove(&task);
             }
         }
+        self.lend(goes, step);
         let mut rests: Vec<InstanceKey> = Vec::new();
         self.waiting_loads.retain(|key| {
             let stays = !goes(*key);
@@ -177,6 +174,7 @@ impl Dispatcher {
             }
         }
         step.out.aborts.extend(self.activities.give_up_all());
+        self.tasks.forget_all();
         self.entities.forget_all();
         let partitions = self.held.shares.partitions;
         self.held = Held::new(Shares { partitions, parts: Parts::NONE });

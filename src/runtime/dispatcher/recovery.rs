@@ -111,7 +111,7 @@ impl Dispatcher {
     }
 
     fn take(&mut self, key: InstanceKey, loaded: Loaded, step: &mut Step) {
-        let Loaded { row, history, messages } = loaded;
+        let Loaded { row, history, messages, away } = loaded;
         if row.head.status.has_ended() {
             if !messages.is_empty() {
                 let keys = messages.iter().map(|message| message.key).collect();
@@ -130,6 +130,7 @@ impl Dispatcher {
             return;
         };
         live.fill(&row);
+        live.away = away.into_iter().collect();
         let bytes = weight(&row, &history);
         self.bytes = self.bytes - live.bytes + bytes;
         live.bytes = bytes;
@@ -265,9 +266,16 @@ impl Dispatcher {
         let of_this = |delivery: &&Delivery| delivery.exec.is_none_or(|exec| exec == live.exec);
         let answered: HashSet<TaskId> =
             live.mailbox.iter().filter(of_this).filter_map(answered_task).collect();
+        let away = self.lives.get_mut(&key).map(|live| std::mem::take(&mut live.away));
+        let away = away.unwrap_or_default();
         for task in due {
-            if !answered.contains(&task) {
+            if answered.contains(&task) {
+                continue;
+            }
+            if !away.contains(&task) {
                 self.due(key, task);
+            } else if let Some(activity) = self.due_activity(key, task) {
+                self.activities.is_away(activity);
             }
         }
         self.become_idle(key);

@@ -5,6 +5,7 @@
 use crate::core::error::raw;
 use crate::core::execution::OpenTask;
 use crate::core::message::{Delivery, Message};
+use crate::provider::transaction::Work;
 
 use super::super::protocol::{ActivityStart, RunResult};
 use super::live::State;
@@ -17,13 +18,6 @@ impl Dispatcher {
         let Some(activity) = self.activities.end(run) else {
             return;
         };
-        let Some(live) = self.lives.get_mut(&activity.key) else {
-            return;
-        };
-        if live.exec != activity.exec {
-            return;
-        }
-        live.activities.remove(&activity.task);
         let task = activity.task;
         let over = too_large("result", payload.as_ref().filter(|_| ok), self.options.payload_bytes);
         let message = match (over, payload) {
@@ -33,6 +27,16 @@ impl Dispatcher {
                 Message::TaskFailed { task, failure: failure.unwrap_or_else(|| raw(&())) }
             }
         };
+        if let Some(of) = self.tasks.end(run) {
+            return step.work.push(Work::Report { of, message });
+        }
+        let Some(live) = self.lives.get_mut(&activity.key) else {
+            return;
+        };
+        if live.exec != activity.exec {
+            return;
+        }
+        live.activities.remove(&task);
         let exec = Some(activity.exec);
         if matches!(live.state, State::Suspended) {
             let none_runs = live.activities.is_empty();
@@ -46,7 +50,9 @@ impl Dispatcher {
     }
 
     pub(super) fn start_activities(&mut self, step: &mut Step) {
-        for (run, activity) in self.activities.start() {
+        let started = self.activities.start();
+        self.offer(started.elsewhere, step);
+        for (run, activity) in started.here {
             let (key, task) = (activity.key, activity.task);
             let Some(live) = self.lives.get_mut(&key) else {
                 self.activities.end(run);
@@ -68,5 +74,6 @@ impl Dispatcher {
                 input: call.input.clone(),
             });
         }
+        self.claim(step);
     }
 }

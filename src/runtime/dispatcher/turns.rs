@@ -243,21 +243,31 @@ impl Dispatcher {
 
     /// An activity may start, unless it is due or runs already.
     pub(super) fn due(&mut self, key: InstanceKey, task: TaskId) {
-        let Some(live) = self.lives.get_mut(&key) else {
-            return;
-        };
-        let Some(OpenTask::Activity(call)) = live.execution.task(task) else {
-            return;
-        };
-        if live.activities.insert(task) {
-            self.activities.push(DueActivity {
-                key,
-                exec: live.exec,
-                task,
-                name: call.name.clone(),
-                group: call.group,
-            });
+        if let Some(activity) = self.due_activity(key, task) {
+            let elsewhere = self.goes_elsewhere(&activity.name);
+            self.activities.push(DueActivity { elsewhere, ..activity });
         }
+    }
+
+    /// The same, and in this process.
+    pub(super) fn due_here(&mut self, key: InstanceKey, task: TaskId) {
+        if let Some(activity) = self.due_activity(key, task) {
+            self.activities.push(activity);
+        }
+    }
+
+    /// One that is not due yet and does not run.
+    pub(super) fn due_activity(&mut self, key: InstanceKey, task: TaskId) -> Option<DueActivity> {
+        let live = self.lives.get_mut(&key)?;
+        let Some(OpenTask::Activity(call)) = live.execution.task(task) else { return None };
+        live.activities.insert(task).then(|| DueActivity {
+            key,
+            exec: live.exec,
+            task,
+            name: call.name.clone(),
+            group: call.group,
+            elsewhere: false,
+        })
     }
 
     pub(super) fn give_up_activities(&mut self, key: InstanceKey, step: &mut Step) {
@@ -265,7 +275,11 @@ impl Dispatcher {
             && !live.activities.is_empty()
         {
             live.activities.clear();
-            step.out.aborts.extend(self.activities.give_up(key, None));
+            let runs = self.activities.give_up(key, None);
+            for run in &runs {
+                self.tasks.end(*run);
+            }
+            step.out.aborts.extend(runs);
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::core::error::{Error, ErrorCode};
 use crate::core::ids::fold_name;
 use crate::core::limits;
 use crate::core::request::{Command, HubSettings};
+use crate::core::task::Served;
 use crate::provider::transaction::{Effect, Outcome, Work};
 use crate::provider::{Arrivals, Page};
 
@@ -73,6 +74,7 @@ impl Hub {
             payload_bytes: options.payload_bytes.unwrap_or(limits::PAYLOAD_BYTES),
             orchestrators: folded(&options.registered),
             default_version: options.default_version.clone(),
+            activities: served(&options.registered, options.queues.as_deref()),
         };
         let (to_store, inbox) = channel();
         let outbox = Arc::new(Outbox::new(wake));
@@ -321,6 +323,10 @@ impl Hub {
                 self.settings.orchestrators.push(name);
             }
         }
+        for activity in served(registered, self.options.queues.as_deref()) {
+            self.settings.activities.retain(|known| known.name != activity.name);
+            self.settings.activities.push(activity);
+        }
         self.to_store(StoreMessage::Settings(self.settings.clone()));
         if let Some(dispatcher) = &mut self.dispatcher {
             dispatcher.register(registered);
@@ -395,7 +401,8 @@ impl Hub {
             Event::Unwritable(work, error) => dispatcher.unwritable(&work, &error, step),
             Event::Effect(effect) => dispatcher.effect(effect, step),
             Event::Arrived(arrivals, opening) => {
-                let Arrivals { ready, messages, held } = arrivals;
+                let Arrivals { ready, messages, held, tasks } = arrivals;
+                dispatcher.tasks_wait(tasks);
                 dispatcher.arrived(ready, held, messages, opening, step);
             }
             Event::Gained(parts, arrivals) => {
@@ -404,6 +411,7 @@ impl Hub {
                 step.watch.extend(self.waiters.ids().map(str::to_owned));
             }
             Event::Give(count) => dispatcher.let_go(count),
+            Event::Surveyed(others, taken) => dispatcher.surveyed(others, &taken, step),
             Event::Ousted => {
                 self.era += 1;
                 dispatcher.ousted(step);
@@ -472,4 +480,12 @@ fn millis(ms: TimeMs) -> Duration {
 
 fn folded(registered: &Registered) -> Vec<String> {
     registered.orchestrators.iter().map(|name| fold_name(name)).collect()
+}
+
+/// What of it this worker runs, for the others to know.
+fn served(registered: &Registered, queues: Option<&[String]>) -> Vec<Served> {
+    let served = registered.activities.iter().filter(|activity| activity.is_served(queues));
+    served
+        .map(|activity| Served { name: fold_name(&activity.name), limit: activity.max_concurrency })
+        .collect()
 }

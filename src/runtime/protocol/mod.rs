@@ -28,6 +28,9 @@ pub type Token = u32;
 /// Number of a run of an activity.
 pub type RunId = u32;
 
+/// The queue of activities that name none.
+const DEFAULT_QUEUE: &str = "default";
+
 /// From JavaScript: all that was produced in one tick.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -96,6 +99,16 @@ pub struct Registered {
 pub struct RegisteredActivity {
     pub name: String,
     pub max_concurrency: Option<usize>,
+    pub queue: Option<String>,
+}
+
+impl RegisteredActivity {
+    /// Whether a worker of these queues runs it: one that names none has all.
+    #[must_use]
+    pub fn is_served(&self, queues: Option<&[String]>) -> bool {
+        let queue = self.queue.as_deref().unwrap_or(DEFAULT_QUEUE);
+        queues.is_none_or(|queues| queues.iter().any(|of| of == queue))
+    }
 }
 
 /// What JavaScript made of an activation.
@@ -326,6 +339,7 @@ pub struct EngineOptions {
     pub active_instances: Option<usize>,
     pub max_concurrent_activities: Option<usize>,
     pub lease_ms: Option<i64>,
+    pub queues: Option<Vec<String>>,
     #[serde(default)]
     pub retention: Retention,
     #[serde(default)]

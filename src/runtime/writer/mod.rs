@@ -19,6 +19,7 @@ use crate::core::execution::Entropy;
 use crate::core::limits::{COMMIT_BYTES, COMMIT_ITEMS};
 use crate::core::message::Message;
 use crate::core::request::{Command, HubFacts, HubSettings};
+use crate::core::task::ActivityTask;
 use crate::provider::transaction::{Context, Effect, Outcome, Work, apply};
 use crate::provider::{Arrivals, Epoch, Provider, ProviderError, ProviderErrorKind, Rows};
 
@@ -171,6 +172,7 @@ impl Writer {
 
     /// Replaces the hub's settings.
     pub fn put_settings(&mut self, settings: HubSettings) {
+        self.provider.serve(&settings.activities);
         self.own = settings.clone();
         self.settings = self.with_elsewhere();
         self.queue.push_back((Ticket::Nobody, Work::PutSettings(settings)));
@@ -402,6 +404,12 @@ fn weight(work: &Work) -> usize {
                 |signal: &Signal| signal.input.as_ref().map_or(64, |input| input.get().len());
             signals.iter().map(|(_, signal)| bytes(signal)).sum()
         }
+        Work::Offer { tasks, .. } => {
+            let input =
+                |task: &ActivityTask| task.input.as_ref().map_or(64, |input| input.get().len());
+            tasks.iter().map(input).sum()
+        }
+        Work::Report { message, .. } => message.payload_bytes(),
         Work::Keep { messages, .. } => messages.iter().map(Message::payload_bytes).sum(),
         _ => 64,
     }

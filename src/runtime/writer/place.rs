@@ -95,11 +95,12 @@ impl Writer {
     }
 
     fn tell_balance(&mut self, balanced: Balanced) {
-        let Balanced { gained, arrivals, give, orchestrators } = balanced;
-        if self.elsewhere != orchestrators {
-            self.elsewhere = orchestrators;
+        let Balanced { gained, arrivals, give, others, taken } = balanced;
+        if self.elsewhere != others.orchestrators {
+            self.elsewhere.clone_from(&others.orchestrators);
             self.settings = self.with_elsewhere();
         }
+        self.outbox.push([Event::Surveyed(others, taken)]);
         let gained = (!gained.is_empty()).then_some(Event::Gained(gained, arrivals));
         let give = (give > 0).then_some(Event::Give(give));
         self.outbox.push(gained.into_iter().chain(give));

@@ -1,0 +1,58 @@
+//! What a transaction knows of the rows of a hub in PostgreSQL.
+//!
+//! Owns: what was read or written in it. Must never: hold what it does not know for sure.
+//! Proved by `tests/conformance.rs` and `tests/differential.rs`.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::core::instance::InstanceHead;
+use crate::core::task::TaskRef;
+use crate::core::{InstanceKey, MessageKey};
+use crate::provider::StoredMessage;
+use crate::provider::rows::Clear;
+
+/// What is known without asking. An entry that is not there is not known.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) heads: HashMap<InstanceKey, Option<InstanceHead>>,
+    pub(super) keys: HashMap<String, Option<InstanceKey>>,
+    pub(super) taken: HashMap<InstanceKey, Vec<MessageKey>>,
+    pub(super) kept: HashMap<(InstanceKey, String), Option<StoredMessage>>,
+    pub(super) waits: HashMap<(InstanceKey, String), i32>,
+    /// Numbers for new instances.
+    pub(super) instance_keys: VecDeque<i64>,
+    pub(super) message_keys: VecDeque<MessageKey>,
+    /// Activities that this worker has taken, of those that it reports.
+    pub(super) held_tasks: HashSet<TaskRef>,
+}
+
+impl Known {
+    pub(super) fn learn_head(&mut self, head: InstanceHead) {
+        self.keys.insert(head.id.clone(), Some(head.key));
+        self.heads.insert(head.key, Some(head));
+    }
+
+    /// Nothing is left of what was cleared.
+    pub(super) fn forget(&mut self, key: InstanceKey, what: Clear) {
+        for (of, open) in &mut self.waits {
+            if of.0 == key {
+                *open = 0;
+            }
+        }
+        if let Some(taken) = self.taken.get_mut(&key) {
+            taken.clear();
+        }
+        if what != Clear::Execution {
+            for (of, kept) in &mut self.kept {
+                if of.0 == key {
+                    *kept = None;
+                }
+            }
+        }
+        if what == Clear::All
+            && let Some(head) = self.heads.insert(key, None).flatten()
+        {
+            self.keys.insert(head.id, None);
+        }
+    }
+}
