@@ -17,6 +17,7 @@ pub mod history;
 pub mod ids;
 pub mod instance;
 pub mod limits;
+pub mod mailbox;
 pub mod message;
 pub mod partition;
 pub mod replay;

@@ -2,17 +2,16 @@
 //!
 //! It checks on the way what holds for every operation: a refusal leaves no trace.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use durafn::core::commit::{TurnCommit, TurnVerdict};
-use durafn::core::entity::{
-    EntityCommit, EntityMessage, EntityReply, EntityRow, EntityVerdict, Intake, Waiting,
-};
+use durafn::core::entity::{EntityCommit, EntityMessage, EntityReply, EntityRow, EntityVerdict};
 use durafn::core::error::{Error, ErrorCode};
 use durafn::core::execution::Execution;
 use durafn::core::history::HistoryRecord;
 use durafn::core::instance::InstanceRow;
+use durafn::core::mailbox::{Intake, Mailbox, Waiting};
 use durafn::core::message::{Delivery, Message};
 use durafn::core::replay::Replay;
 use durafn::core::request::{
@@ -320,14 +319,15 @@ impl Hub {
     pub(crate) fn prepare_entity(&mut self, id: &str) -> EntityCommit {
         let key = self.entity(id).unwrap().head.key;
         let LoadedEntity { row, messages } = self.store.load_entity(key).unwrap().unwrap();
-        let mut waiting: VecDeque<Waiting> = messages
+        let waiting = messages
             .iter()
             .filter_map(|stored| match Message::decode(&stored.body).unwrap() {
                 Message::Entity(message) => Some(Waiting { key: stored.key, message }),
                 _ => None,
             })
             .collect();
-        let intake = Intake::take(&mut waiting, row.head.lock.as_ref(), usize::MAX);
+        let mut mailbox = Mailbox::new(waiting);
+        let intake = Intake::take(&mut mailbox, row.head.lock.as_ref(), usize::MAX);
         let reply = |waiting: &Waiting| match &waiting.message {
             EntityMessage::Operation { name, caller: Some(to), .. } => {
                 Some(EntityReply { to: *to, outcome: Ok(Some(payload(name))) })

@@ -11,10 +11,11 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::core::entity::{EntityCommit, EntityMessage, EntityRow, Intake, Waiting};
+use crate::core::entity::{EntityCommit, EntityMessage, EntityRow};
 use crate::core::ids::fold_name;
 use crate::core::instance::ParentLink;
 use crate::core::limits::{LOADS_IN_FLIGHT, SUSPECT_CALM_MS, SUSPECT_DEATHS, SUSPECT_MS};
+use crate::core::mailbox::{Intake, Mailbox, Waiting};
 use crate::core::partition::{Parts, partition_of_key};
 use crate::core::{InstanceKey, MessageKey, Payload, TimeMs};
 use crate::provider::transaction::Work;
@@ -46,7 +47,7 @@ struct LiveEntity {
     state: Option<Payload>,
     lock: Option<ParentLink>,
     phase: Phase,
-    mailbox: VecDeque<Waiting>,
+    mailbox: Mailbox,
     /// Messages that were loaded before they were delivered, which they will be yet.
     early: FxHashSet<MessageKey>,
     /// What the turn under way took.
@@ -96,7 +97,7 @@ impl LiveEntity {
             state: None,
             lock: None,
             phase,
-            mailbox: VecDeque::new(),
+            mailbox: Mailbox::default(),
             early: FxHashSet::default(),
             intake: Intake::default(),
             has_problem: false,
@@ -134,13 +135,7 @@ impl LiveEntity {
     }
 
     fn take_back(&mut self) {
-        let mut intake = std::mem::take(&mut self.intake);
-        if intake.operations.is_empty() {
-            self.mailbox.extend(intake.spent.drain(..));
-            self.mailbox.make_contiguous().sort_by_key(|waiting| waiting.key);
-        } else {
-            intake.cut(0, &mut self.mailbox);
-        }
+        self.intake.give_back(&mut self.mailbox);
     }
 }
 
@@ -180,7 +175,7 @@ impl Entities {
             None => live.mailbox.is_empty(),
             Some(lock) => concerns(&waiting.message, lock),
         };
-        live.mailbox.push_back(waiting);
+        live.mailbox.push(waiting);
         if matters && live.phase == Phase::Idle {
             self.runnable.push(key);
         }
@@ -329,7 +324,7 @@ impl Entities {
     fn become_idle(&mut self, key: InstanceKey) {
         let Some(live) = self.lives.get_mut(&key) else { return };
         live.phase = Phase::Idle;
-        if !live.mailbox.is_empty() {
+        if live.mailbox.is_open(live.lock.as_ref()) {
             self.runnable.push(key);
             return;
         }

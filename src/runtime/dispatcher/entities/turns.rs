@@ -5,12 +5,11 @@
 
 use std::collections::VecDeque;
 
-use crate::core::entity::{
-    EntityCommit, EntityMessage, EntityReply, EntityVerdict, Intake, Waiting,
-};
+use crate::core::entity::{EntityCommit, EntityMessage, EntityReply, EntityVerdict};
 use crate::core::error::{ErrorCode, engine_failure, raw};
 use crate::core::ids::entity_parts;
 use crate::core::limits::{CRASHES, SUSPECT_DEATHS};
+use crate::core::mailbox::{Intake, Mailbox, Waiting};
 use crate::core::message::{Delivery, Message};
 use crate::core::replay::Problem;
 use crate::core::{InstanceKey, Payload};
@@ -94,9 +93,9 @@ impl Dispatcher {
         // What has been delivered before is in both. The rest of what was stored will be delivered.
         live.early = stored.iter().map(|waiting| waiting.key).collect();
         let early = &mut live.early;
-        live.mailbox.retain(|waiting| !early.remove(&waiting.key));
-        stored.append(&mut live.mailbox);
-        live.mailbox = stored;
+        let came = std::mem::take(&mut live.mailbox).into_all();
+        stored.extend(came.into_iter().filter(|waiting| !early.remove(&waiting.key)));
+        live.mailbox = Mailbox::new(stored);
         entities.measure(key);
         entities.become_idle(key);
     }
