@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { activity, link, manual, openApp, orchestration, writeApp } from './support/app.mjs'
 import { succeed } from './support/cli.mjs'
-import { complete, fail, tempStore, until } from './support/hub.mjs'
+import { complete, deferred, fail, tempStore, until } from './support/hub.mjs'
 
 const hello = [activity(), "module.exports = async (context, name) => 'Hello ' + name"]
 const chain = `function* (context) {
@@ -169,6 +169,37 @@ describe('durable-functions 3', () => {
       ],
     )
     assert.deepEqual(await complete(client, 'Chain', 'Oslo', { instanceId: 'one' }), expected)
+  })
+
+  test('its client works in an activity that a close waits for, and the app ends after that', async (t) => {
+    const files = {
+      'package.json': { main: 'index.js' },
+      'index.js': `
+        const { app } = require('@azure/functions')
+        const df = require('durable-functions')
+        const say = (globalThis.saidAtClose = [])
+        df.app.orchestration('Wait', ${wait})
+        df.app.orchestration('Late', function* (context) { yield context.df.callActivity('Work') })
+        df.app.activity('Work', {
+          extraInputs: [df.input.durableClient()],
+          handler: async (input, context) => {
+            say.push('began')
+            await globalThis.closing
+            say.push(await df.getClient(context).startNew('Wait', { instanceId: 'late' }))
+          },
+        })
+        app.hook.appTerminate(() => say.push('ended'))`,
+    }
+    const closing = deferred()
+    globalThis.closing = closing.promise
+    const dir = link(writeApp(t, files), 'durable-functions@3', '@azure/functions@4')
+    const { client, app } = await openApp(t, dir, { store: tempStore(t) })
+    await client.startNew('Late')
+    await until('it works', () => globalThis.saidAtClose[0])
+    const closed = app.close()
+    setImmediate(closing.resolve)
+    await closed
+    assert.deepEqual(globalThis.saidAtClose, ['began', 'late', 'ended'])
   })
 
   for (const name of ['durable-functions', 'durafn']) {

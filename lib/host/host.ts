@@ -238,9 +238,13 @@ function closing(parts: {
     const ms = given ?? (isEndless ? Number.POSITIVE_INFINITY : DRAIN_TIMEOUT_MS_DEFAULT)
     api.close()
     await Promise.all([server?.close(ms), timers.stop(ms)])
-    await urls.close(0)
-    await endApp(loaded, log)
-    await hub.close(options)
+    try {
+      // Activities that it waits for may still use their clients.
+      await hub.close(options)
+    } finally {
+      await urls.close(0)
+      await endApp(loaded, log)
+    }
   }
   return (options) => {
     closed ??= end(options)
