@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as df from 'durafn'
 import { manual, openApp, writeApp } from './support/app.mjs'
+import { http, serve } from './support/http-app.mjs'
 import { refuses } from './support/hub.mjs'
 
 const ok = 'module.exports = async () => {}'
@@ -94,7 +95,27 @@ describe('local.settings.json', () => {
     assert.deepEqual(await app.invoke('Work'), ['before', 'new'])
   })
 
+  test('pages of the origins of Host.CORS may read answers of functions', async (t) => {
+    const open = async (CORS, options) => {
+      const { ask } = await serve(
+        t,
+        {
+          'local.settings.json': { Host: { CORS } },
+          Work: [http(), `module.exports = async (context) => { context.res = { body: 'made' } }`],
+        },
+        options,
+      )
+      const { headers } = await ask('/api/work', { headers: { origin: 'https://shop.example' } })
+      return headers.get('access-control-allow-origin')
+    }
+    assert.equal(await open('https://a.example, https://shop.example'), 'https://shop.example')
+    assert.equal(await open('*'), 'https://shop.example')
+    assert.equal(await open('https://a.example'), null)
+    assert.equal(await open('*', { allowedOrigins: [] }), null)
+  })
+
   const wrong = {
+    'Host.CORS': [{ Host: { CORS: ['*'] } }, /must be a string/],
     IsEncrypted: [{ IsEncrypted: true, Values: {} }, /decrypt it first/],
     Values: [{ Values: [] }, /must be an object/],
     'Values.A': [{ Values: { A: {} } }, /must be a string/],

@@ -129,6 +129,44 @@ test('other names and pages are let in if they are named', async (t) => {
   assert.equal(await send(url, 'GET', { origin: 'https://shop.example.evil' }), 403)
 })
 
+test('pages that are allowed may read answers, of what needs a key too, and others may not', async (t) => {
+  const { server } = await openApi(t, register, { allowedOrigins: ['https://shop.example'] })
+  const url = `${server.url}/runtime/webhooks/durabletask/orchestrators/nobody`
+  const of = async (origin, method, headers = {}) => {
+    const response = await fetch(url, { method, headers: { origin, ...headers } })
+    await response.arrayBuffer()
+    return [response.status, response.headers]
+  }
+  const asks = {
+    'access-control-request-method': 'POST',
+    'access-control-request-headers': 'x-functions-key',
+  }
+  const [asked, told] = await of('https://shop.example', 'OPTIONS', asks)
+  assert.deepEqual(
+    [asked, told.get('access-control-allow-origin'), told.get('vary')],
+    [204, 'https://shop.example', 'Origin'],
+  )
+  assert.equal(told.get('access-control-allow-methods'), 'POST')
+  assert.equal(told.get('access-control-allow-headers'), 'x-functions-key')
+  const keys = { 'x-functions-key': server.api.keys.system }
+  for (const [status, headers] of [
+    await of('https://shop.example', 'POST'),
+    await of('https://shop.example', 'POST', keys),
+  ]) {
+    assert.ok([401, 400].includes(status), `${status}`)
+    assert.equal(headers.get('access-control-allow-origin'), 'https://shop.example')
+    assert.match(headers.get('access-control-expose-headers'), /x-ms-continuation-token/)
+  }
+  for (const [status, headers] of [
+    await of('https://evil.example', 'OPTIONS', asks),
+    await of('https://evil.example', 'POST', keys),
+    await of(server.url, 'OPTIONS', asks),
+  ]) {
+    assert.ok([401, 403].includes(status), `${status}`)
+    assert.equal(headers.get('access-control-allow-origin'), null)
+  }
+})
+
 test('beyond this machine nothing is served without a key', async (t) => {
   const { hub } = await openHub(t, register)
   const open = serve(hub, { port: 0, hostname: '0.0.0.0', keys: false })

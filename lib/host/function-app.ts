@@ -47,7 +47,10 @@ export interface FunctionAppOptions extends Omit<OpenOptions, 'threads'> {
    * a `host` beyond this machine any, else none.
    */
   allowedHosts?: readonly string[] | undefined
-  /** Origins of pages that may send requests that need a key, such as `https://shop.example`. */
+  /**
+   * Origins of pages that may send requests that need a key, and read answers, such as
+   * `https://shop.example`; '*': any. Default: `Host.CORS` of `local.settings.json`.
+   */
   allowedOrigins?: readonly string[] | undefined
   /** Where callers reach the app, if not where it is served: for the URLs that they are given. */
   publicUrl?: string | undefined

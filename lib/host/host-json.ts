@@ -164,15 +164,21 @@ function integer(
   throw refused(file, `${where}.${key}`, `must be a whole number from 1 to ${max}`)
 }
 
+/** What `local.settings.json` says of the host. */
+export interface LocalSettings {
+  /** `Host.CORS`. */
+  readonly allowedOrigins: readonly string[] | undefined
+}
+
 /**
- * Puts `Values` of `local.settings.json` into the environment, where it does not have them already.
+ * Puts `Values` of `local.settings.json` into the environment, where it does not have them already; gives
+ * the rest.
  *
  * @throws InvalidFunction
  */
-export function applyLocalSettings(directory: string): void {
+export function applyLocalSettings(directory: string): LocalSettings {
   const file = join(directory, 'local.settings.json')
-  if (!existsSync(file)) return
-  const json = readObject(file)
+  const json = existsSync(file) ? readObject(file) : {}
   if (json['IsEncrypted'] === true) {
     throw refused(file, 'IsEncrypted', 'is true; decrypt it first (func settings decrypt)')
   }
@@ -184,4 +190,7 @@ export function applyLocalSettings(directory: string): void {
     }
     process.env[name] ??= String(value)
   }
+  const host = isObject(json['Host']) ? json['Host'] : {}
+  const origins = text(host, 'CORS', 'Host', file)?.split(',')
+  return { allowedOrigins: origins?.map((origin) => origin.trim()).filter(Boolean) }
 }

@@ -34,7 +34,12 @@ import { HubEnvironment } from './environment.js'
 import type { FunctionAppOptions } from './function-app.js'
 import { appDirectory } from './function-json.js'
 import { withHooks } from './hooks.js'
-import { applyLocalSettings, type HostSettings, readHostSettings } from './host-json.js'
+import {
+  applyLocalSettings,
+  type HostSettings,
+  type LocalSettings,
+  readHostSettings,
+} from './host-json.js'
 import type { Invocable } from './invocation.js'
 import { isDisabledBySetting, type LoadedApp, loadFunctions } from './load.js'
 import { hostDirectory } from './package-require.js'
@@ -64,9 +69,8 @@ export function defaultStore(directory: string): string {
 /** Opens a host: see `openFunctionApp`. */
 export async function openHost(directory: string, options: FunctionAppOptions): Promise<Host> {
   if (typeof directory !== 'string') throw invalid('directory', 'must be a path', directory ?? null)
-  const own = ownOptions(options)
   const path = appDirectory(directory)
-  applyLocalSettings(path)
+  const own = ownOptions(options, applyLocalSettings(path))
   const settings = readHostSettings(path)
   // Before all else: a port that is in use must not cost a start, and clients need its number.
   const server = own.port === undefined ? undefined : await HttpServer.listen(own.port, own.host)
@@ -90,12 +94,12 @@ interface OwnOptions {
   readonly rest: Omit<OpenOptions, 'app'>
 }
 
-function ownOptions(options: FunctionAppOptions): OwnOptions {
+function ownOptions(options: FunctionAppOptions, local: LocalSettings): OwnOptions {
   if ((options as OpenOptions).threads) {
     throw invalid('options.threads', 'is for apps of a module; a folder runs in the calling thread')
   }
   const { onInvalidFunction, port, host, app, ...others } = options
-  const { allowedHosts, allowedOrigins, publicUrl, ...rest } = others
+  const { allowedHosts, allowedOrigins = local.allowedOrigins, publicUrl, ...rest } = others
   const own: Options = { onInvalidFunction, port, host }
   const chosen = app ?? new App()
   if (!(chosen instanceof App)) throw invalid('options.app', 'must be an App', chosen)

@@ -71,7 +71,10 @@ export interface HttpApiOptions {
    * name point here.
    */
   allowedHosts?: readonly string[] | undefined
-  /** Origins of pages that may call, such as `https://shop.example`. Default: only the server's own. */
+  /**
+   * Origins of pages that may call and read the answers, such as `https://shop.example`; '*': any.
+   * Default: only the server's own.
+   */
   allowedOrigins?: readonly string[] | undefined
   /** The longest body that is taken, in bytes. Default 16 MiB. */
   bodyBytesMax?: number | undefined

@@ -11,7 +11,7 @@
 export interface OriginRules {
   /** Names of hosts in lower case, without ports; null: any. */
   readonly hosts: ReadonlySet<string> | null
-  /** Origins beside the server's own, such as `https://shop.example`. */
+  /** Origins beside the server's own, such as `https://shop.example`; '*': any. */
   readonly origins: ReadonlySet<string>
 }
 
@@ -54,13 +54,18 @@ export function refusalOfOrigin(
     : undefined
 }
 
+/** Whether pages of an origin may call. */
+export function allowsOrigin(origins: ReadonlySet<string>, origin: string): boolean {
+  return origins.has(origin) || origins.has('*')
+}
+
 function isOfForeignPage(
   { headers, method }: Request,
   authority: string,
   origins: ReadonlySet<string>,
 ): boolean {
   const origin = headers.get('origin')
-  if (origin !== null) return authorityOf(origin) !== authority && !origins.has(origin)
+  if (origin !== null) return authorityOf(origin) !== authority && !allowsOrigin(origins, origin)
   const site = headers.get('sec-fetch-site')
   if (site === null || site === 'none' || site === 'same-origin') return false
   // Somebody followed a link: that page does not see the answer, and nothing is changed by it.

@@ -12,6 +12,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { type Context, Hono } from 'hono'
 import { type Answer, answerOf, empty, problem, responseOf } from './answers.js'
 import { BodyTooLarge, isJson, readBytes, textOf } from './body.js'
+import { corsHeaders, preflight } from './cors.js'
 import type { KeyLevel, Keys } from './keys.js'
 import { type OriginRules, refusalOfOrigin } from './origins.js'
 import { decoded, Query } from './query.js'
@@ -134,8 +135,11 @@ export class Router {
    *
    * @param env what `@hono/node-server` gives beside it, if it comes from there
    */
-  readonly fetch = async (request: Request, env: object = {}): Promise<Response> =>
-    await this.#hono.fetch(request, env as NodeEnv)
+  readonly fetch = async (request: Request, env: object = {}): Promise<Response> => {
+    const answer = preflight(request, this.#options.origins)
+    if (answer !== undefined) return this.#respond(answer, env)
+    return await this.#hono.fetch(request, env)
+  }
 
   /** The routes that no pattern describes come after all others. */
   async #byMatch(context: Context): Promise<Response> {
@@ -169,7 +173,10 @@ export class Router {
       answer = error instanceof BodyTooLarge ? problem(413, error.message) : answerOf(error)
       if (answer.status >= 500) this.#options.onError(error, route)
     }
-    return answer instanceof Response ? answer : this.#respond(answer, context.env)
+    const cors = corsHeaders(raw, this.#options.origins)
+    if (answer instanceof Response) return cors === undefined ? answer : withHeaders(answer, cors)
+    const all = cors === undefined ? answer : { ...answer, headers: { ...answer.headers, ...cors } }
+    return this.#respond(all, context.env)
   }
 
   /** Why a request may not go on; undefined if it may. */
@@ -201,6 +208,14 @@ export class Router {
     outgoing.end(answer.body)
     return RESPONSE_ALREADY_SENT
   }
+}
+
+/** As a new one, since the headers of some cannot be changed. */
+function withHeaders(response: Response, headers: Readonly<Record<string, string>>): Response {
+  const { body, status } = response
+  const all = new Headers(response.headers)
+  for (const [name, value] of Object.entries(headers)) all.set(name, value)
+  return new Response(body, { status, headers: all })
 }
 
 function lengthened({ status, headers, body }: Answer): OutgoingHttpHeaders {
