@@ -8,6 +8,7 @@ import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import * as df from 'durafn'
+import pg from 'pg'
 import { startPostgres } from '../scripts/postgres.mjs'
 import { startChild } from './support/child.mjs'
 import { json, startHost, stop, succeed } from './support/cli.mjs'
@@ -191,9 +192,10 @@ describe('a PostgreSQL server that goes down again and again', () => {
 })
 
 describe('a PostgreSQL server that cannot be used', () => {
-  const refusal = async (store, code, message) => {
-    await refuses(code, df.open({ store, app: new df.App(), logger: false }), { message })
-    await refuses(code, df.connect({ store, logger: false }), { message })
+  const refusal = async (place, code, message) => {
+    const options = typeof place === 'string' ? { store: place } : place
+    await refuses(code, df.open({ ...options, app: new df.App(), logger: false }), { message })
+    await refuses(code, df.connect({ ...options, logger: false }), { message })
   }
 
   test('because nothing listens there is StoreUnavailable', async () => {
@@ -209,6 +211,42 @@ describe('a PostgreSQL server that cannot be used', () => {
   test('because the URL is none is InvalidOption', async () => {
     await refusal('postgres://host:port/base', 'InvalidOption', /URL/)
     await refusal('mysql://host/base', 'InvalidOption', /options\.store/)
+  })
+
+  /** Runs statements beside the hub; `hub.` stands for its schema. */
+  const run = async ({ hubName }, text) => {
+    const db = new pg.Client({ connectionString: server.url })
+    await db.connect()
+    await db.query(text.replaceAll('hub.', `"durafn_${hubName}".`)).finally(() => db.end())
+  }
+
+  test('because the role has no rights is StoreReadOnly, and says which', async (t) => {
+    const place = postgresStore(server.url)
+    const role = `poor_${place.hubName}`
+    await run(place, `CREATE ROLE "${role}" LOGIN PASSWORD 'poor'`)
+    t.after(() => run(place, `DROP ROLE "${role}"`))
+    const url = Object.assign(new URL(server.url), { username: role, password: 'poor' })
+    const poor = { ...place, store: url.href }
+    await refusal(poor, 'StoreReadOnly', /permission denied for database/)
+    const { close } = await openHub(t, register, place)
+    await close()
+    await refusal(poor, 'StoreReadOnly', /permission denied for schema .*docs\/scaling/)
+  })
+
+  test('because the hub is of a newer version, or of other partitions, is HubTooNew', async (t) => {
+    const place = postgresStore(server.url)
+    const { close } = await openHub(t, register, place)
+    await close()
+    await run(place, 'UPDATE hub.hub SET part_count = 64')
+    await refusal(place, 'HubTooNew', /64 partitions/)
+    await run(place, 'UPDATE hub.hub SET part_count = 256, version = 99')
+    await refusal(place, 'HubTooNew', /version 99/)
+  })
+
+  test('because the schema is of another program is NotAHub', async () => {
+    const place = postgresStore(server.url)
+    await run(place, `CREATE SCHEMA "durafn_${place.hubName}"; CREATE TABLE hub.hub (theirs int)`)
+    await refusal(place, 'NotAHub', /choose another hubName/)
   })
 
   test('cannot be copied to a file by backup', async (t) => {

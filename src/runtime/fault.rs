@@ -22,16 +22,19 @@ pub fn caller_error(error: &ProviderError) -> Error {
             "Nothing was written; make room on the disk and try again. Work that waits goes on by \
              itself.",
         ),
-        ProviderErrorKind::ReadOnly => {
-            (ErrorCode::StoreReadOnly, "Make the file and its folder writable for this process.")
-        }
+        ProviderErrorKind::ReadOnly => (
+            ErrorCode::StoreReadOnly,
+            "Make the file and its folder writable for this process; on a PostgreSQL server, give the role \
+             the rights of docs/scaling.md.",
+        ),
         ProviderErrorKind::LostOwnership | ProviderErrorKind::HubInUse => (
             ErrorCode::HubInUse,
             "One process at a time runs the workers of a hub; any number can use df.connect().",
         ),
-        ProviderErrorKind::NotAHub => {
-            (ErrorCode::NotAHub, "Choose another file, or move this one away.")
-        }
+        ProviderErrorKind::NotAHub => (
+            ErrorCode::NotAHub,
+            "Choose another file, or move this one away; on a PostgreSQL server, choose another hubName.",
+        ),
         ProviderErrorKind::TooNew => {
             (ErrorCode::HubTooNew, "Update durafn to at least the version that wrote it.")
         }

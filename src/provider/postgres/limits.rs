@@ -17,15 +17,16 @@ const STILL_MS_MAX: i64 = 5_000;
 const LOCK_MS_MIN: i64 = 2_000;
 
 /// Expressions that set the limits for the transaction, from two parameters of these numbers: how long it
-/// may stand still, or its answers may stay unread, and how long it waits for the lock of another one.
+/// may stand still, or its answers may stay unread, and how long it waits for the lock of another one. A
+/// server on another system than Linux cannot limit the second, and would log so each time.
 macro_rules! limits {
     ($still:literal, $lock:literal) => {
         concat!(
             "set_config('idle_in_transaction_session_timeout', ",
             $still,
-            ", true), set_config('tcp_user_timeout', ",
+            ", true), CASE WHEN version() LIKE '%linux%' THEN set_config('tcp_user_timeout', ",
             $still,
-            ", true), set_config('lock_timeout', ",
+            ", true) END, set_config('lock_timeout', ",
             $lock,
             ", true)"
         )
