@@ -114,6 +114,28 @@ describe('across the workers of a hub', () => {
     }
   })
 
+  test('thousands may wait in a process, and hold nobody up', async (t) => {
+    const { cluster, callers } = await openPair(t)
+    const open = 'SELECT count(*)::int AS waits FROM hub.waits WHERE open > 0'
+    for (const [caller, client] of Object.entries(callers)) {
+      const ids = Array.from({ length: 3_000 }, (_, n) => `${caller}-${n}`)
+      await client.startMany(ids.map((instanceId) => ({ name: 'wait', instanceId })))
+      const all = Promise.all(ids.map((id) => completion(client, id)))
+      await until('all of them wait', async () => (await cluster.rows(open))[0].waits === 3_000)
+      for (let n = 0; n < 20; n += 1) {
+        const asked = performance.now()
+        await client.getStatus(ids[n])
+        const ms = performance.now() - asked
+        assert.ok(ms < 1_000, `a call took ${ms} ms`)
+      }
+      await Promise.all(ids.map((id) => client.raiseEvent(id, 'go', id)))
+      assert.deepEqual(
+        (await all).map(({ output }) => output),
+        ids,
+      )
+    }
+  })
+
   test('entities take signals and calls of all, and locks hold', async (t) => {
     const { cluster, callers } = await openPair(t)
     const keys = Array.from({ length: 8 }, (_, n) => `a${n}`)

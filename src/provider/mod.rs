@@ -151,6 +151,18 @@ pub trait Reader: EntityReader {
     /// The row of an instance, by id.
     fn find(&mut self, id: &str) -> Result<Option<InstanceRow>>;
 
+    /// Of these instances the rows of those that have ended, and nothing for those that are not there.
+    fn settled(&mut self, ids: &[String]) -> Result<Vec<Settled>> {
+        let mut settled = Vec::new();
+        for id in ids {
+            let row = self.find(id)?;
+            if row.as_ref().is_none_or(|row| row.head.status.has_ended()) {
+                settled.push((id.clone(), row));
+            }
+        }
+        Ok(settled)
+    }
+
     /// An instance with all that is needed to run it again.
     fn load(&mut self, key: InstanceKey) -> Result<Option<Loaded>>;
 
@@ -185,6 +197,9 @@ pub trait Reader: EntityReader {
     /// The whole content in a canonical form, for comparing two stores in tests.
     fn snapshot(&mut self) -> Result<Snapshot>;
 }
+
+/// The id of an instance that is not open, and its row if there is one.
+pub type Settled = (String, Option<InstanceRow>);
 
 /// Questions about entities. Each sees one committed state.
 pub trait EntityReader: Send {

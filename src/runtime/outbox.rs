@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::core::error::Error;
 use crate::core::partition::{Parts, Shares};
 use crate::core::task::TaskRef;
-use crate::core::view::StatusView;
 use crate::core::{InstanceKey, TimeMs};
 use crate::provider::transaction::{Effect, Outcome, Work};
 use crate::provider::{Arrivals, Loaded, LoadedEntity, Peers, ProviderError, TimerRow};
 
 use super::protocol::{EngineInfo, Reply, RequestId};
 use super::reader::ReadRequest;
+use super::waiters::Watched;
 use super::writer::SharedWriter;
 
 /// What a thread tells the hub.
@@ -51,8 +51,10 @@ pub enum Event {
     Loaded(InstanceKey, Box<Result<Option<Loaded>, ProviderError>>),
     /// An entity was read.
     EntityLoaded(InstanceKey, Box<Result<Option<LoadedEntity>, ProviderError>>),
-    /// An instance that a caller waits for was read.
-    Watched(String, Result<Option<Box<StatusView>>, Error>),
+    /// Instances that callers wait for were read.
+    Watched(Watched),
+    /// The same by a sweep, see `hub/waiting.rs`.
+    Swept(Watched),
     /// Timers were read.
     Timers(Result<(TimeMs, Vec<TimerRow>), String>),
     /// Keys of ready instances were read.

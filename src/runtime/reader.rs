@@ -22,6 +22,7 @@ use super::fault::caller_error;
 use super::outbox::{Event, Outbox};
 use super::protocol::{Reply, RequestId};
 use super::threads;
+use super::waiters::Watched;
 
 /// Timers read at a time.
 const TIMERS: usize = 100_000;
@@ -31,8 +32,10 @@ const TIMERS: usize = 100_000;
 pub enum ReadRequest {
     /// An instance, to be run again.
     Load(InstanceKey),
-    /// A caller waits for this instance: has it ended?
-    Watch(String),
+    /// Callers wait for these instances: have they ended?
+    Watch(Vec<String>),
+    /// The same, again and again.
+    Sweep(Vec<String>),
     /// Status of an instance.
     Get {
         /// Who asks.
@@ -101,10 +104,8 @@ pub fn run(mut reader: Box<dyn Reader>, inbox: &Receiver<ReadRequest>, outbox: &
 pub fn serve<R: Reader + ?Sized>(reader: &mut R, request: ReadRequest) -> [Event; 1] {
     [match request {
         ReadRequest::Load(key) => Event::Loaded(key, Box::new(reader.load(key))),
-        ReadRequest::Watch(id) => match reader.find(&id) {
-            Ok(row) => Event::Watched(id, Ok(row.map(|row| Box::new(StatusView::from(row))))),
-            Err(error) => Event::Watched(id, Err(caller_error(&error))),
-        },
+        ReadRequest::Watch(ids) => Event::Watched(watch(reader, ids)),
+        ReadRequest::Sweep(ids) => Event::Swept(watch(reader, ids)),
         ReadRequest::Get { rid, instance_id, history } => {
             reply(rid, status(reader, &instance_id, history))
         }
@@ -132,6 +133,14 @@ pub fn serve<R: Reader + ?Sized>(reader: &mut R, request: ReadRequest) -> [Event
         },
         ReadRequest::Backup { rid, file } => reply(rid, reader.backup(&file)),
     }]
+}
+
+fn watch<R: Reader + ?Sized>(reader: &mut R, ids: Vec<String>) -> Watched {
+    let view = |row| Box::new(StatusView::from(row));
+    match reader.settled(&ids) {
+        Ok(settled) => Ok(settled.into_iter().map(|(id, row)| (id, row.map(view))).collect()),
+        Err(error) => Err((ids, caller_error(&error))),
+    }
 }
 
 fn reply<T: Serialize>(rid: RequestId, answer: Result<T>) -> Event {

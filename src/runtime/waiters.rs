@@ -4,7 +4,14 @@
 
 use std::collections::HashMap;
 
+use crate::core::error::Error;
+use crate::core::view::StatusView;
+
 use super::protocol::RequestId;
+
+/// Of instances that callers wait for, those that have ended, and `None` for those that are not there. Or
+/// why that could not be read, and for which.
+pub type Watched = Result<Vec<(String, Option<Box<StatusView>>)>, (Vec<String>, Error)>;
 
 /// See the module's text.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use super::{arrivals, batch, entities, listing, membership, query, rows, schema,
 /// Tables of a row or of few.
 const SMALL: [&str; 3] = ["hub", "workers", "parts"];
 
-const STATEMENTS: [&str; 64] = [
+const STATEMENTS: [&str; 65] = [
     membership::FENCE,
     membership::CALL,
     rows::HEADS,
@@ -42,6 +42,7 @@ const STATEMENTS: [&str; 64] = [
     batch::CLEAR_TIMERS,
     batch::RING_BELLS,
     query::FIND,
+    query::SETTLED,
     query::ROW,
     query::HISTORY,
     query::MESSAGES,

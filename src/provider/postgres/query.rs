@@ -15,8 +15,8 @@ use crate::core::{InstanceKey, TimeMs};
 use crate::provider::rows::NewMessage;
 use crate::provider::snapshot::Lines;
 use crate::provider::{
-    Listing, Loaded, Page, ProviderError, ProviderErrorKind, Reader, Result, Snapshot, TimerRow,
-    decode_settings,
+    Listing, Loaded, Page, ProviderError, ProviderErrorKind, Reader, Result, Settled, Snapshot,
+    TimerRow, decode_settings,
 };
 
 use super::columns::{self, Unreadable, column, row_columns};
@@ -30,6 +30,9 @@ pub(super) const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ RE
 pub(super) const END_READING: &str = "COMMIT";
 pub(super) const FIND: &str =
     concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE id = $1");
+/// Whether each is there, of those that are not open.
+pub(super) const SETTLED: &str = "SELECT w.id, i.id IS NOT NULL FROM unnest($1::text[]) AS w(id) \
+    LEFT JOIN hub.instances AS i ON i.id = w.id WHERE i.id IS NULL OR i.completed_ms IS NOT NULL";
 pub(super) const ROW: &str =
     concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE iid = $1");
 pub(super) const HISTORY: &str = "SELECT body FROM hub.history WHERE iid = $1 \
@@ -48,6 +51,9 @@ pub(super) const EVERY_WAIT: &str = "SELECT iid, event, open FROM hub.waits";
 pub(super) const EVERY_TIMER: &str = "SELECT iid, task, fire_at FROM hub.timers";
 pub(super) const SETTINGS: &str = "SELECT settings FROM hub.hub";
 
+/// Most whole rows that are read in one go.
+const ROWS_AT_ONCE: usize = 100;
+
 /// What has a connection to a hub.
 pub(super) trait Source: Send {
     /// The connection, made anew if it was lost.
@@ -62,6 +68,10 @@ macro_rules! answers_questions {
             fn find(&mut self, id: &str) -> Result<Option<InstanceRow>> {
                 let rows = self.connection()?.rows("find an instance", Ask::new(FIND).with(id))?;
                 rows.first().map(|row| columns::instance(row, Unreadable::Refuse)).transpose()
+            }
+
+            fn settled(&mut self, ids: &[String]) -> Result<Vec<Settled>> {
+                settled(self.connection()?, ids)
             }
 
             fn load(&mut self, key: InstanceKey) -> Result<Option<Loaded>> {
@@ -136,6 +146,30 @@ macro_rules! answers_questions {
 }
 
 answers_questions!(super::PostgresProvider, super::PostgresReader);
+
+/// First which ones: most of those that are asked about are open.
+fn settled(session: &mut Session, ids: &[String]) -> Result<Vec<Settled>> {
+    let operation = "look for instances that have ended";
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut settled = Vec::new();
+    let mut ended: Vec<String> = Vec::new();
+    for row in session.rows(operation, Ask::new(SETTLED).with(ids))? {
+        let (id, is_there): (String, bool) = (column(&row, 0)?, column(&row, 1)?);
+        if is_there {
+            ended.push(id);
+        } else {
+            settled.push((id, None));
+        }
+    }
+    for ids in ended.chunks(ROWS_AT_ONCE) {
+        let asks: Vec<Ask<'_>> = ids.iter().map(|id| Ask::new(FIND).with(id.as_str())).collect();
+        for (id, rows) in ids.iter().zip(session.all(operation, &asks)?) {
+            let row = rows.first().map(|row| columns::instance(row, Unreadable::Refuse));
+            settled.push((id.clone(), row.transpose()?));
+        }
+    }
+    Ok(settled)
+}
 
 fn task_id(stored: i64) -> Result<u32> {
     u32::try_from(stored).map_err(|error| {

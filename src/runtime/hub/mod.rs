@@ -32,6 +32,7 @@ use super::store::StoreMessage;
 use super::threads;
 use super::waiters::Waiters;
 use super::writer::{Era, SharedWriter, Ticket, Underway};
+use waiting::Sweep;
 
 /// Most commits of one exchange on the JavaScript thread; further work goes to the store's thread.
 const ROUNDS: usize = 8;
@@ -54,8 +55,7 @@ pub struct Hub {
     era: Era,
     waiters: Waiters,
     watched: Option<Instant>,
-    /// When it was last looked how instances of other processes are.
-    looked: Option<Instant>,
+    sweep: Sweep,
     failure: Option<Error>,
     closing: bool,
 }
@@ -106,7 +106,7 @@ impl Hub {
             era: 0,
             waiters: Waiters::default(),
             watched: None,
-            looked: None,
+            sweep: Sweep::default(),
             failure: None,
             closing: false,
         })
@@ -184,11 +184,11 @@ impl Hub {
         let held = held.map(|(rid, command)| (Ticket::Request(rid), Work::Command(command)));
         let work: Vec<_> = own.chain(held).chain(commands).collect();
         let written = !work.is_empty() && self.write(work);
-        for id in std::mem::take(&mut step.watch) {
-            if self.waiters.has(&id) {
-                // In line with the work: a start that was asked for before the wait is found.
-                self.to_store(StoreMessage::Read(ReadRequest::Watch(id)));
-            }
+        let mut watch = std::mem::take(&mut step.watch);
+        watch.retain(|id| self.waiters.has(id));
+        if !watch.is_empty() {
+            // In line with the work: a start that was asked for before the wait is found.
+            self.to_store(StoreMessage::Read(ReadRequest::Watch(watch)));
         }
         for key in std::mem::take(&mut step.loads) {
             self.read(if key < 0 { ReadRequest::LoadEntity(key) } else { ReadRequest::Load(key) });
@@ -382,10 +382,11 @@ impl Hub {
             Event::Effect(Effect::Ended { instance_id }) => {
                 // Whoever waits still did not hear of it from its last turn.
                 if self.waiters.has(&instance_id) {
-                    self.read(ReadRequest::Watch(instance_id));
+                    self.read(ReadRequest::Watch(vec![instance_id]));
                 }
             }
-            Event::Watched(id, row) => self.watched(&id, row, step),
+            Event::Watched(answer) => self.watched(answer, step),
+            Event::Swept(answer) => self.swept(answer, step),
             Event::Trouble(message) => step.trouble(message),
             Event::Fatal(error) => self.fatal(error, step),
             event => self.dispatch(event, step),
@@ -408,7 +409,7 @@ impl Hub {
             Event::Gained(parts, arrivals) => {
                 dispatcher.gained(parts, arrivals, step);
                 // One of them may have ended while nobody told this process.
-                step.watch.extend(self.waiters.ids().map(str::to_owned));
+                self.sweep.take_all();
             }
             Event::Give(count) => dispatcher.let_go(count),
             Event::Surveyed(others, taken) => dispatcher.surveyed(others, &taken, step),

@@ -3,40 +3,80 @@
 //! Owns: how they learn of it: from the dispatcher, or, where another process runs the instance, by looking.
 //! Must never: let one wait for an instance that is not there.
 
-use crate::core::TimeMs;
+use std::time::{Duration, Instant};
+
 use crate::core::error::Error;
 use crate::core::request;
-use crate::core::view::StatusView;
 
 use super::super::clock;
 use super::super::dispatcher::Step;
 use super::super::protocol::{Reply, RequestId};
 use super::super::reader::ReadRequest;
-use super::{Hub, millis};
+use super::super::waiters::Watched;
+use super::Hub;
 
-/// How often it is looked whether an instance that another process runs has ended.
-const WATCH_MS: TimeMs = 20;
+/// How often it is looked whether instances that other processes run have ended.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How many times as long as a sweep takes it pauses, so that it never is most of what a store has to do.
+const PAUSES: u32 = 4;
+
+/// Looking, again and again, whether any instance of other processes has ended that somebody waits for. One
+/// sweep asks for all of them, and the next one waits until it is answered.
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    /// When it was last looked.
+    begun: Option<Instant>,
+    pause: Duration,
+    under_way: bool,
+    /// Somebody may wait for an instance of another process.
+    wanted: bool,
+    /// Instances of this process are to be asked for too, once.
+    all: bool,
+}
+
+impl Sweep {
+    fn is_due(&self) -> bool {
+        !self.under_way
+            && (self.all || self.begun.is_none_or(|begun| begun.elapsed() >= self.pause))
+    }
+
+    /// It is answered.
+    fn ended(&mut self) {
+        self.under_way = false;
+        let took = self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+        self.pause = PAUSE.max(took * (PAUSES + 1));
+    }
+
+    /// The next one asks for all instances.
+    pub(super) fn take_all(&mut self) {
+        self.all = true;
+    }
+}
 
 impl Hub {
     /// Of instances that other processes run this one is told nothing, so it looks.
     pub(super) fn watch_others(&mut self, step: &mut Step) {
-        let others = |id: &&str| self.dispatcher.as_ref().is_none_or(|own| !own.holds_id(id));
-        if self.to_reader.is_none()
-            || self.waiters.is_empty()
-            || !self.waiters.ids().any(|id| others(&id))
-        {
+        if self.to_reader.is_none() || self.waiters.is_empty() {
             return;
         }
-        let last = self.looked.get_or_insert_with(clock::instant);
-        if last.elapsed() >= millis(WATCH_MS) {
-            self.looked = None;
+        if self.sweep.is_due() {
+            let all = std::mem::take(&mut self.sweep.all);
+            let others =
+                |id: &&str| all || self.dispatcher.as_ref().is_none_or(|own| !own.holds_id(id));
             let ids: Vec<String> = self.waiters.ids().filter(others).map(str::to_owned).collect();
-            for id in ids {
-                self.read(ReadRequest::Watch(id));
+            self.sweep.begun = Some(clock::instant());
+            self.sweep.wanted = !ids.is_empty();
+            if self.sweep.wanted {
+                self.sweep.under_way = true;
+                self.read(ReadRequest::Sweep(ids));
             }
         }
-        let wake = step.out.wake_in_ms.map_or(WATCH_MS, |wake| wake.min(WATCH_MS));
-        step.out.wake_in_ms = Some(wake);
+        // Its answer wakes this process by itself.
+        if self.sweep.wanted && !self.sweep.under_way {
+            let pause = i64::try_from(self.sweep.pause.as_millis()).unwrap_or(i64::MAX);
+            let wake = step.out.wake_in_ms.map_or(pause, |wake| wake.min(pause));
+            step.out.wake_in_ms = Some(wake);
+        }
     }
 
     pub(super) fn answer_waiters(&mut self, step: &mut Step) {
@@ -49,27 +89,43 @@ impl Hub {
 
     pub(super) fn wait(&mut self, rid: RequestId, id: String, step: &mut Step) {
         self.waiters.add(&id, rid);
+        self.sweep.wanted = true;
         let live = self.dispatcher.as_ref().is_some_and(|dispatcher| dispatcher.has(&id));
         if !live {
             step.watch.push(id);
         }
     }
 
-    pub(super) fn watched(
-        &mut self,
-        id: &str,
-        row: Result<Option<Box<StatusView>>, Error>,
-        step: &mut Step,
-    ) {
-        let error = match row {
-            Ok(Some(view)) if view.status.has_ended() => {
-                step.ended.push(*view);
-                return;
+    pub(super) fn watched(&mut self, answer: Watched, step: &mut Step) {
+        match answer {
+            Ok(settled) => {
+                for (id, view) in settled {
+                    match view {
+                        Some(view) => step.ended.push(*view),
+                        None => self.refuse_waiters(&id, &request::not_found(&id), step),
+                    }
+                }
             }
-            Ok(Some(_)) => return,
-            Ok(None) => request::not_found(id),
-            Err(error) => error,
-        };
+            Err((ids, error)) => {
+                for id in ids {
+                    self.refuse_waiters(&id, &error, step);
+                }
+            }
+        }
+    }
+
+    /// What a sweep does not find may be about to be written: that is looked at in line with the work.
+    pub(super) fn swept(&mut self, mut answer: Watched, step: &mut Step) {
+        self.sweep.ended();
+        if let Ok(settled) = &mut answer {
+            let gone = settled.iter().filter(|(_, view)| view.is_none());
+            step.watch.extend(gone.map(|(id, _)| id.clone()));
+            settled.retain(|(_, view)| view.is_some());
+        }
+        self.watched(answer, step);
+    }
+
+    fn refuse_waiters(&mut self, id: &str, error: &Error, step: &mut Step) {
         for rid in self.waiters.take(id) {
             step.out.replies.push(Reply::error(rid, error.clone()));
         }
