@@ -419,6 +419,12 @@ export declare interface ConnectOptions {
      * the environment's `DURAFN_STORE`, else `sqlite:.durafn/hub.db`.
      */
     store?: string | undefined;
+    /**
+     * The URL of the same PostgreSQL database without a pooler between, where `store` leads to a pooler in
+     * transaction mode: what other processes do is heard on it, and is looked for without it. Default: the
+     * environment's `DURAFN_LISTEN`.
+     */
+    listenUrl?: string | undefined;
     /** 1 to 64 letters, digits, `.`, `_` or `-`. Default: what the store has, else 'default'. */
     hubName?: string | undefined;
     /** Where log lines go; false: nowhere. Default: `console`, with the engine's warnings and errors. */

@@ -43,6 +43,12 @@ export interface ConnectOptions {
    * the environment's `DURAFN_STORE`, else `sqlite:.durafn/hub.db`.
    */
   store?: string | undefined
+  /**
+   * The URL of the same PostgreSQL database without a pooler between, where `store` leads to a pooler in
+   * transaction mode: what other processes do is heard on it, and is looked for without it. Default: the
+   * environment's `DURAFN_LISTEN`.
+   */
+  listenUrl?: string | undefined
   /** 1 to 64 letters, digits, `.`, `_` or `-`. Default: what the store has, else 'default'. */
   hubName?: string | undefined
   /** Where log lines go; false: nowhere. Default: `console`, with the engine's warnings and errors. */
@@ -156,7 +162,7 @@ export interface CloseOptions {
   drainTimeoutMs?: number | undefined
 }
 
-const CONNECT_KEYS = ['store', 'hubName', 'logger']
+const CONNECT_KEYS = ['store', 'listenUrl', 'hubName', 'logger']
 const OPEN_KEYS = [
   ...CONNECT_KEYS,
   'app',
@@ -177,6 +183,7 @@ const OPEN_KEYS = [
 const LIMIT_KEYS = ['payloadBytes', 'cachedInstances', 'activeInstances', 'pendingCalls']
 const DRAIN_TIMEOUT_MS_DEFAULT = 10_000
 const STORE_DEFAULT = 'sqlite:.durafn/hub.db'
+const POSTGRES = /^postgres(ql)?:\/\//
 const PAYLOAD_BYTES_MIN = 1_024
 /** V8 holds no longer text, and a batch must fit into one. */
 const PAYLOAD_BYTES_MAX = 256 * 1024 * 1024
@@ -345,6 +352,7 @@ function workerOptions(options: Options, place: StorePlace): EngineOptions {
     role: 'worker',
     path: place.path,
     url: place.url,
+    listenUrl: place.listenUrl,
     hubName: hubNameOf(options),
     durability: optionalOneOf(options, 'durability', where, ['full', 'relaxed']),
     unmatchedEvents: optionalOneOf(options, 'unmatchedEvents', where, ['discard', 'buffer']),
@@ -433,7 +441,7 @@ function hubNameOf(options: Options): string | undefined {
 }
 
 /** Where a store is: the absolute path of its file, null for a hub in memory or on a server. */
-type StorePlace = Pick<EngineOptions, 'path' | 'url'>
+type StorePlace = Pick<EngineOptions, 'path' | 'url' | 'listenUrl'>
 
 function storeOf(options: Options, isWorker: boolean): StorePlace {
   const given = optionalString(options, 'store', 'options')
@@ -441,7 +449,8 @@ function storeOf(options: Options, isWorker: boolean): StorePlace {
   const field = fromEnvironment ? 'the environment variable DURAFN_STORE' : 'options.store'
   const store = given ?? (fromEnvironment || STORE_DEFAULT)
   if (store.includes('\u0000')) throw invalid(field, 'must not hold a NUL', store)
-  if (/^postgres(ql)?:\/\//.test(store)) return { path: null, url: store }
+  const listenUrl = listenUrlOf(options)
+  if (POSTGRES.test(store)) return { path: null, url: store, ...(listenUrl && { listenUrl }) }
   if (!store.startsWith('sqlite:') || store === 'sqlite:') {
     // What stands there may hold a password, so it is not shown.
     throw invalid(field, "must be 'sqlite:PATH', 'sqlite::memory:' or 'postgres://…'")
@@ -450,6 +459,14 @@ function storeOf(options: Options, isWorker: boolean): StorePlace {
   if (path !== ':memory:') return { path: resolve(path) }
   if (isWorker) return { path: null }
   throw invalid(field, 'is in memory, where no other client reaches it; use the client of the hub')
+}
+
+function listenUrlOf(options: Options): string | undefined {
+  const given = optionalString(options, 'listenUrl', 'options')
+  const url = given ?? (process.env['DURAFN_LISTEN'] || undefined)
+  if (url === undefined || POSTGRES.test(url)) return url
+  const field = given === undefined ? 'the environment variable DURAFN_LISTEN' : 'options.listenUrl'
+  throw invalid(field, "must be 'postgres://…'")
 }
 
 /** Only its owner may look into a folder that is made for a hub. */

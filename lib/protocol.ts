@@ -452,6 +452,8 @@ export interface EngineOptions {
   path: string | null
   /** The URL of a PostgreSQL database. */
   url?: string
+  /** The same without a pooler between, for LISTEN. */
+  listenUrl?: string
   hubName?: string
   durability?: 'full' | 'relaxed'
   unmatchedEvents?: 'discard' | 'buffer'

@@ -83,6 +83,12 @@ impl Parts {
         Self(std::array::from_fn(|word| self.0[word] & !others.0[word]))
     }
 
+    /// Whether any of them is among others.
+    #[must_use]
+    pub fn meets(self, others: Self) -> bool {
+        self.without(others) != self
+    }
+
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -104,8 +110,14 @@ impl Parts {
 impl FromIterator<u16> for Parts {
     fn from_iter<I: IntoIterator<Item = u16>>(parts: I) -> Self {
         let mut all = Self::NONE;
-        parts.into_iter().for_each(|part| all.insert(part));
+        all.extend(parts);
         all
+    }
+}
+
+impl Extend<u16> for Parts {
+    fn extend<I: IntoIterator<Item = u16>>(&mut self, parts: I) {
+        parts.into_iter().for_each(|part| self.insert(part));
     }
 }
 

@@ -15,6 +15,8 @@ pub mod sqlite;
 pub mod transaction;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::core::entity::EntityRow;
 use crate::core::instance::InstanceRow;
@@ -25,6 +27,7 @@ use crate::core::request::{EntityFilter, Filter, HubSettings};
 use crate::core::task::{Served, TaskRef, TasksWait};
 use crate::core::{InstanceKey, MessageKey, Payload, TaskId, TimeMs};
 pub use error::{ProviderError, ProviderErrorKind, Result};
+pub use postgres::hints::{Hint, Hints, Listener, mark};
 pub use rows::{EntityRows, Rows, TaskRows};
 
 /// What a worker gets with the hub.
@@ -127,9 +130,19 @@ pub trait Provider: Reader {
     /// that waits): see [`Arrivals`]. Cheap when nothing has.
     fn arrivals(&mut self) -> Result<Arrivals>;
 
-    /// The same, as far as the last transactions came upon it: no look of its own.
-    fn arrivals_found(&mut self) -> Arrivals {
-        Arrivals::default()
+    /// The same, if the last transactions came upon all of it: no look of its own.
+    fn arrivals_found(&mut self) -> Option<Arrivals> {
+        None
+    }
+
+    /// Begins to hear what other processes tell, if there is a way; `listener` is told on another thread.
+    fn listen(&mut self, _listener: Listener) -> Option<Arc<Hints>> {
+        None
+    }
+
+    /// How long a worker need not look for anything, as it is told; `None`: it is told nothing.
+    fn pause(&self) -> Option<Duration> {
+        None
     }
 
     /// Housekeeping between transactions, when there is time for it: `idle` says that nothing waits.

@@ -5,14 +5,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::core::limits::LEASE_MS;
 use crate::core::partition::Shares;
 use crate::core::request::HubSettings;
 use crate::provider::postgres::{PostgresOptions, PostgresProvider};
 use crate::provider::sqlite::{self, SqliteOptions, SqliteProvider};
-use crate::provider::{Provider, ProviderError, ProviderErrorKind};
+use crate::provider::{Hint, Listener, Provider, ProviderError, ProviderErrorKind};
 
 use super::clock::HubClock;
 use super::entropy::SystemEntropy;
@@ -27,18 +27,21 @@ use super::writer::{SharedWriter, Underway, Writer};
 pub(super) fn serve_store(
     options: &EngineOptions,
     settings: HubSettings,
+    to_store: Sender<StoreMessage>,
     inbox: Receiver<StoreMessage>,
     underway: Arc<Underway>,
     outbox: &Arc<Outbox>,
     clock: Arc<HubClock>,
 ) {
+    let listener = listener(to_store, Arc::clone(&underway), Arc::clone(outbox));
     match open_store(options, settings, underway, outbox, clock) {
         Err(error) => outbox.push([Event::NotOpened(caller_error(&error))]),
-        Ok(opened) => {
+        Ok(mut opened) => {
             let writer = Arc::clone(&opened.writer);
             // Nothing is written on the other thread before what stood in the store has been seen: it
             // would be taken for something that stood there, and be delivered twice.
             let mut first = writer.lock();
+            opened.hints = first.listen(listener);
             outbox.push([Event::Opened(Box::new(opened))]);
             first.look(true);
             drop(first);
@@ -47,13 +50,31 @@ pub(super) fn serve_store(
     }
 }
 
+/// Who is told what other processes tell.
+fn listener(
+    to_store: Sender<StoreMessage>,
+    underway: Arc<Underway>,
+    outbox: Arc<Outbox>,
+) -> Listener {
+    Box::new(move |hint| {
+        if hint == Hint::Bells {
+            underway.add();
+            // A thread that is gone has nothing to look at.
+            let _ = to_store.send(StoreMessage::Look);
+        } else {
+            outbox.push([Event::Hint(hint)]);
+        }
+    })
+}
+
 /// The store that the options name.
 fn provider_of(options: &EngineOptions) -> Result<Box<dyn Provider>, ProviderError> {
     let relaxed = options.durability == Durability::Relaxed;
     let hub_name = options.hub_name.clone();
     if let Some(url) = options.url.clone() {
         let lease_ms = options.lease_ms.unwrap_or(LEASE_MS);
-        let options = PostgresOptions { url, hub_name, relaxed, lease_ms };
+        let listen_url = options.listen_url.clone();
+        let options = PostgresOptions { url, hub_name, relaxed, lease_ms, listen_url };
         return Ok(Box::new(PostgresProvider::open(&options)?));
     }
     let role = match options.role {
@@ -106,5 +127,6 @@ fn open_store(
     let entropy = Box::new(SystemEntropy);
     let mut writer = Writer::new(provider, epoch, settings, entropy, Arc::clone(outbox), clock);
     writer.follow_clock()?;
-    Ok(Opened { info, shares, reads, writer: Arc::new(SharedWriter::new(writer, underway)) })
+    let writer = Arc::new(SharedWriter::new(writer, underway));
+    Ok(Opened { info, shares, reads, writer, hints: None })
 }

@@ -12,7 +12,9 @@ use crate::core::partition::{Parts, Shares};
 use crate::core::task::TaskRef;
 use crate::core::{InstanceKey, TimeMs};
 use crate::provider::transaction::{Effect, Outcome, Work};
-use crate::provider::{Arrivals, Loaded, LoadedEntity, Peers, ProviderError, TimerRow};
+use crate::provider::{
+    Arrivals, Hint, Hints, Loaded, LoadedEntity, Peers, ProviderError, TimerRow,
+};
 
 use super::protocol::{EngineInfo, Reply, RequestId};
 use super::reader::ReadRequest;
@@ -55,6 +57,8 @@ pub enum Event {
     Watched(Watched),
     /// The same by a sweep, see `hub/waiting.rs`.
     Swept(Watched),
+    /// Another process has told something.
+    Hint(Hint),
     /// Timers were read.
     Timers(Result<(TimeMs, Vec<TimerRow>), String>),
     /// Keys of ready instances were read.
@@ -78,6 +82,8 @@ pub struct Opened {
     pub(super) reads: Option<Sender<ReadRequest>>,
     /// For what is written on the JavaScript thread.
     pub(super) writer: Arc<SharedWriter>,
+    /// What other processes are told.
+    pub(super) hints: Option<Arc<Hints>>,
 }
 
 /// Events on their way to the JavaScript thread.

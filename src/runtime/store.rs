@@ -30,6 +30,8 @@ pub enum StoreMessage {
     PurgeBy(RequestId, Filter),
     /// Hub settings from now on.
     Settings(HubSettings),
+    /// Another process has written something for this one.
+    Look,
     /// This process will end soon: others are to have what it gives.
     Leave,
     /// The last message.
@@ -52,6 +54,8 @@ pub struct StoreThread {
     purges: Purges,
     /// How many the writer had made at the last look.
     commits: u64,
+    /// There is something to look at.
+    rung: bool,
     closing: bool,
     /// Who is told that the store is closed.
     closer: Option<RequestId>,
@@ -73,6 +77,7 @@ impl StoreThread {
             outbox,
             purges: Purges::new(retention),
             commits: 0,
+            rung: false,
             closing: false,
             closer: None,
             patience: POLL,
@@ -96,6 +101,7 @@ impl StoreThread {
             self.outbox.push(self.purges.purge_some(&mut writer, alone));
             if writer.is_worker() && (!worked || writer.looked_ago() >= POLL_BUSY) {
                 writer.look(false);
+                self.rung = false;
             }
             writer.balance();
             if self.closing && !self.purges.is_asked() {
@@ -104,7 +110,8 @@ impl StoreThread {
             }
             self.housekeeping(&mut writer, !worked && quiet);
             self.patience = match writer.queued() {
-                0 if writer.is_worker() => POLL,
+                0 if self.rung => POLL_BUSY,
+                0 if writer.is_worker() => writer.provider.pause().unwrap_or(POLL),
                 0 if writer.is_outcast() => POLL_OUTCAST,
                 0 => Duration::from_secs(3_600),
                 _ => writer.retry_after(),
@@ -116,6 +123,9 @@ impl StoreThread {
         let mut writer = shared.lock();
         if writer.is_worker() {
             self.tidy_up(&mut writer);
+        }
+        if let Some(hints) = writer.hints.take() {
+            hints.close();
         }
         if let Some(rid) = self.closer {
             self.outbox.push([Event::Closed(rid)]);
@@ -158,6 +168,7 @@ impl StoreThread {
             }
             StoreMessage::PurgeBy(rid, filter) => self.purges.ask(rid, filter),
             StoreMessage::Settings(settings) => writer.put_settings(settings),
+            StoreMessage::Look => self.rung = true,
             StoreMessage::Leave => writer.leave(),
             StoreMessage::Close(rid) => {
                 self.closing = true;

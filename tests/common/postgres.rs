@@ -22,6 +22,7 @@ impl Schema {
             hub_name: Some(self.hub_name.clone()),
             relaxed: false,
             lease_ms: 10_000,
+            listen_url: None,
         }
     }
 

@@ -51,6 +51,7 @@ const OWNERS: &str = "SELECT part, epoch FROM hub.parts ORDER BY part";
 const TAKE: &str = "UPDATE hub.parts AS p SET epoch = $1 \
     FROM unnest($2::smallint[], $3::bigint[]) AS free(part, epoch) \
     WHERE p.part = free.part AND p.epoch IS NOT DISTINCT FROM free.epoch RETURNING p.part";
+const GIVE: &str = "UPDATE hub.parts SET epoch = NULL WHERE part = ANY($1) AND epoch = $2";
 const SAY_LEAVING: &str = "UPDATE hub.workers SET leaving = true WHERE epoch = $1";
 const LEAVE: &str = "DELETE FROM hub.workers WHERE epoch = $1";
 /// Tells all the others that there is something to see.
@@ -152,8 +153,18 @@ impl Membership {
 
     /// Whether the lease is to be lengthened, as no commit has done so for a while.
     pub(super) fn is_silent(&self) -> bool {
-        let third = u64::try_from(self.lease_ms / 3).unwrap_or_default();
-        self.renewed.elapsed() >= Duration::from_millis(third)
+        self.renewed.elapsed() >= self.lease_third()
+    }
+
+    fn lease_third(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.lease_ms / 3).unwrap_or_default())
+    }
+
+    /// How long there is nothing to do if nobody asks for something.
+    pub(super) fn pause(&self) -> Duration {
+        let lease = self.lease_third().saturating_sub(self.renewed.elapsed());
+        let look = self.next_look.saturating_duration_since(session::instant());
+        lease.min(look).max(MOMENT)
     }
 
     /// Whether it is time to look who is there.
@@ -232,6 +243,13 @@ impl Membership {
 pub(super) fn anyone_lives(session: &mut Session) -> Result<bool> {
     let rows = session.rows("look for a worker", Ask::new(LIVING))?;
     rows.first().map_or(Ok(false), |row| column(row, 0))
+}
+
+/// Gives partitions, in a transaction of the worker that has them.
+pub(super) fn give(session: &mut Session, epoch: Option<Epoch>, parts: Parts) -> Result<()> {
+    let numbers: Vec<i16> = parts.iter().map(stored).collect();
+    let give = Ask::new(GIVE).with(numbers).with(epoch);
+    session.all("give partitions", &[give, Ask::new(CALL).with(epoch)]).map(|_| ())
 }
 
 /// Tells the others that a worker will end soon.

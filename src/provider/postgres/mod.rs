@@ -13,6 +13,7 @@
 //! arrivals  what other processes wrote                    membership  who has which partitions
 //! limits    how long a transaction may hold others up
 //! tasks     activities that any worker may run
+//! hints     word that there is something to look at       listener    the connection for it
 //! ```
 
 mod arrivals;
@@ -20,8 +21,10 @@ mod ask;
 mod batch;
 mod columns;
 mod entities;
+pub(super) mod hints;
 mod known;
 mod limits;
+mod listener;
 mod listing;
 mod membership;
 mod place;
@@ -33,6 +36,7 @@ mod schema;
 mod session;
 mod tasks;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::TimeMs;
@@ -47,6 +51,7 @@ use crate::provider::{
 
 use arrivals::Watch;
 use columns::column;
+use hints::{Hints, Listener, Message};
 use limits::{limited, limits};
 use membership::Membership;
 use query::Source;
@@ -77,6 +82,8 @@ pub struct PostgresOptions {
     pub relaxed: bool,
     /// How long a worker that is silent keeps what it has, in milliseconds.
     pub lease_ms: i64,
+    /// The URL of the same database without a pooler between, to hear what other processes tell.
+    pub listen_url: Option<String>,
 }
 
 /// A hub in PostgreSQL, as its one writing thread sees it.
@@ -90,6 +97,9 @@ pub struct PostgresProvider {
     former: Option<Epoch>,
     watch: Watch,
     foresight: Foresight,
+    /// Where to hear what other processes tell.
+    ear: Place,
+    hints: Option<Arc<Hints>>,
 }
 
 impl PostgresProvider {
@@ -97,6 +107,10 @@ impl PostgresProvider {
     pub fn open(options: &PostgresOptions) -> Result<Self> {
         let schema = schema::name(options.hub_name.as_deref())?;
         let place = Place::parse(&options.url, &schema, options.relaxed)?;
+        let ear = match &options.listen_url {
+            Some(url) => Place::parse(url, &schema, false)?,
+            None => place.clone(),
+        };
         let mut session = Session::connect(&place)?;
         let facts = schema::prepare(&mut session, &place, options.hub_name.as_deref())?;
         Ok(Self {
@@ -108,6 +122,8 @@ impl PostgresProvider {
             former: None,
             watch: Watch::default(),
             foresight: Foresight::default(),
+            ear,
+            hints: None,
         })
     }
 
@@ -148,7 +164,8 @@ impl PostgresProvider {
         if let Err(error) = work(&mut rows) {
             return Err(self.undo(error));
         }
-        let mine = rows.mine;
+        let (mine, mut told) = (rows.mine, std::mem::take(&mut rows.told));
+        told.called |= rows.reported && self.watch.served.any_limited();
         let sent = rows.send(Some(Ask::new(COMMIT)));
         match sent {
             Ok(()) => {}
@@ -158,7 +175,22 @@ impl PostgresProvider {
             member.committed();
             member.mine = mine;
         }
+        self.tell(&told);
         Ok(())
+    }
+
+    /// What was written is to be looked at by others.
+    fn tell(&self, written: &Message) {
+        if let Some(hints) = &self.hints {
+            hints.tell(written);
+        }
+    }
+
+    /// Bells of these partitions are for this worker. One that it has given rings in vain.
+    fn say_what_is_mine(&self) {
+        if let (Some(hints), Some(member)) = (&self.hints, &self.membership) {
+            hints.own(member.mine);
+        }
     }
 
     /// This process is no worker of the hub any more.
@@ -257,6 +289,8 @@ impl PostgresProvider {
         let shares = Shares { partitions: self.facts.partitions, parts: member.mine };
         let epoch = member.epoch;
         self.membership = Some(member);
+        self.say_what_is_mine();
+        self.tell(&Message::CALL);
         Ok(Ownership { hub_id, epoch, shares })
     }
 }
@@ -323,6 +357,7 @@ impl Provider for PostgresProvider {
             self.lose();
         }
         let mut balanced = balanced?;
+        self.say_what_is_mine();
         if !balanced.gained.is_empty() {
             let session = connected(&mut self.session, &self.place)?;
             balanced.arrivals = self.watch.all(session, balanced.gained)?;
@@ -341,12 +376,16 @@ impl Provider for PostgresProvider {
         let Some(member) = &mut self.membership else { return Ok(()) };
         let session = connected(&mut self.session, &self.place)?;
         member.called();
-        membership::say_leaving(session, member.epoch)
+        membership::say_leaving(session, member.epoch)?;
+        self.tell(&Message::CALL);
+        Ok(())
     }
 
     fn release(&mut self) -> Result<()> {
         let Some(member) = self.membership.take() else { return Ok(()) };
-        membership::leave(self.connection()?, member.epoch)
+        membership::leave(self.connection()?, member.epoch)?;
+        self.tell(&Message::CALL);
+        Ok(())
     }
 
     fn worker_lives(&mut self) -> Result<bool> {
@@ -374,6 +413,24 @@ impl Provider for PostgresProvider {
 
     fn maintain(&mut self, _idle: bool) -> Result<()> {
         self.lengthen_lease()
+    }
+
+    fn listen(&mut self, listener: Listener) -> Option<Arc<Hints>> {
+        let hints = Hints::new(listener);
+        let at_once = self.membership.is_some();
+        listener::spawn(Arc::clone(&hints), self.ear.for_purpose("hints"), at_once).ok()?;
+        self.hints = Some(Arc::clone(&hints));
+        self.say_what_is_mine();
+        if at_once {
+            // It joined before anybody could be told.
+            self.tell(&Message::CALL);
+        }
+        Some(hints)
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        let hears = self.hints.as_ref().is_some_and(|hints| hints.hears());
+        self.membership.as_ref().filter(|_| hears).map(Membership::pause)
     }
 
     fn reader(&self) -> Result<Option<Box<dyn Reader>>> {

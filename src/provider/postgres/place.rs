@@ -4,15 +4,17 @@
 //! statements where a pooler gives each transaction another one. Proved by `tests/provider_postgres.rs` and
 //! `__test__/pgbouncer.spec.mjs`.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, Error, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls, Notification};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::provider::{ProviderError, ProviderErrorKind, Result};
@@ -60,6 +62,14 @@ impl Place {
         Ok(Self { config, name, schema, relaxed, pooled: Arc::default() })
     }
 
+    /// The same, for a connection that has another purpose than the others, as the server shows it.
+    pub(super) fn for_purpose(&self, purpose: &str) -> Self {
+        let mut place = self.clone();
+        let name = self.config.get_application_name().unwrap_or_default();
+        place.config.application_name(format!("{name} {purpose}"));
+        place
+    }
+
     /// The name of the schema.
     pub(super) fn name(&self) -> &str {
         &self.name
@@ -74,8 +84,17 @@ impl Place {
     /// That is asked before the first statement is prepared: a statement of that name may be there, and be that
     /// of another process.
     pub(super) async fn connect(&self) -> std::result::Result<(Client, bool), Error> {
+        self.connect_hearing(Box::new(|_| {})).await
+    }
+
+    /// The same; `ear` is told of each notification, and when the connection is gone.
+    pub(super) async fn connect_hearing(
+        &self,
+        ear: Ear,
+    ) -> std::result::Result<(Client, bool), Error> {
+        let ear: Arc<Ear> = Arc::new(ear);
         if !self.pooled.load(Ordering::Relaxed) {
-            match self.open(&self.with_settings()).await {
+            match open(&self.with_settings(), &ear).await {
                 Ok(client) => {
                     let found = client.query_typed(KEPT, &[]).await?;
                     let kept: Option<&str> =
@@ -89,7 +108,7 @@ impl Place {
                 Err(error) => return Err(error),
             }
         }
-        Ok((self.open(&self.config).await?, false))
+        Ok((open(&self.config, &ear).await?, false))
     }
 
     fn with_settings(&self) -> Config {
@@ -101,18 +120,36 @@ impl Place {
         config.options(options.trim_start());
         config
     }
+}
 
-    async fn open(&self, config: &Config) -> std::result::Result<Client, Error> {
-        if let Some(tls) = tls(config) {
-            let (client, connection) = config.connect(tls).await?;
-            tokio::spawn(connection);
-            Ok(client)
-        } else {
-            let (client, connection) = config.connect(NoTls).await?;
-            tokio::spawn(connection);
-            Ok(client)
+/// Who is told of notifications; `None`: the connection is gone.
+pub(super) type Ear = Box<dyn Fn(Option<Notification>) + Send + Sync>;
+
+async fn open(config: &Config, ear: &Arc<Ear>) -> std::result::Result<Client, Error> {
+    if let Some(tls) = tls(config) {
+        let (client, connection) = config.connect(tls).await?;
+        tokio::spawn(drive(connection, Arc::clone(ear)));
+        Ok(client)
+    } else {
+        let (client, connection) = config.connect(NoTls).await?;
+        tokio::spawn(drive(connection, Arc::clone(ear)));
+        Ok(client)
+    }
+}
+
+async fn drive<S, T>(mut connection: Connection<S, T>, ear: Arc<Ear>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        if let AsyncMessage::Notification(notification) = message {
+            ear(Some(notification));
         }
     }
+    // The client knows it before anybody is told.
+    drop(connection);
+    ear(None);
 }
 
 /// Whether a pooler has refused the settings. (It names no other reason for what it does not know.)

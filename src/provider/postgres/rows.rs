@@ -26,6 +26,7 @@ use crate::provider::{
 
 use super::batch::{Batch, signed};
 use super::columns::{self, Unreadable, column, head_columns, row_columns, stored};
+use super::hints::Message;
 use super::known::Known;
 use super::membership;
 use super::session::{Ask, Session};
@@ -70,8 +71,6 @@ pub(super) const SETTINGS: &str = "(SELECT settings FROM hub.workers \
      WHERE NOT EXISTS (SELECT 1 FROM hub.workers WHERE lease_until > clock_timestamp())";
 pub(super) const PUT_SETTINGS: &str = "UPDATE hub.hub SET settings = $1";
 pub(super) const PUT_OWN_SETTINGS: &str = "UPDATE hub.workers SET settings = $2 WHERE epoch = $1";
-pub(super) const GIVE: &str =
-    "UPDATE hub.parts SET epoch = NULL WHERE part = ANY($1) AND epoch = $2";
 
 /// Keys asked for at a time where they were not foreseen.
 const MORE_KEYS: i32 = 16;
@@ -86,6 +85,10 @@ pub(super) struct PostgresRows<'s> {
     pub(super) epoch: Option<Epoch>,
     /// Its partitions. The owners of others are told of what it writes.
     pub(super) mine: Parts,
+    /// What others are told when it is written.
+    pub(super) told: Message,
+    /// An activity that this worker had taken is done.
+    pub(super) reported: bool,
     known: Known,
     batch: Batch,
 }
@@ -102,6 +105,8 @@ impl<'s> PostgresRows<'s> {
             partitions,
             epoch: worker.map(|(epoch, _)| epoch),
             mine: worker.map_or(Parts::NONE, |(_, mine)| mine),
+            told: Message::default(),
+            reported: false,
             known: Known::default(),
             batch: Batch::default(),
         }
@@ -124,6 +129,7 @@ impl<'s> PostgresRows<'s> {
                 .with(foresight.ending.as_slice()),
         );
         asks.push(Ask::new(TAKEN_EVENTS).with(foresight.ending.as_slice()));
+        let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
         let keys: Vec<InstanceKey> = foresight.kept.iter().map(|(key, _)| *key).collect();
         asks.push(Ask::new(KEPT_EVENTS).with(keys).with(events));
         let ids: Vec<&str> = foresight.waits.iter().map(|(id, _)| id.as_str()).collect();
@@ -212,6 +218,7 @@ impl<'s> PostgresRows<'s> {
         let held = self.known.held_tasks.remove(&of);
         if held {
             self.batch.end_task(of);
+            self.reported = true;
         }
         held
     }
@@ -233,7 +240,9 @@ impl<'s> PostgresRows<'s> {
     /// Tells whoever has the partition.
     fn ring(&mut self, key: InstanceKey, message: Option<MessageKey>) {
         if !self.owns(key) {
-            self.batch.ring(stored(partition_of_key(key, self.partitions)), key, message);
+            let part = partition_of_key(key, self.partitions);
+            self.told.rung.insert(part);
+            self.batch.ring(stored(part), key, message);
         }
     }
 }
@@ -455,17 +464,11 @@ impl Rows for PostgresRows<'_> {
     }
 
     fn give(&mut self, parts: Parts) -> Result<()> {
-        let numbers: Vec<i16> = parts.iter().map(stored).collect();
-        let give = Ask::new(GIVE).with(numbers).with(self.epoch);
-        let call = Ask::new(membership::CALL).with(self.epoch);
-        self.session.all("give partitions", &[give, call])?;
+        membership::give(self.session, self.epoch, parts)?;
         self.mine = self.mine.without(parts);
+        self.told.called = true;
         Ok(())
     }
-}
-
-fn count(number: usize) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 fn no_key() -> ProviderError {

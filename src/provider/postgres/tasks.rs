@@ -91,6 +91,11 @@ impl ServedNames {
         names
     }
 
+    /// Whether others may wait until one of them is done.
+    pub(super) fn any_limited(&self) -> bool {
+        !self.limited.is_empty()
+    }
+
     /// Asks whether any of them wait.
     pub(super) fn waiting(&self) -> Ask<'_> {
         Ask::new(WAITING).with(&self.free).with(&self.limited).with(&self.limits)
@@ -166,6 +171,7 @@ impl TaskRows for PostgresRows<'_> {
             .with(tasks.iter().map(|task| fold_name(&task.name)).collect::<Vec<_>>())
             .with(inputs)
             .with(self.epoch.filter(|_| running));
+        self.told.called |= !running;
         self.read("offer activities", ask).map(|_| ())
     }
 

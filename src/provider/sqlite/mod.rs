@@ -340,8 +340,8 @@ impl Provider for SqliteProvider {
         self.watch.take(Sql(conn))
     }
 
-    fn arrivals_found(&mut self) -> Arrivals {
-        self.watch.found()
+    fn arrivals_found(&mut self) -> Option<Arrivals> {
+        Some(self.watch.found())
     }
 
     fn maintain(&mut self, idle: bool) -> Result<()> {

@@ -83,10 +83,12 @@ impl Hub {
         let thread_underway = Arc::clone(&underway);
         let clock = Arc::new(HubClock::default());
         let thread_clock = Arc::clone(&clock);
+        let thread_sender = to_store.clone();
         threads::spawn("durafn-store", Arc::clone(&outbox), move |outbox| {
             serve_store(
                 &thread_options,
                 thread_settings,
+                thread_sender,
                 inbox,
                 thread_underway,
                 outbox,
@@ -387,6 +389,7 @@ impl Hub {
             }
             Event::Watched(answer) => self.watched(answer, step),
             Event::Swept(answer) => self.swept(answer, step),
+            Event::Hint(hint) => self.hear(hint),
             Event::Trouble(message) => step.trouble(message),
             Event::Fatal(error) => self.fatal(error, step),
             event => self.dispatch(event, step),
@@ -434,8 +437,8 @@ impl Hub {
     }
 
     fn opened(&mut self, opened: Opened, step: &mut Step) {
-        let Opened { info, shares, reads, writer } = opened;
-        self.to_reader = reads;
+        let Opened { info, shares, reads, writer, hints } = opened;
+        (self.to_reader, self.sweep.hints) = (reads, hints);
         // A client has its short transactions waited for elsewhere.
         self.writer = (self.options.role == Role::Worker).then_some(writer);
         self.settings.payload_bytes = info.payload_bytes;

@@ -3,10 +3,12 @@
 //! Owns: how they learn of it: from the dispatcher, or, where another process runs the instance, by looking.
 //! Must never: let one wait for an instance that is not there.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::core::error::Error;
 use crate::core::request;
+use crate::provider::{Hint, Hints, mark};
 
 use super::super::clock;
 use super::super::dispatcher::Step;
@@ -17,12 +19,14 @@ use super::Hub;
 
 /// How often it is looked whether instances that other processes run have ended.
 const PAUSE: Duration = Duration::from_millis(20);
+/// The same where those processes tell of it.
+const PAUSE_TOLD: Duration = Duration::from_secs(1);
 /// How many times as long as a sweep takes it pauses, so that it never is most of what a store has to do.
 const PAUSES: u32 = 4;
 
 /// Looking, again and again, whether any instance of other processes has ended that somebody waits for. One
 /// sweep asks for all of them, and the next one waits until it is answered.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Sweep {
     /// When it was last looked.
     begun: Option<Instant>,
@@ -32,6 +36,8 @@ pub(super) struct Sweep {
     wanted: bool,
     /// Instances of this process are to be asked for too, once.
     all: bool,
+    /// What those processes are told, and whether they are heard.
+    pub(super) hints: Option<Arc<Hints>>,
 }
 
 impl Sweep {
@@ -44,7 +50,8 @@ impl Sweep {
     fn ended(&mut self) {
         self.under_way = false;
         let took = self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
-        self.pause = PAUSE.max(took * (PAUSES + 1));
+        let told = self.hints.as_ref().is_some_and(|hints| hints.hears());
+        self.pause = if told { PAUSE_TOLD } else { PAUSE }.max(took * (PAUSES + 1));
     }
 
     /// The next one asks for all instances.
@@ -54,7 +61,7 @@ impl Sweep {
 }
 
 impl Hub {
-    /// Of instances that other processes run this one is told nothing, so it looks.
+    /// Of instances that other processes run this one learns by looking: sooner if it is told.
     pub(super) fn watch_others(&mut self, step: &mut Step) {
         if self.to_reader.is_none() || self.waiters.is_empty() {
             return;
@@ -71,11 +78,28 @@ impl Hub {
                 self.read(ReadRequest::Sweep(ids));
             }
         }
+        if let Some(hints) = self.sweep.hints.as_ref().filter(|_| self.sweep.wanted) {
+            hints.wait();
+        }
         // Its answer wakes this process by itself.
         if self.sweep.wanted && !self.sweep.under_way {
             let pause = i64::try_from(self.sweep.pause.as_millis()).unwrap_or(i64::MAX);
             let wake = step.out.wake_in_ms.map_or(pause, |wake| wake.min(pause));
             step.out.wake_in_ms = Some(wake);
+        }
+    }
+
+    pub(super) fn hear(&mut self, hint: Hint) {
+        match hint {
+            Hint::Ended(marks) => {
+                let ended = self.waiters.ids().filter(|id| marks.contains(&mark(id)));
+                let ended: Vec<String> = ended.map(str::to_owned).collect();
+                if !ended.is_empty() {
+                    self.read(ReadRequest::Watch(ended));
+                }
+            }
+            Hint::AnyEnded => self.sweep.take_all(),
+            Hint::Bells => {}
         }
     }
 

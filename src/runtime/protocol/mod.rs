@@ -323,6 +323,7 @@ pub struct EngineOptions {
     pub role: Role,
     pub path: Option<String>,
     pub url: Option<String>,
+    pub listen_url: Option<String>,
     pub hub_name: Option<String>,
     #[serde(default)]
     pub durability: Durability,

@@ -21,7 +21,7 @@ use crate::core::message::Message;
 use crate::core::request::{Command, HubFacts, HubSettings};
 use crate::core::task::ActivityTask;
 use crate::provider::transaction::{Context, Effect, Outcome, Work, apply};
-use crate::provider::{Arrivals, Epoch, Provider, ProviderError, ProviderErrorKind, Rows};
+use crate::provider::{Arrivals, Epoch, Hints, Provider, ProviderError, ProviderErrorKind, Rows};
 
 use super::clock::{self, HubClock};
 use super::fault::caller_error;
@@ -71,6 +71,8 @@ pub struct Writer {
     settings: HubSettings,
     entropy: Box<dyn Entropy + Send>,
     outbox: Arc<Outbox>,
+    /// For other processes that wait.
+    pub(super) hints: Option<Arc<Hints>>,
     queue: VecDeque<(Ticket, Work)>,
     retry_after: Duration,
     looked: Instant,
@@ -110,6 +112,7 @@ impl Writer {
             settings,
             entropy,
             outbox,
+            hints: None,
             queue: VecDeque::new(),
             retry_after: Duration::ZERO,
             looked: clock::instant(),
@@ -226,9 +229,10 @@ impl Writer {
         self.commits += 1;
         // What others had written before this transaction is told before its outcomes: a turn in it may
         // have consumed such a message.
-        if self.is_worker() {
+        if self.is_worker()
+            && let Some(found) = self.provider.arrivals_found()
+        {
             self.looked = clock::instant();
-            let found = self.provider.arrivals_found();
             self.tell_arrivals(found, false);
         }
         self.report(batch, done);
@@ -286,9 +290,19 @@ impl Writer {
                 }
                 Ticket::Nobody => {}
             }
+            self.tell_ends(&effects);
             events.extend(effects.into_iter().map(Event::Effect));
         }
         self.outbox.push(events);
+    }
+
+    fn tell_ends(&self, effects: &[Effect]) {
+        let Some(hints) = &self.hints else { return };
+        for effect in effects {
+            if let Effect::Ended { instance_id } = effect {
+                hints.ended(instance_id);
+            }
+        }
     }
 
     /// A transaction failed and wrote nothing.

@@ -4,12 +4,13 @@
 //! never: let work that the dispatcher asked for in an earlier era be written in a later one: what it goes
 //! by may be wrong by then. Proved by `tests/provider_postgres/leases.rs` and `__test__/cluster.spec.mjs`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::TimeMs;
 use crate::core::request::HubSettings;
 use crate::provider::transaction::Work;
-use crate::provider::{Balanced, ProviderError, ProviderErrorKind};
+use crate::provider::{Balanced, Hints, Listener, ProviderError, ProviderErrorKind};
 
 use super::super::clock;
 use super::super::fault::caller_error;
@@ -117,6 +118,12 @@ impl Writer {
         if let Err(error) = self.provider.leave() {
             self.outbox.push([Event::Trouble(format!("Leaving the hub: {error}"))]);
         }
+    }
+
+    /// Begins to hear what other processes tell.
+    pub fn listen(&mut self, listener: Listener) -> Option<Arc<Hints>> {
+        self.hints = self.provider.listen(listener);
+        self.hints.clone()
     }
 
     /// Goes by the clock of the server, if there is one.
