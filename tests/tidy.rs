@@ -160,6 +160,12 @@ fn relative_links_lead_somewhere() {
 }
 
 #[test]
+fn tests_that_are_named_are_there() {
+    let faults: Vec<String> = code().iter().flat_map(Source::missing_tests).collect();
+    check("a test that is not there", &faults);
+}
+
+#[test]
 fn no_path_of_a_machine_is_written_down() {
     let kinds = ["rs", "ts", "mts", "mjs", "cjs", "js", "json", "md", "toml", "yml", "sql"];
     let faults: Vec<String> = sources(&["."], &kinds)

@@ -4,7 +4,7 @@
  * Owns: taking it apart: the actions in the order in which they were asked for, each once, and how
  * the code ended.
  * Must never: know what became of an action.
- * Proved by: `__test__/sdk.spec.mjs`, `__test__/sdk-state.spec.mjs`.
+ * Proved by: `__test__/sdk.spec.mjs`, `__test__/sdk-calls.spec.mjs`.
  */
 
 import { Internal } from '../errors.js'

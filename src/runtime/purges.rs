@@ -3,7 +3,7 @@
 //! Owns: which batch is next, and when. Must never: hold other work up for longer than a small batch
 //! takes, or fall behind for ever: after each batch the others have three times as long as it took, and
 //! once a round of retention lasts, as long.
-//! Proved by the tests below and by `__test__/retention.spec.mjs`.
+//! Proved by the tests below and by `__test__/api.spec.mjs`.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

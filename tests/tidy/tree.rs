@@ -100,6 +100,14 @@ impl Source {
         }
         dead
     }
+
+    /// Files of tests that are named in it, in backticks, and are not there.
+    pub(crate) fn missing_tests(&self) -> Vec<String> {
+        let is_test = |name: &&str| name.starts_with("__test__/") || name.starts_with("tests/");
+        let quoted = self.text.split('`').skip(1).step_by(2);
+        let missing = quoted.filter(is_test).filter(|name| !root().join(name).exists());
+        missing.map(|name| format!("{}: {name}", self.path)).collect()
+    }
 }
 
 /// A line without a comment that takes the whole of it.
