@@ -129,7 +129,7 @@ suite('operations', () => {
         if (left === 3) df.signalEntity(df.entityId, 'on', 0)
       })
     })
-    await client.signalEntity(id(), 'on', 9)
+    assert.equal(await client.signalEntity(id(), 'on', 9), undefined)
     await settles(client, id('a'), 6)
     await settles(client, id('b'), 5)
   })

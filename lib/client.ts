@@ -355,12 +355,13 @@ export class DurableClient {
     operationInput?: unknown,
     options?: SignalOptions & TaskHubOptions,
   ): Promise<void> {
-    return this.#send(() => {
+    const request = (): RawJson => {
       const { scheduledTime, ...hub } = options ?? {}
       requireHub(hub, this.taskHubName)
       const limit = this.#engine.payloadBytes
       return signalRequest(entityId, operationName, operationInput, scheduledTime, limit)
-    })
+    }
+    return this.#send(request, () => undefined)
   }
 
   /**
