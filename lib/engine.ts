@@ -37,6 +37,10 @@ const HUB_NAME_DEFAULT = 'default'
 const RECHECK_MS_MAX = 1_000
 /** `setInterval` takes no more; it only holds the process. */
 const HOLD_MS = 2_147_483_647
+/** How long the core of a lost hub may take to let go of its store. */
+const RELEASE_MS = 5_000
+/** Number of the close of a lost hub: no other call has it. */
+const LAST_REQUEST = 4_294_967_295
 
 /** A call that can be given up. */
 export interface Call<T> {
@@ -64,6 +68,10 @@ export class Engine implements Outlet {
   private readonly hold: NodeJS.Timeout
   private native: NativeEngine | null = null
   private closing: Promise<void> | null = null
+  /** Resolves when a hub that was lost has let go of its store. */
+  private released: Promise<void> = Promise.resolve()
+  /** What news from the core of a lost hub are for. */
+  private afterLoss: (() => void) | null = null
   /** Why calls are refused, once they are. */
   private refusal: DurableError | null = null
 
@@ -290,6 +298,7 @@ export class Engine implements Outlet {
    * when it has news, from a macrotask of its own.
    */
   readonly pump = (): void => {
+    if (this.native === null) this.afterLoss?.()
     if (this.isPumping || this.native === null) return
     this.isPumping = true
     try {
@@ -384,7 +393,10 @@ export class Engine implements Outlet {
   }
 
   private async drainAndClose(drainTimeoutMs: number): Promise<void> {
-    if (this.refusal !== null) return await this.runner.closed() // it broke before
+    if (this.refusal !== null) {
+      await this.released // it broke before
+      return await this.runner.closed()
+    }
     try {
       if (this.isWorker) {
         await this.call('{"drain":{}}', null, 'prompt')
@@ -416,11 +428,29 @@ export class Engine implements Outlet {
     this.log.engine('error', reason.message)
     const native = this.native
     this.stop(reason)
-    try {
-      native?.exchange('{"requests":[[1,{"close":{}}]]}') // so that the store is released if it can
-    } catch {
-      // It has failed already, and that was reported.
-    }
+    if (native !== null) this.released = this.release(native)
+  }
+
+  /** Has the core let go of the store, if it still can, so that a closed hub can be opened again. */
+  private release(native: NativeEngine): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(late)
+        this.afterLoss = null
+        resolve()
+      }
+      const late = setTimeout(done, RELEASE_MS)
+      const exchange = (batch: string): void => {
+        try {
+          const { replies } = JSON.parse(native.exchange(batch)) as Outbound
+          if (replies?.some(([rid]) => rid === LAST_REQUEST)) done()
+        } catch {
+          done() // it has failed already, and that was reported
+        }
+      }
+      this.afterLoss = () => exchange('')
+      exchange(`{"requests":[[${LAST_REQUEST},{"close":{}}]]}`)
+    })
   }
 
   /** Lets go of everything; every call that waits is rejected with `reason`. */

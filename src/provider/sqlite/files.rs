@@ -14,10 +14,14 @@ use std::time::Duration;
 
 use crate::provider::{ProviderError, ProviderErrorKind, Result};
 
-/// How often, and how far apart, a worker tries to take the hub. A client that asks whether a worker
-/// lives has the lock for some microseconds.
+/// How often a worker tries to take the hub. A client that asks whether a worker lives has the lock for
+/// some microseconds.
 const TAKE_TRIES: u32 = 50;
-const TAKE_PAUSE: Duration = Duration::from_millis(2);
+/// How often it looks before whether the last worker has ended: that of a thread which was terminated, or of
+/// a hub that was lost, is on its way.
+const FREE_TRIES: u32 = 250;
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(2);
 /// How long, at most, one who has written stands back for those who wait: 2 ms.
 const BACK_PAUSE: Duration = Duration::from_micros(200);
 const BACK_PAUSES: u32 = 10;
@@ -47,13 +51,24 @@ impl HubFiles {
         }
     }
 
+    /// Waits a moment for a worker that ends: whether none has the hub.
+    pub(super) fn fall_free(&self) -> Result<bool> {
+        for _ in 0..FREE_TRIES {
+            if !self.worker_lives()? {
+                return Ok(true);
+            }
+            sleep(PAUSE);
+        }
+        Ok(false)
+    }
+
     /// Takes the hub for a worker: `None` while another has it.
     pub(super) fn take(&self) -> Result<Option<WorkerLock>> {
         let file = self.beside("-lock")?;
         for _ in 0..TAKE_TRIES {
             match file.try_lock() {
                 Ok(()) => return Ok(Some(WorkerLock { _file: file })),
-                Err(TryLockError::WouldBlock) => sleep(TAKE_PAUSE),
+                Err(TryLockError::WouldBlock) => sleep(PAUSE),
                 Err(TryLockError::Error(error)) => {
                     return Err(file_failed("take the hub", &self.hub, &error));
                 }

@@ -284,7 +284,7 @@ impl Provider for SqliteProvider {
         let conn = connected(&mut self.conn, self.place.as_ref(), self.relaxed, false)?;
         let sql = Sql(conn);
         if let Some(place) = &self.place
-            && place.files.worker_lives()?
+            && !place.files.fall_free()?
         {
             return Err(in_use(sql));
         }

@@ -56,6 +56,7 @@ pub struct Hub {
     waiters: Waiters,
     watched: Option<Instant>,
     sweep: Sweep,
+    opened: bool,
     failure: Option<Error>,
     closing: bool,
 }
@@ -109,6 +110,7 @@ impl Hub {
             waiters: Waiters::default(),
             watched: None,
             sweep: Sweep::default(),
+            opened: false,
             failure: None,
             closing: false,
         })
@@ -352,7 +354,8 @@ impl Hub {
         self.to_store(StoreMessage::Work(self.era, last));
         self.writer = None;
         self.underway.add();
-        if self.to_store.send(StoreMessage::Close(Some(rid))).is_err() || self.failure.is_some() {
+        // A store that was never open has nobody who would answer.
+        if self.to_store.send(StoreMessage::Close(Some(rid))).is_err() || !self.opened {
             step.out.replies.push(Reply::ok(rid, &()));
         }
         self.to_reader = None;
@@ -439,6 +442,7 @@ impl Hub {
     fn opened(&mut self, opened: Opened, step: &mut Step) {
         let Opened { info, shares, reads, writer, hints } = opened;
         (self.to_reader, self.sweep.hints) = (reads, hints);
+        self.opened = true;
         // A client has its short transactions waited for elsewhere.
         self.writer = (self.options.role == Role::Worker).then_some(writer);
         self.settings.payload_bytes = info.payload_bytes;

@@ -29,7 +29,7 @@ impl Writer {
         self.epoch = None;
         self.era += 1;
         self.outcast = true;
-        self.outbox.push([Event::Ousted, Event::Trouble(format!("Joining again: {error}"))]);
+        self.outbox.push([Event::Ousted]);
         let waiting: Vec<_> = self.queue.drain(..).filter_map(still_wanted).collect();
         if error.kind == ProviderErrorKind::InDoubt {
             for (ticket, work) in batch {
@@ -39,7 +39,11 @@ impl Writer {
             self.queue.extend(batch.into_iter().filter_map(still_wanted));
         }
         self.queue.extend(waiting);
-        self.join_again(error)
+        let settled = self.join_again(error);
+        if !self.lost {
+            self.outbox.push([Event::Trouble(format!("Joining again: {error}"))]);
+        }
+        settled
     }
 
     /// Whether it is a worker again, or never will be.
