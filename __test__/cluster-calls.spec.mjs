@@ -136,6 +136,20 @@ describe('across the workers of a hub', () => {
     }
   })
 
+  test('who waits for an instance that goes to another worker hears of its end', async (t) => {
+    const cluster = await openCluster(t, server.url)
+    const here = await openHub(t, (app) => register(app, ''), cluster.place)
+    const ids = Array.from({ length: 600 }, (_, n) => `wait-${n}`)
+    await here.client.startMany(ids.map((instanceId) => ({ name: 'wait', instanceId })))
+    const all = Promise.all(ids.map((id) => completion(here.client, id)))
+    await Promise.all(ids.map((id) => waiting(here.client, id)))
+    await cluster.worker()
+    await cluster.balanced(2)
+    assert.equal(new Set((await cluster.ownersOf(ids)).map(({ epoch }) => epoch)).size, 2)
+    await Promise.all(ids.map((id) => cluster.client.raiseEvent(id, 'go', id)))
+    assert.equal((await all).length, ids.length)
+  })
+
   test('entities take signals and calls of all, and locks hold', async (t) => {
     const { cluster, callers } = await openPair(t)
     const keys = Array.from({ length: 8 }, (_, n) => `a${n}`)

@@ -157,7 +157,7 @@ fn a_process_that_stops_within_a_transaction_holds_nobody_up() {
         while balance(&mut heir).0.is_empty() {
             heir.maintain(true).unwrap();
         }
-        assert!(silent.elapsed() < LEASE + Duration::from_millis(500), "{:?}", silent.elapsed());
+        assert!(silent.elapsed() < LEASE + Duration::from_secs(1), "{:?}", silent.elapsed());
         drop(go);
         assert_eq!(zombie.join().unwrap().kind, ProviderErrorKind::LostOwnership);
     });
@@ -171,13 +171,13 @@ fn whoever_looks_does_not_wait_for_a_silent_worker() {
     heir.acquire(&HubSettings::default()).unwrap();
     std::thread::scope(|scope| {
         let lock = "BEGIN; SELECT FROM hub.workers WHERE epoch = 1 FOR UPDATE; \
-            SELECT pg_sleep(2); COMMIT";
+            SELECT pg_sleep(3); COMMIT";
         scope.spawn(|| schema.run(lock));
         std::thread::sleep(LEASE + Duration::from_millis(100));
         heir.maintain(true).unwrap();
         let begun = instant();
         assert!(balance(&mut heir).0.is_empty());
-        assert!(begun.elapsed() < Duration::from_millis(700), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_millis(1_500), "{:?}", begun.elapsed());
     });
     assert_eq!(balance(&mut heir).0.len(), WHOLE);
 }

@@ -87,6 +87,19 @@ fn a_task_is_taken_once_and_its_result_comes_to_the_owner_once() {
 }
 
 #[test]
+fn one_that_is_lent_and_ends_in_the_same_commit_is_over() {
+    let schema = Schema::fresh();
+    let mut owner = member(&schema);
+    owner.work(Work::Command(start("i")));
+    owner.turn("i", &[], TurnOutcome { actions: vec![call("A")], ..TurnOutcome::default() });
+    let of = TaskRef { key: owner.key("i"), exec: 0, task: 0 };
+    let lent = Work::Offer { tasks: vec![task(of, "i")], running: true };
+    owner.transact(&[lent, done(of)]).unwrap();
+    let loaded = owner.store.load(of.key).unwrap().unwrap();
+    assert_eq!((loaded.away.len(), loaded.messages.len()), (0, 1));
+}
+
+#[test]
 fn no_more_of_a_name_are_taken_than_its_limit_by_all_workers_together() {
     let schema = Schema::fresh();
     let (mut owner, mut other) = (member(&schema), member(&schema));

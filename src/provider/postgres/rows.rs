@@ -164,9 +164,7 @@ impl<'s> PostgresRows<'s> {
         for row in &message_keys {
             self.known.message_keys.push_back(column(row, 0)?);
         }
-        for row in &held {
-            self.known.held_tasks.insert(tasks::task_ref(row)?);
-        }
+        self.learn_held_tasks(&held)?;
         Ok(answers)
     }
 
@@ -211,6 +209,14 @@ impl<'s> PostgresRows<'s> {
     pub(super) fn read(&mut self, operation: &str, ask: Ask<'_>) -> Result<Vec<Row>> {
         self.send(None)?;
         self.session.rows(operation, ask)
+    }
+
+    /// Activities that this worker has taken.
+    pub(super) fn learn_held_tasks(&mut self, rows: &[Row]) -> Result<()> {
+        for row in rows {
+            self.known.held_tasks.insert(tasks::task_ref(row)?);
+        }
+        Ok(())
     }
 
     /// Removes an activity that this worker reports, if it has taken it.

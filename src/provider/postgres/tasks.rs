@@ -27,7 +27,7 @@ pub(super) const OFFER: &str = "INSERT INTO hub.tasks \
     FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::integer[], $5::text[], $6::text[], \
      $7::text[], $8::bytea[]) WITH ORDINALITY \
      AS new(iid, exec, task, attempt, instance_id, name, name_folded, input, place) ORDER BY place \
-    ON CONFLICT (iid, exec, task) DO NOTHING";
+    ON CONFLICT (iid, exec, task) DO NOTHING RETURNING iid, exec, task";
 const LOCK: &str = "SELECT one FROM hub.hub FOR UPDATE";
 pub(super) const CLAIM: &str = "UPDATE hub.tasks AS t SET worker = $1, claims = t.claims + 1 \
     FROM (SELECT w.iid, w.exec, w.task FROM unnest($2::text[]) AS n(name) CROSS JOIN LATERAL \
@@ -172,7 +172,12 @@ impl TaskRows for PostgresRows<'_> {
             .with(inputs)
             .with(self.epoch.filter(|_| running));
         self.told.called |= !running;
-        self.read("offer activities", ask).map(|_| ())
+        let offered = self.read("offer activities", ask)?;
+        if running {
+            // One may end in the same transaction.
+            self.learn_held_tasks(&offered)?;
+        }
+        Ok(())
     }
 
     fn claim_tasks(&mut self, claim: &Claim) -> Result<Vec<Claimed>> {

@@ -43,7 +43,11 @@ pub(super) struct Sweep {
 impl Sweep {
     fn is_due(&self) -> bool {
         !self.under_way
-            && (self.all || self.begun.is_none_or(|begun| begun.elapsed() >= self.pause))
+            && (self.all || self.begun.is_none_or(|begun| begun.elapsed() >= self.pause()))
+    }
+
+    fn pause(&self) -> Duration {
+        self.pause.max(PAUSE)
     }
 
     /// It is answered.
@@ -66,7 +70,8 @@ impl Hub {
         if self.to_reader.is_none() || self.waiters.is_empty() {
             return;
         }
-        if self.sweep.is_due() {
+        let is_due = self.sweep.is_due();
+        if is_due {
             let all = std::mem::take(&mut self.sweep.all);
             let others =
                 |id: &&str| all || self.dispatcher.as_ref().is_none_or(|own| !own.holds_id(id));
@@ -81,9 +86,9 @@ impl Hub {
         if let Some(hints) = self.sweep.hints.as_ref().filter(|_| self.sweep.wanted) {
             hints.wait();
         }
-        // Its answer wakes this process by itself.
-        if self.sweep.wanted && !self.sweep.under_way {
-            let pause = i64::try_from(self.sweep.pause.as_millis()).unwrap_or(i64::MAX);
+        // Its answer wakes this process by itself. What was not looked at may have changed hands.
+        if !self.sweep.under_way && (self.sweep.wanted || !is_due) {
+            let pause = i64::try_from(self.sweep.pause().as_millis()).unwrap_or(i64::MAX);
             let wake = step.out.wake_in_ms.map_or(pause, |wake| wake.min(pause));
             step.out.wake_in_ms = Some(wake);
         }
