@@ -406,6 +406,19 @@ export declare class ConnectedClient extends DurableClient implements HubClient,
      * @throws StoreUnavailable, StoreFull, StoreReadOnly, InvalidOption
      */
     backup(file: string): Promise<void>;
+    /**
+     * What the store holds and how it fares: sizes, and for a PostgreSQL server rows and dead rows of each
+     * table. `durafn stats` prints it.
+     *
+     * @throws StoreUnavailable
+     *
+     * @example
+     * ```ts
+     * const { tables } = await client.storeStats()
+     * const dead = Math.max(...tables.map(({ deadRows }) => deadRows))
+     * ```
+     */
+    storeStats(): Promise<StoreStats>;
     /** Writes what was asked for and releases the store. May be called again. */
     close(): Promise<void>;
     [Symbol.asyncDispose](): Promise<void>;
@@ -2335,9 +2348,35 @@ export declare class StoreReadOnly extends DurableError {
     static readonly code: string;
 }
 
+/** What a store holds and how it fares, see `hub.storeStats`. */
+export declare interface StoreStats {
+    /** Bytes that it takes, indexes included; of a file, without its write-ahead log. */
+    readonly bytes: number;
+    /** Bytes of the file that are free for what comes. Not known of a server. */
+    readonly freeBytes?: number;
+    /** The tables of a hub on a PostgreSQL server, by name; none of a file. */
+    readonly tables: readonly TableStats[];
+}
+
 /** The store cannot be opened, read or written. */
 export declare class StoreUnavailable extends DurableError {
     static readonly code: string;
+}
+
+/** A table of a hub on a PostgreSQL server, as the server's statistics have it. */
+export declare interface TableStats {
+    readonly name: string;
+    /** About how many rows it has. */
+    readonly rows: number;
+    /**
+     * About how many more were changed or removed and take room until the table is vacuumed. If they are
+     * many and do not go, something keeps the server from vacuuming: most often an old transaction.
+     */
+    readonly deadRows: number;
+    /** Bytes that it takes, indexes included. */
+    readonly bytes: number;
+    /** When it was last vacuumed, if it ever was. */
+    readonly vacuumed?: Date;
 }
 
 /**
@@ -2433,6 +2472,8 @@ export declare class TaskHub implements AsyncDisposable {
      * @throws StoreUnavailable, StoreFull, StoreReadOnly, InvalidOption
      */
     backup(file: string): Promise<void>;
+    /** As that of a connected client. */
+    storeStats(): Promise<StoreStats>;
     [Symbol.asyncDispose](): Promise<void>;
 }
 

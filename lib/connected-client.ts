@@ -10,6 +10,7 @@ import { DurableClient, type HubClient } from './client.js'
 import type { Engine } from './engine.js'
 import { backupRequest, type GetStatusOptions } from './requests.js'
 import type { OrchestrationStatus } from './status.js'
+import { STATS_REQUEST, type StoreStats, storeStatsOf } from './store-stats.js'
 
 /** A client with a connection of its own, from `df.connect`. */
 export class ConnectedClient extends DurableClient implements HubClient, AsyncDisposable {
@@ -45,6 +46,22 @@ export class ConnectedClient extends DurableClient implements HubClient, AsyncDi
    */
   async backup(file: string): Promise<void> {
     await this.#engine.call(backupRequest(file))
+  }
+
+  /**
+   * What the store holds and how it fares: sizes, and for a PostgreSQL server rows and dead rows of each
+   * table. `durafn stats` prints it.
+   *
+   * @throws StoreUnavailable
+   *
+   * @example
+   * ```ts
+   * const { tables } = await client.storeStats()
+   * const dead = Math.max(...tables.map(({ deadRows }) => deadRows))
+   * ```
+   */
+  async storeStats(): Promise<StoreStats> {
+    return await this.#engine.call(STATS_REQUEST, storeStatsOf)
   }
 
   /** Writes what was asked for and releases the store. May be called again. */

@@ -31,6 +31,7 @@ import { checkLogger, Log, type Logger } from './log.js'
 import type { EngineOptions } from './protocol.js'
 import { backupRequest } from './requests.js'
 import { type Functions, LocalFunctions } from './runner.js'
+import { STATS_REQUEST, type StoreStats, storeStatsOf } from './store-stats.js'
 import { refuseOpening } from './threads/inside.js'
 import { loadApp, moduleUrl } from './threads/module.js'
 import { Threads } from './threads/pool.js'
@@ -296,6 +297,11 @@ export class TaskHub implements AsyncDisposable {
    */
   async backup(file: string): Promise<void> {
     await this.#engine.call(backupRequest(file))
+  }
+
+  /** As that of a connected client. */
+  async storeStats(): Promise<StoreStats> {
+    return await this.#engine.call(STATS_REQUEST, storeStatsOf)
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -214,6 +214,7 @@ export {
   type StatusProblem,
   type StatusWaitingFor,
 } from './status.js'
+export type { StoreStats, TableStats } from './store-stats.js'
 export type { TaskHubOptions } from './task-hub-options.js'
 export type { WaitForCompletionOptions } from './wait.js'
 

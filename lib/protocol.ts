@@ -62,6 +62,8 @@ export type Request =
   | { list: { filter: Filter; top: number; cursor?: string } }
   /** Reply: number. */
   | { count: { filter: Filter } }
+  /** Reply: `StoreStats`, with `vacuumedMs`. */
+  | { stats: Record<string, never> }
   /** Reply, when the instance has ended: `StatusRow`. Error at once: InstanceNotFound. */
   | { wait: { instanceId: string } }
   /** Reply: null, when the copy is on disk. */

@@ -173,7 +173,11 @@ async function invoke(name: string, options: StoreOptions & { input?: unknown })
   })
   const func = await loadOne(directory, name, environment)
   requireManual(func)
-  const connecting = connect({ store: storeOf({ ...options, dir: directory }), logger: false })
+  const connecting = connect({
+    store: storeOf({ ...options, dir: directory }),
+    hubName: options.hub,
+    logger: false,
+  })
   const client = await connecting
   // As a host at the default port would give them.
   const urls = new ClientUrls(client, createHttpApi(client), `http://127.0.0.1:${PORT_DEFAULT}`)

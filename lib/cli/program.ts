@@ -1,7 +1,7 @@
 /**
  * The command line: its commands and what they have in common.
  *
- * Owns: the program, `backup`, and the exit code.
+ * Owns: the program, `backup` and `stats`, and the exit code.
  * Must never: hold what a command does; that is in the files beside.
  * Proved by: `__test__/cli.spec.mjs`.
  */
@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path'
 import { Command } from 'commander'
 import { addHost, exit } from './host.js'
 import { addInstances } from './instances.js'
-import { print, printError } from './output.js'
+import { print, printError, printJson, printTable } from './output.js'
 import { type StoreOptions, withExisting, withStore } from './store.js'
 
 /** Runs the command that the arguments ask for. Errors are printed, and the exit code is 1. */
@@ -44,6 +44,7 @@ Examples:
   addHost(program)
   addInstances(program)
   addBackup(program)
+  addStats(program)
   return program
 }
 
@@ -62,6 +63,37 @@ Example:
       withExisting(options, async (client) => {
         await client.backup(file)
         print(`Copied to ${resolve(file)}`)
+      }),
+    )
+}
+
+function addStats(program: Command): void {
+  withStore(program.command('stats'))
+    .description('what the store holds and how it fares: sizes, and dead rows on a server')
+    .option('--json', 'the same as JSON')
+    .addHelpText(
+      'after',
+      `
+Example:
+  $ durafn stats --store postgres://app@db/flows --json`,
+    )
+    .action((options: StoreOptions & { json?: boolean }) =>
+      withExisting(options, async (client) => {
+        const stats = await client.storeStats()
+        if (options.json) return printJson(stats)
+        const free = stats.freeBytes === undefined ? '' : `, ${stats.freeBytes} of them free`
+        print(`${stats.bytes} bytes${free}`)
+        if (stats.tables.length === 0) return
+        printTable(
+          ['TABLE', 'ROWS', 'DEAD ROWS', 'BYTES', 'VACUUMED'],
+          stats.tables.map(({ name, rows, deadRows, bytes, vacuumed }) => [
+            name,
+            String(rows),
+            String(deadRows),
+            String(bytes),
+            vacuumed?.toISOString() ?? 'never',
+          ]),
+        )
       }),
     )
 }

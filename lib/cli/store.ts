@@ -1,7 +1,7 @@
 /**
  * Which store a command works on, and the client to it.
  *
- * Owns: `--store`, then `DURAFN_STORE`, then `.durafn/hub.db` in the app's folder.
+ * Owns: `--store`, then `DURAFN_STORE`, then `.durafn/hub.db` in the app's folder; `--hub`.
  * Must never: make an empty hub for a command that only asks or changes what is there.
  * Proved by: `__test__/cli.spec.mjs`.
  */
@@ -16,6 +16,7 @@ import { connect } from '../hub.js'
 
 export interface StoreOptions {
   store?: string
+  hub?: string
   dir?: string
 }
 
@@ -23,6 +24,7 @@ export interface StoreOptions {
 export function withStore(command: Command): Command {
   return command
     .option('--store <store>', 'sqlite:PATH; default: DURAFN_STORE, else .durafn/hub.db in DIR')
+    .option('--hub <name>', 'name of the hub; default: what the store has')
     .option('--dir <dir>', "the app's folder", '.')
 }
 
@@ -47,7 +49,7 @@ export async function withClient<T>(
   options: StoreOptions,
   use: (client: ConnectedClient) => Promise<T>,
 ): Promise<T> {
-  const client = await connect({ store: storeOf(options), logger: false })
+  const client = await connect({ store: storeOf(options), hubName: options.hub, logger: false })
   try {
     return await use(client)
   } finally {

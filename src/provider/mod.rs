@@ -15,6 +15,8 @@ pub mod sqlite;
 pub mod transaction;
 
 use std::path::Path;
+
+use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -204,6 +206,9 @@ pub trait Reader: EntityReader {
     /// Timers due at or before `until`, earliest first, at most `limit`.
     fn timers_due(&mut self, until: TimeMs, limit: usize) -> Result<Vec<TimerRow>>;
 
+    /// What the store holds and how it fares.
+    fn stats(&mut self) -> Result<StoreStats>;
+
     /// Copies the whole store, as it is now, to a new file.
     fn backup(&mut self, file: &Path) -> Result<()>;
 
@@ -213,6 +218,36 @@ pub trait Reader: EntityReader {
 
 /// The id of an instance that is not open, and its row if there is one.
 pub type Settled = (String, Option<InstanceRow>);
+
+/// See [`Reader::stats`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreStats {
+    /// Bytes that it takes, indexes included.
+    pub bytes: u64,
+    /// Those of them that are free for what comes; `None` if the store does not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
+    /// Its tables, if it counts what is in them.
+    pub tables: Vec<TableStats>,
+}
+
+/// See [`StoreStats::tables`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TableStats {
+    /// Name of the table.
+    pub name: String,
+    /// About how many rows it has.
+    pub rows: u64,
+    /// About how many more were changed or removed and take room until it is vacuumed.
+    pub dead_rows: u64,
+    /// Bytes that it takes, indexes included.
+    pub bytes: u64,
+    /// When it was last vacuumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vacuumed_ms: Option<TimeMs>,
+}
 
 /// Questions about entities. Each sees one committed state.
 pub trait EntityReader: Send {

@@ -79,6 +79,11 @@ pub enum ReadRequest {
         /// Which instances.
         filter: Filter,
     },
+    /// What the store holds.
+    Stats {
+        /// Who asks.
+        rid: RequestId,
+    },
     /// Timers up to a time.
     Timers(TimeMs),
     /// Ready instances from a key on.
@@ -119,6 +124,7 @@ pub fn serve<R: Reader + ?Sized>(reader: &mut R, request: ReadRequest) -> [Event
             reply(rid, list_entities(reader, &filter, &page))
         }
         ReadRequest::Count { rid, filter } => reply(rid, reader.count(&filter)),
+        ReadRequest::Stats { rid } => reply(rid, reader.stats()),
         ReadRequest::Timers(until) => Event::Timers(match reader.timers_due(until, TIMERS) {
             // A reading that was cut short ends before the last time that it saw.
             Ok(rows) if rows.len() == TIMERS => {

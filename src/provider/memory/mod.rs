@@ -22,7 +22,7 @@ use crate::provider::rows::{Clear, HistoryKey, NewMessage};
 use crate::provider::snapshot::Lines;
 use crate::provider::{
     Arrivals, Epoch, Listing, Loaded, Ownership, Page, Provider, ProviderError, ProviderErrorKind,
-    Reader, Result, Rows, Snapshot, StoredMessage, TaskRows, TimerRow,
+    Reader, Result, Rows, Snapshot, StoreStats, StoredMessage, TaskRows, TimerRow,
 };
 
 /// A hub in memory, of which there is one view: nobody else writes to it.
@@ -206,6 +206,10 @@ impl Reader for MemoryProvider {
         due.sort_unstable();
         due.truncate(limit);
         Ok(due)
+    }
+
+    fn stats(&mut self) -> Result<StoreStats> {
+        Ok(StoreStats::default())
     }
 
     fn backup(&mut self, _file: &Path) -> Result<()> {

@@ -16,7 +16,7 @@ use crate::provider::rows::NewMessage;
 use crate::provider::snapshot::Lines;
 use crate::provider::{
     Listing, Loaded, Page, ProviderError, ProviderErrorKind, Reader, Result, Settled, Snapshot,
-    TimerRow, decode_settings,
+    StoreStats, TableStats, TimerRow, decode_settings,
 };
 
 use super::columns::{self, Unreadable, column, row_columns};
@@ -53,6 +53,13 @@ pub(super) const SETTINGS: &str = "SELECT settings FROM hub.hub";
 
 /// Most whole rows that are read in one go.
 const ROWS_AT_ONCE: usize = 100;
+
+/// As the server counts it for its own vacuuming.
+const STATS: &str = "SELECT relname::text, n_live_tup, n_dead_tup, pg_total_relation_size(relid), \
+    (extract(epoch FROM greatest(last_vacuum, last_autovacuum)) * 1000)::bigint \
+    FROM pg_stat_user_tables WHERE schemaname = \
+     (SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace \
+      WHERE c.oid = 'hub.hub'::regclass) ORDER BY relname";
 
 /// What has a connection to a hub.
 pub(super) trait Source: Send {
@@ -132,6 +139,10 @@ macro_rules! answers_questions {
                 rows.iter().map(timer).collect()
             }
 
+            fn stats(&mut self) -> Result<StoreStats> {
+                stats(self.connection()?)
+            }
+
             fn backup(&mut self, _file: &Path) -> Result<()> {
                 let cause = "a hub in PostgreSQL is copied with its tools, such as pg_dump";
                 Err(ProviderError::new(ProviderErrorKind::Invalid, "copy the hub", cause))
@@ -175,6 +186,23 @@ fn task_id(stored: i64) -> Result<u32> {
     u32::try_from(stored).map_err(|error| {
         ProviderError::new(ProviderErrorKind::Corrupt, "read a task's number", error)
     })
+}
+
+fn stats(session: &mut Session) -> Result<StoreStats> {
+    let rows = session.rows("read the hub's size", Ask::new(STATS))?;
+    let count = |row: &Row, index| column::<i64>(row, index).map(i64::unsigned_abs);
+    let table = |row: &Row| {
+        Ok(TableStats {
+            name: column(row, 0)?,
+            rows: count(row, 1)?,
+            dead_rows: count(row, 2)?,
+            bytes: count(row, 3)?,
+            vacuumed_ms: column(row, 4)?,
+        })
+    };
+    let tables: Vec<TableStats> = rows.iter().map(table).collect::<Result<_>>()?;
+    let bytes = tables.iter().map(|table| table.bytes).sum();
+    Ok(StoreStats { bytes, free_bytes: None, tables })
 }
 
 fn snapshot(session: &mut Session) -> Result<Snapshot> {

@@ -15,7 +15,7 @@ use crate::provider::rows::NewMessage;
 use crate::provider::snapshot::Lines;
 use crate::provider::{
     Listing, Loaded, Page, ProviderError, ProviderErrorKind, Reader, Result, Rows, Snapshot,
-    StoredMessage, TimerRow,
+    StoreStats, StoredMessage, TimerRow,
 };
 
 use super::columns::{self, Unreadable, row_columns};
@@ -26,6 +26,8 @@ use super::listing;
 use super::rows::{HISTORY, ROW, SqliteRows};
 use super::statement::{Sql, column, failed};
 
+const SIZES: &str = "SELECT p.page_count * s.page_size, f.freelist_count * s.page_size \
+    FROM pragma_page_count AS p, pragma_freelist_count AS f, pragma_page_size AS s";
 pub(super) const FIND: &str = concat!("SELECT ", row_columns!(), " FROM instances WHERE id = ?1");
 pub(super) const CURRENT_HISTORY: &str = "SELECT body FROM history \
     WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23 \
@@ -102,6 +104,14 @@ impl<S: Source> Reader for S {
         Sql(self.connection()?).all("read timers", TIMERS_DUE, params![until, limit], |row| {
             Ok(TimerRow { fire_at: column(row, 0)?, key: column(row, 1)?, task: column(row, 2)? })
         })
+    }
+
+    fn stats(&mut self) -> Result<StoreStats> {
+        let row = |row: &rusqlite::Row<'_>| Ok((column::<i64>(row, 0)?, column::<i64>(row, 1)?));
+        let sizes = Sql(self.connection()?).one("read the hub's size", SIZES, [], row)?;
+        let (bytes, free) = sizes.unwrap_or_default();
+        let free_bytes = Some(free.unsigned_abs());
+        Ok(StoreStats { bytes: bytes.unsigned_abs(), free_bytes, tables: Vec::new() })
     }
 
     fn backup(&mut self, file: &Path) -> Result<()> {

@@ -273,6 +273,7 @@ impl Hub {
                 self.read(ReadRequest::ListEntities { rid, filter, page });
             }
             Request::Count { filter } => self.read(ReadRequest::Count { rid, filter }),
+            Request::Stats {} => self.read(ReadRequest::Stats { rid }),
             Request::Wait { instance_id } => self.wait(rid, instance_id, step),
             Request::Backup { file } => self.backup(rid, PathBuf::from(file)),
             Request::Register(registered) => self.register(rid, &registered, step),

@@ -51,6 +51,7 @@ pub enum Request {
     Count {
         filter: Filter,
     },
+    Stats {},
     Wait {
         instance_id: String,
     },
