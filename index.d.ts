@@ -433,11 +433,15 @@ export declare interface ConnectOptions {
      */
     store?: string | undefined;
     /**
-     * The URL of the same PostgreSQL database without a pooler between, where `store` leads to a pooler in
-     * transaction mode: what other processes do is heard on it, and is looked for without it. Default: the
-     * environment's `DURAFN_LISTEN`.
+     * The URL of the same PostgreSQL database, where `store` leads to a pooler in transaction mode: what other
+     * processes do is heard on it, and looked for without it. Default: the environment's `DURAFN_LISTEN`.
      */
     listenUrl?: string | undefined;
+    /**
+     * Use only what PostgreSQL has in common with servers that speak its protocol (docs/scaling.md). Also
+     * `?distributed=true` in the URL. All processes of a hub must agree. Default false.
+     */
+    distributed?: boolean | undefined;
     /** 1 to 64 letters, digits, `.`, `_` or `-`. Default: what the store has, else 'default'. */
     hubName?: string | undefined;
     /** Where log lines go; false: nowhere. Default: `console`, with the engine's warnings and errors. */

@@ -6,7 +6,6 @@
  */
 
 import assert from 'node:assert/strict'
-import { connect as connectSocket, createServer } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import * as df from 'durafn'
@@ -22,6 +21,7 @@ import {
   until,
   waiting,
 } from './support/hub.mjs'
+import { startWiretap } from './support/wiretap.mjs'
 
 const ROUNDS = 20
 const UNTOLD_MS = 8_000
@@ -83,20 +83,20 @@ describe('processes of a hub tell each other', () => {
   })
 
   test('so that those who have nothing to do hardly ask', async (t) => {
-    const proxy = await countingProxy(server.url)
-    const place = postgresStore(proxy.url)
+    const wiretap = await startWiretap(server.url)
+    const place = postgresStore(wiretap.url)
     await openHub(t, register, place)
     await openHub(t, register, place)
     const client = await connectTo(t, place)
-    t.after(proxy.stop)
+    t.after(wiretap.stop)
     const id = await client.startNew('wait')
     const end = client.waitForCompletion(id, { timeoutMs: PATIENCE_MS })
     await waiting(client, id)
     await heardBy(3)
-    const before = proxy.asked()
+    const before = wiretap.asked()
     const seconds = 2
     await delay(seconds * 1_000)
-    const asked = (proxy.asked() - before) / seconds
+    const asked = (wiretap.asked() - before) / seconds
     // Two workers look twice a second who is there and what has come, and a client once for its instance.
     assert.ok(asked < 20, `${asked} questions a second`)
     await client.raiseEvent(id, 'go', 1)
@@ -158,31 +158,6 @@ describe('processes of a hub tell each other', () => {
     return pids.length
   }
 })
-
-/** A way to the server on which questions are counted: what is sent at once is one. */
-async function countingProxy(url) {
-  const there = new URL(url)
-  const sockets = new Set()
-  let asked = 0
-  const proxy = createServer((client) => {
-    const upstream = connectSocket(Number(there.port), there.hostname)
-    for (const socket of [client, upstream]) {
-      sockets.add(socket.setNoDelay().on('error', () => {}))
-    }
-    client.on('data', () => {
-      asked += 1
-    })
-    client.pipe(upstream).pipe(client)
-  })
-  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve))
-  const stop = () => {
-    proxy.close()
-    for (const socket of sockets) socket.destroy()
-  }
-  const here = new URL(url)
-  here.host = `127.0.0.1:${proxy.address().port}`
-  return { url: here.href, asked: () => asked, stop }
-}
 
 async function connectTo(t, place) {
   const client = await df.connect({ ...place, logger: memoryLogger() })

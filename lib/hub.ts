@@ -6,8 +6,6 @@
  * Proved by: `__test__/api.spec.mjs`, `__test__/close.spec.mjs`, `__test__/bad-input.spec.mjs`.
  */
 
-import { mkdirSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
 import { App, app as defaultApp } from './app.js'
 import { type HttpOptions, type HttpSettings, httpSettings } from './call-http/settings.js'
 import {
@@ -24,13 +22,13 @@ import { DurableClient, type HubClient } from './client.js'
 import { checkName } from './codec.js'
 import { ConnectedClient } from './connected-client.js'
 import { Engine } from './engine.js'
-import { InvalidOption, StoreFull, StoreReadOnly, StoreUnavailable } from './errors.js'
-import { messageOf } from './failure.js'
+import { InvalidOption } from './errors.js'
 import { rememberClient } from './host/client-of.js'
 import { checkLogger, Log, type Logger } from './log.js'
 import type { EngineOptions } from './protocol.js'
 import { backupRequest } from './requests.js'
 import { type Functions, LocalFunctions } from './runner.js'
+import { makeFolder, type StorePlace, storeOf } from './store-place.js'
 import { STATS_REQUEST, type StoreStats, storeStatsOf } from './store-stats.js'
 import { refuseOpening } from './threads/inside.js'
 import { loadApp, moduleUrl } from './threads/module.js'
@@ -45,11 +43,15 @@ export interface ConnectOptions {
    */
   store?: string | undefined
   /**
-   * The URL of the same PostgreSQL database without a pooler between, where `store` leads to a pooler in
-   * transaction mode: what other processes do is heard on it, and is looked for without it. Default: the
-   * environment's `DURAFN_LISTEN`.
+   * The URL of the same PostgreSQL database, where `store` leads to a pooler in transaction mode: what other
+   * processes do is heard on it, and looked for without it. Default: the environment's `DURAFN_LISTEN`.
    */
   listenUrl?: string | undefined
+  /**
+   * Use only what PostgreSQL has in common with servers that speak its protocol (docs/scaling.md). Also
+   * `?distributed=true` in the URL. All processes of a hub must agree. Default false.
+   */
+  distributed?: boolean | undefined
   /** 1 to 64 letters, digits, `.`, `_` or `-`. Default: what the store has, else 'default'. */
   hubName?: string | undefined
   /** Where log lines go; false: nowhere. Default: `console`, with the engine's warnings and errors. */
@@ -163,7 +165,7 @@ export interface CloseOptions {
   drainTimeoutMs?: number | undefined
 }
 
-const CONNECT_KEYS = ['store', 'listenUrl', 'hubName', 'logger']
+const CONNECT_KEYS = ['store', 'listenUrl', 'distributed', 'hubName', 'logger']
 const OPEN_KEYS = [
   ...CONNECT_KEYS,
   'app',
@@ -183,8 +185,6 @@ const OPEN_KEYS = [
 ]
 const LIMIT_KEYS = ['payloadBytes', 'cachedInstances', 'activeInstances', 'pendingCalls']
 const DRAIN_TIMEOUT_MS_DEFAULT = 10_000
-const STORE_DEFAULT = 'sqlite:.durafn/hub.db'
-const POSTGRES = /^postgres(ql)?:\/\//
 const PAYLOAD_BYTES_MIN = 1_024
 /** V8 holds no longer text, and a batch must fit into one. */
 const PAYLOAD_BYTES_MAX = 256 * 1024 * 1024
@@ -359,6 +359,7 @@ function workerOptions(options: Options, place: StorePlace): EngineOptions {
     path: place.path,
     url: place.url,
     listenUrl: place.listenUrl,
+    distributed: place.distributed,
     hubName: hubNameOf(options),
     durability: optionalOneOf(options, 'durability', where, ['full', 'relaxed']),
     unmatchedEvents: optionalOneOf(options, 'unmatchedEvents', where, ['discard', 'buffer']),
@@ -444,50 +445,4 @@ function hubNameOf(options: Options): string | undefined {
   const name = optionalString(options, 'hubName', 'options')
   if (name === undefined || /^[A-Za-z0-9._-]{1,64}$/.test(name)) return name
   throw invalid('options.hubName', "must be 1 to 64 letters, digits, '.', '_' or '-'", name)
-}
-
-/** Where a store is: the absolute path of its file, null for a hub in memory or on a server. */
-type StorePlace = Pick<EngineOptions, 'path' | 'url' | 'listenUrl'>
-
-function storeOf(options: Options, isWorker: boolean): StorePlace {
-  const given = optionalString(options, 'store', 'options')
-  const fromEnvironment = given === undefined ? process.env['DURAFN_STORE'] : undefined
-  const field = fromEnvironment ? 'the environment variable DURAFN_STORE' : 'options.store'
-  const store = given ?? (fromEnvironment || STORE_DEFAULT)
-  if (store.includes('\u0000')) throw invalid(field, 'must not hold a NUL', store)
-  const listenUrl = listenUrlOf(options)
-  if (POSTGRES.test(store)) return { path: null, url: store, ...(listenUrl && { listenUrl }) }
-  if (!store.startsWith('sqlite:') || store === 'sqlite:') {
-    // What stands there may hold a password, so it is not shown.
-    throw invalid(field, "must be 'sqlite:PATH', 'sqlite::memory:' or 'postgres://…'")
-  }
-  const path = store.slice('sqlite:'.length)
-  if (path !== ':memory:') return { path: resolve(path) }
-  if (isWorker) return { path: null }
-  throw invalid(field, 'is in memory, where no other client reaches it; use the client of the hub')
-}
-
-function listenUrlOf(options: Options): string | undefined {
-  const given = optionalString(options, 'listenUrl', 'options')
-  const url = given ?? (process.env['DURAFN_LISTEN'] || undefined)
-  if (url === undefined || POSTGRES.test(url)) return url
-  const field = given === undefined ? 'the environment variable DURAFN_LISTEN' : 'options.listenUrl'
-  throw invalid(field, "must be 'postgres://…'")
-}
-
-/** Only its owner may look into a folder that is made for a hub. */
-function makeFolder(path: string | null): void {
-  if (path === null) return
-  const folder = dirname(path)
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    const message = `The folder '${folder}' for the store cannot be made: ${messageOf(error)}`
-    if (code === 'ENOSPC' || code === 'EDQUOT') throw new StoreFull(message, { cause: error })
-    if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM') {
-      throw new StoreReadOnly(message, { cause: error })
-    }
-    throw new StoreUnavailable(message, { cause: error })
-  }
 }

@@ -456,6 +456,8 @@ export interface EngineOptions {
   url?: string
   /** The same without a pooler between, for LISTEN. */
   listenUrl?: string
+  /** Only what PostgreSQL has in common with servers that speak its protocol. */
+  distributed?: boolean
   hubName?: string
   durability?: 'full' | 'relaxed'
   unmatchedEvents?: 'discard' | 'buffer'

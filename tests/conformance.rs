@@ -175,3 +175,4 @@ conformance_suite!(memory, memory);
 conformance_suite!(sqlite_in_memory, sqlite_in_memory);
 conformance_suite!(sqlite_file, sqlite_file);
 conformance_suite!(postgres, postgres);
+conformance_suite!(postgres_distributed, postgres_distributed);

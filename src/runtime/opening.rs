@@ -74,7 +74,8 @@ fn provider_of(options: &EngineOptions) -> Result<Box<dyn Provider>, ProviderErr
     if let Some(url) = options.url.clone() {
         let lease_ms = options.lease_ms.unwrap_or(LEASE_MS);
         let listen_url = options.listen_url.clone();
-        let options = PostgresOptions { url, hub_name, relaxed, lease_ms, listen_url };
+        let distributed = options.distributed;
+        let options = PostgresOptions { url, hub_name, relaxed, lease_ms, listen_url, distributed };
         return Ok(Box::new(PostgresProvider::open(&options)?));
     }
     let role = match options.role {

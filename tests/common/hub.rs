@@ -3,7 +3,6 @@
 //! It checks on the way what holds for every operation: a refusal leaves no trace.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use durafn::core::commit::{TurnCommit, TurnVerdict};
 use durafn::core::entity::{EntityCommit, EntityMessage, EntityReply, EntityRow, EntityVerdict};
@@ -21,72 +20,14 @@ use durafn::core::request::{
 use durafn::core::status::RuntimeStatus;
 use durafn::core::turn::{Turn, TurnOutcome};
 use durafn::core::{InstanceKey, TimeMs};
-use durafn::provider::memory::MemoryProvider;
-use durafn::provider::postgres::{PostgresOptions, PostgresProvider};
-use durafn::provider::sqlite::{Role, SqliteOptions, SqliteProvider};
 use durafn::provider::transaction::{Begin, Context, Effect, Outcome, Work, apply};
 use durafn::provider::{Epoch, LoadedEntity, Provider, ProviderError};
 use serde::Serialize;
 
-use super::postgres::Schema;
 use super::rows::SeenRows;
+use super::store::Kept;
+pub(crate) use super::store::Store;
 use super::{SeededEntropy, json, payload};
-
-/// A store and what has to outlive it.
-pub(crate) struct Store {
-    pub(crate) provider: Box<dyn Provider>,
-    kept: Kept,
-}
-
-/// What goes when a test is over.
-#[derive(Default)]
-pub(crate) struct Kept {
-    folder: Option<tempfile::TempDir>,
-    _schema: Option<Schema>,
-}
-
-impl Store {
-    pub(crate) fn memory() -> Self {
-        Self { provider: Box::new(MemoryProvider::new()), kept: Kept::default() }
-    }
-
-    pub(crate) fn sqlite_in_memory() -> Self {
-        Self { provider: Box::new(Self::sqlite(None)), kept: Kept::default() }
-    }
-
-    pub(crate) fn sqlite_file() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let provider = Box::new(Self::sqlite(Some(folder.path().join("hub.db"))));
-        Self { provider, kept: Kept { folder: Some(folder), ..Kept::default() } }
-    }
-
-    pub(crate) fn postgres() -> Self {
-        let schema = Schema::fresh();
-        let Self { provider, .. } = Self::postgres_in(&schema, 10_000);
-        Self { provider, kept: Kept { _schema: Some(schema), ..Kept::default() } }
-    }
-
-    /// In a schema that somebody else drops.
-    pub(crate) fn postgres_in(schema: &Schema, lease_ms: i64) -> Self {
-        let options = PostgresOptions { relaxed: true, lease_ms, ..schema.options() };
-        Self::of(Box::new(PostgresProvider::open(&options).unwrap()))
-    }
-
-    pub(crate) fn of(provider: Box<dyn Provider>) -> Self {
-        Self { provider, kept: Kept::default() }
-    }
-
-    /// The hub's file.
-    pub(crate) fn file(&self) -> PathBuf {
-        self.kept.folder.as_ref().unwrap().path().join("hub.db")
-    }
-
-    fn sqlite(path: Option<PathBuf>) -> SqliteProvider {
-        // Power is not lost in these tests, and each commit synced would take most of their time.
-        let options = SqliteOptions { path, hub_name: None, relaxed: true, role: Role::Worker };
-        SqliteProvider::open(&options).unwrap()
-    }
-}
 
 /// See the module's text.
 pub(crate) struct Hub {

@@ -8,6 +8,7 @@ pub(crate) mod hub;
 pub(crate) mod postgres;
 pub(crate) mod rows;
 pub(crate) mod sequence;
+pub(crate) mod store;
 
 use durafn::core::execution::Entropy;
 use durafn::core::{Payload, error};

@@ -23,6 +23,7 @@ impl Schema {
             relaxed: false,
             lease_ms: 10_000,
             listen_url: None,
+            distributed: false,
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use durafn::provider::ProviderErrorKind;
 use durafn::provider::postgres::{PostgresOptions, PostgresProvider};
 use durafn::provider::transaction::Work;
 
@@ -40,6 +41,13 @@ impl Proxy {
 }
 
 impl Proxy {
+    /// The URL with this proxy in place of the server.
+    fn before(&self, url: &str) -> String {
+        let (user, place) = url.rsplit_once('@').unwrap();
+        let (_, database) = place.split_once('/').unwrap();
+        format!("{user}@127.0.0.1:{}/{database}", self.port)
+    }
+
     /// The hub's transactions set the mode when they are about to commit.
     fn spoil_next_commit(&self, hub: &mut Hub, mode: u8) {
         let shared = Arc::clone(&self.mode);
@@ -85,46 +93,67 @@ fn forward(client: TcpStream, server: TcpStream, mode: Arc<AtomicU8>) {
 }
 
 fn hub_behind(schema: &Schema) -> (Hub, Proxy) {
+    hub_of(schema, false)
+}
+
+fn hub_of(schema: &Schema, distributed: bool) -> (Hub, Proxy) {
     let direct = schema.options().url;
-    let (user, place) = direct.rsplit_once('@').unwrap();
-    let (server, database) = place.split_once('/').unwrap();
+    let (_, place) = direct.rsplit_once('@').unwrap();
+    let (server, _) = place.split_once('/').unwrap();
     let proxy = Proxy::to(server.to_owned());
-    let url = format!("{user}@127.0.0.1:{}/{database}&sslmode=disable", proxy.port);
-    let options = PostgresOptions { url, ..schema.options() };
+    let url = format!("{}&sslmode=disable", proxy.before(&direct));
+    let options = PostgresOptions { url, distributed, ..schema.options() };
     (Hub::over(Store::of(Box::new(PostgresProvider::open(&options).unwrap()))), proxy)
 }
 
 #[test]
 fn a_commit_whose_answer_was_lost_is_found_to_be_done() {
-    let schema = Schema::fresh();
-    let (mut hub, proxy) = hub_behind(&schema);
-    for n in 0..5 {
-        // So that all statements are prepared, and the next answer is that of the commit.
-        hub.at_commit = None;
-        hub.work(Work::Command(start(&format!("before-{n}"))));
-        proxy.spoil_next_commit(&mut hub, LOSE_ANSWER);
-        hub.transact(&[Work::Command(start(&format!("order-{n}")))]).unwrap();
-        assert_eq!(proxy.mode.load(Ordering::SeqCst), PASS, "the answer was lost");
+    for distributed in [false, true] {
+        let schema = Schema::fresh();
+        let (mut hub, proxy) = hub_of(&schema, distributed);
+        for n in 0..5 {
+            // So that all statements are prepared, and the next answer is that of the commit.
+            hub.at_commit = None;
+            hub.work(Work::Command(start(&format!("before-{n}"))));
+            proxy.spoil_next_commit(&mut hub, LOSE_ANSWER);
+            hub.transact(&[Work::Command(start(&format!("order-{n}")))]).unwrap();
+            assert_eq!(proxy.mode.load(Ordering::SeqCst), PASS, "the answer was lost");
+        }
+        let lines = hub.snapshot();
+        assert_eq!(lines.iter().filter(|line| line.starts_with("instance ")).count(), 10);
     }
-    let lines = hub.snapshot();
-    assert_eq!(lines.iter().filter(|line| line.starts_with("instance ")).count(), 10);
 }
 
 #[test]
 fn a_commit_that_never_arrived_is_made_again() {
+    for distributed in [false, true] {
+        let schema = Schema::fresh();
+        let (mut hub, proxy) = hub_of(&schema, distributed);
+        let tries = Arc::new(AtomicU8::new(0));
+        let (counted, mode) = (Arc::clone(&tries), Arc::clone(&proxy.mode));
+        hub.at_commit = Some(Box::new(move || {
+            if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+                mode.store(LOSE_QUESTION, Ordering::SeqCst);
+            }
+        }));
+        hub.transact(&[Work::Command(start("order"))]).unwrap();
+        assert_eq!(tries.load(Ordering::SeqCst), 2);
+        hub.at_commit = None;
+        assert!(hub.find("order").is_some());
+    }
+}
+
+#[test]
+fn a_client_of_a_distributed_hub_is_told_that_a_commit_is_in_doubt() {
     let schema = Schema::fresh();
-    let (mut hub, proxy) = hub_behind(&schema);
-    let tries = Arc::new(AtomicU8::new(0));
-    let (counted, mode) = (Arc::clone(&tries), Arc::clone(&proxy.mode));
-    hub.at_commit = Some(Box::new(move || {
-        if counted.fetch_add(1, Ordering::SeqCst) == 0 {
-            mode.store(LOSE_QUESTION, Ordering::SeqCst);
-        }
-    }));
-    hub.transact(&[Work::Command(start("order"))]).unwrap();
-    assert_eq!(tries.load(Ordering::SeqCst), 2);
-    hub.at_commit = None;
-    assert!(hub.find("order").is_some());
+    let (_worker, proxy) = hub_of(&schema, true);
+    let url = format!("{}&sslmode=disable", proxy.before(&schema.options().url));
+    let options = PostgresOptions { url, distributed: true, ..schema.options() };
+    let provider = PostgresProvider::open(&options).unwrap();
+    let mut client = Hub::of_client(Store::of(Box::new(provider)));
+    proxy.spoil_next_commit(&mut client, LOSE_ANSWER);
+    let error = client.transact(&[Work::Command(start("order"))]).unwrap_err();
+    assert_eq!(error.kind, ProviderErrorKind::InDoubt, "{}", error.message);
 }
 
 #[test]

@@ -52,6 +52,7 @@ const TAKE: &str = "UPDATE hub.parts AS p SET epoch = $1 \
     FROM unnest($2::smallint[], $3::bigint[]) AS free(part, epoch) \
     WHERE p.part = free.part AND p.epoch IS NOT DISTINCT FROM free.epoch RETURNING p.part";
 const GIVE: &str = "UPDATE hub.parts SET epoch = NULL WHERE part = ANY($1) AND epoch = $2";
+const COUNT: &str = "SELECT commits FROM hub.workers WHERE epoch = $1 FOR UPDATE";
 const SAY_LEAVING: &str = "UPDATE hub.workers SET leaving = true WHERE epoch = $1";
 const LEAVE: &str = "DELETE FROM hub.workers WHERE epoch = $1";
 /// Tells all the others that there is something to see.
@@ -143,6 +144,14 @@ impl Membership {
             self.commits + 1
         );
         Err(lost(&cause))
+    }
+
+    /// Whether the last transaction that began with the fence is committed, by its row, which that one has
+    /// locked until it is over; `None` if the row is gone.
+    pub(super) fn counted(&self, session: &mut Session) -> Result<Option<bool>> {
+        let rows = session.rows("read the count of commits", Ask::new(COUNT).with(self.epoch))?;
+        let committed = |row: &Row| Ok(column::<i64>(row, 0)? == self.commits + 1);
+        rows.first().map(committed).transpose()
     }
 
     /// A transaction that began with the fence is committed.

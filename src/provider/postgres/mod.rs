@@ -13,6 +13,7 @@
 //! arrivals  what other processes wrote                    membership  who has which partitions
 //! limits    how long a transaction may hold others up
 //! tasks     activities that any worker may run
+//! doubt     commits whose answer was lost
 //! hints     word that there is something to look at       listener    the connection for it
 //! ```
 
@@ -20,6 +21,7 @@ mod arrivals;
 mod ask;
 mod batch;
 mod columns;
+mod doubt;
 mod entities;
 pub(super) mod hints;
 mod known;
@@ -62,13 +64,10 @@ use tasks::ServedNames;
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
 const NUMBER: &str = concat!("SELECT pg_current_xact_id()::text, ", limits!("$1", "$2"));
-const FATE: &str = "SELECT pg_xact_status($1::text::xid8)";
 const DURABILITY: &str = "SELECT current_setting('synchronous_commit'), current_setting('fsync')";
 
 /// Tries of a transaction that meets others, or loses its connection before it is committed.
 const TRIES: usize = 10;
-/// How long is waited for the fate of a commit whose answer was lost.
-const DOUBT: Duration = Duration::from_secs(30);
 const COMMITTING: &str = "commit to the hub";
 
 /// How a hub is opened.
@@ -84,6 +83,8 @@ pub struct PostgresOptions {
     pub lease_ms: i64,
     /// The URL of the same database without a pooler between, to hear what other processes tell.
     pub listen_url: Option<String>,
+    /// Only what PostgreSQL has in common with servers that speak its protocol.
+    pub distributed: bool,
 }
 
 /// A hub in PostgreSQL, as its one writing thread sees it.
@@ -106,7 +107,10 @@ impl PostgresProvider {
     /// Opens a hub, and makes it if there is none.
     pub fn open(options: &PostgresOptions) -> Result<Self> {
         let schema = schema::name(options.hub_name.as_deref())?;
-        let place = Place::parse(&options.url, &schema, options.relaxed)?;
+        let mut place = Place::parse(&options.url, &schema, options.relaxed)?;
+        if options.distributed {
+            place = place.distribute();
+        }
         let ear = match &options.listen_url {
             Some(url) => Place::parse(url, &schema, false)?,
             None => place.clone(),
@@ -169,7 +173,7 @@ impl PostgresProvider {
         let sent = rows.send(Some(Ask::new(COMMIT)));
         match sent {
             Ok(()) => {}
-            Err(error) => self.ask_fate(&number, error)?,
+            Err(error) => self.ask_fate(fenced, &number, error)?,
         }
         if let Some(member) = self.membership.as_mut().filter(|_| fenced) {
             member.committed();
@@ -217,46 +221,6 @@ impl PostgresProvider {
         if rolled_back.is_err() || session.is_lost() {
             self.session = None;
         }
-    }
-
-    /// After a commit that was sent and failed, or whose answer did not come.
-    fn ask_fate(
-        &mut self,
-        number: &str,
-        error: ProviderError,
-    ) -> std::result::Result<(), Option<ProviderError>> {
-        let trouble = self.session.as_mut().and_then(Session::take_trouble);
-        match trouble {
-            Some(Trouble::Lost | Trouble::Silent) => {}
-            trouble => {
-                self.roll_back();
-                let conflict = trouble == Some(Trouble::Conflict);
-                return Err((!conflict).then_some(error));
-            }
-        }
-        self.session = None;
-        let asked = session::instant();
-        let mut pause = Duration::from_millis(20);
-        while asked.elapsed() < DOUBT {
-            let fate = self.connection().and_then(|session| {
-                let rows = session.rows(COMMITTING, Ask::new(FATE).with(number))?;
-                rows.first().map_or(Ok(None), |row| column::<Option<String>>(row, 0))
-            });
-            match fate.as_ref().map(Option::as_deref) {
-                Ok(Some("committed")) => return Ok(()),
-                Ok(Some("aborted")) => return Err(None),
-                // The server has not noticed yet that the connection is gone, or it is not there.
-                Ok(Some("in progress")) => {}
-                Ok(_) => break,
-                Err(_) => self.session = None,
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_secs(1));
-        }
-        // Whether it is written is not known: a worker must not go on from what it believes.
-        self.lose();
-        let cause = format!("a commit is in doubt: {}", error.message);
-        Err(Some(ProviderError::new(ProviderErrorKind::InDoubt, COMMITTING, cause)))
     }
 
     fn lengthen_lease(&mut self) -> Result<()> {
@@ -331,11 +295,17 @@ impl Provider for PostgresProvider {
     }
 
     fn acquire(&mut self, settings: &HubSettings) -> Result<Ownership> {
-        let joined = self.join(settings);
-        if joined.is_err() {
+        let mut tries = 0;
+        loop {
+            let joined = self.join(settings);
+            let Err(error) = joined else { return joined };
+            let trouble = self.session.as_mut().and_then(Session::take_trouble);
             self.roll_back();
+            tries += 1;
+            if trouble != Some(Trouble::Conflict) || tries == TRIES {
+                return Err(error);
+            }
         }
-        joined
     }
 
     fn join_again(&mut self, settings: &HubSettings) -> Result<Option<Ownership>> {
@@ -416,6 +386,9 @@ impl Provider for PostgresProvider {
     }
 
     fn listen(&mut self, listener: Listener) -> Option<Arc<Hints>> {
+        if self.place.distributed {
+            return None;
+        }
         let hints = Hints::new(listener);
         let at_once = self.membership.is_some();
         listener::spawn(Arc::clone(&hints), self.ear.for_purpose("hints"), at_once).ok()?;

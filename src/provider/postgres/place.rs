@@ -43,13 +43,17 @@ pub(super) struct Place {
     schema: String,
     /// Commits are not synced one by one.
     pub(super) relaxed: bool,
-    /// It was found that connections keep nothing.
+    /// It was found that connections keep nothing, or it is not to be counted on.
     pooled: Arc<AtomicBool>,
+    /// Only what PostgreSQL has in common with servers that speak its protocol, see docs/scaling.md.
+    pub(super) distributed: bool,
 }
 
 impl Place {
     /// From the URL of a database, without the hub's tables.
     pub(super) fn parse(url: &str, schema: &str, relaxed: bool) -> Result<Self> {
+        let (url, distributed) = without(url, "distributed");
+        let distributed = distributed.is_some_and(|value| value == "true");
         let mut config: Config = url.parse().map_err(|error: Error| {
             let cause = format!("the URL cannot be read: {}", chain(&error));
             ProviderError::new(ProviderErrorKind::Invalid, CONNECTING, cause)
@@ -59,7 +63,16 @@ impl Place {
         }
         config.connect_timeout(CONNECT);
         let (name, schema) = (schema.to_owned(), format!("\"{}\"", schema.replace('"', "\"\"")));
-        Ok(Self { config, name, schema, relaxed, pooled: Arc::default() })
+        let pooled = Arc::new(AtomicBool::new(distributed));
+        Ok(Self { config, name, schema, relaxed, pooled, distributed })
+    }
+
+    /// See the field.
+    #[must_use]
+    pub(super) fn distribute(mut self) -> Self {
+        self.distributed = true;
+        self.pooled.store(true, Ordering::Relaxed);
+        self
     }
 
     /// The same, for a connection that has another purpose than the others, as the server shows it.
@@ -120,6 +133,15 @@ impl Place {
         config.options(options.trim_start());
         config
     }
+}
+
+/// A URL without one of its parameters, and the value of that.
+fn without<'u>(url: &'u str, key: &str) -> (String, Option<&'u str>) {
+    let Some((place, query)) = url.split_once('?') else { return (url.to_owned(), None) };
+    let of_key = |part: &&str| part.split_once('=').is_some_and(|(name, _)| name == key);
+    let value = query.split('&').find(of_key).and_then(|part| part.split_once('='));
+    let others: Vec<&str> = query.split('&').filter(|part| !of_key(part)).collect();
+    (format!("{place}?{}", others.join("&")), value.map(|(_, value)| value))
 }
 
 /// Who is told of notifications; `None`: the connection is gone.

@@ -26,6 +26,8 @@ pub(super) use super::place::Place;
 /// Longest wait for answers, locks of others included; then the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Tries of what meets others, where that is any statement.
+const TRIES: usize = 10;
 /// Beginnings of codes that say that the connection is gone: a pooler has lost the server, a transaction has
 /// stood still for longer than it may, the server goes down.
 const LOST: [&str; 3] = ["08", "25P03", "57P"];
@@ -58,7 +60,9 @@ pub(super) struct Session {
     schema: String,
     /// The server keeps settings and prepared statements for this connection.
     keeps: bool,
-    relaxed: bool,
+    place: Place,
+    /// A transaction has begun that is not over.
+    open: bool,
     statements: HashMap<&'static str, Prepared>,
     trouble: Option<Trouble>,
 }
@@ -77,7 +81,8 @@ impl Session {
             client,
             schema: format!("{}.", place.schema()),
             keeps,
-            relaxed: place.relaxed,
+            place: place.clone(),
+            open: false,
             statements: HashMap::new(),
             trouble: None,
         })
@@ -85,13 +90,14 @@ impl Session {
 
     /// What begins a transaction that writes.
     pub(super) fn begin(&self) -> Vec<Ask<'static>> {
-        let relaxed = (self.relaxed && !self.keeps).then_some("SET LOCAL synchronous_commit = off");
+        let relaxed =
+            (self.place.relaxed && !self.keeps).then_some("SET LOCAL synchronous_commit = off");
         [Some("BEGIN"), relaxed].into_iter().flatten().map(Ask::new).collect()
     }
 
     /// Runs a text of several statements, without values.
     pub(super) fn batch(&mut self, operation: &str, text: &str) -> Result<()> {
-        let text = text.replace("hub.", &self.schema);
+        let text = self.spoken(text);
         let done = self.wait(self.client.batch_execute(&text));
         self.understood(operation, done)
     }
@@ -104,6 +110,27 @@ impl Session {
     /// Sends statements at once and gives the rows of each. If one fails, the others after it are of no
     /// use: that is told of.
     pub(super) fn all(&mut self, operation: &str, asks: &[Ask<'_>]) -> Result<Vec<Vec<Row>>> {
+        let begins = asks.first().is_some_and(|ask| ask.text.starts_with("BEGIN"));
+        let ends = asks.last().is_some_and(|ask| ["COMMIT", "ROLLBACK"].contains(&ask.text));
+        let whole = !self.open && begins == ends;
+        self.open = if begins { !ends } else { self.open && !ends };
+        let mut tries = 0;
+        loop {
+            let answer = self.all_once(operation, asks);
+            let met = self.trouble == Some(Trouble::Conflict);
+            if answer.is_ok() || !(self.place.distributed && whole && met && tries < TRIES) {
+                return answer;
+            }
+            // There, what only reads may meet others too.
+            tries += 1;
+            if begins {
+                self.batch(operation, "ROLLBACK")?;
+            }
+        }
+    }
+
+    fn all_once(&mut self, operation: &str, asks: &[Ask<'_>]) -> Result<Vec<Vec<Row>>> {
+        self.trouble = None;
         self.prepare(operation, asks)?;
         let sent = asks.iter().filter_map(|ask| {
             let statement = self.statements.get(ask.text)?;
@@ -146,14 +173,19 @@ impl Session {
         self.client.is_closed()
     }
 
+    /// A statement as this server takes it.
+    fn spoken(&self, text: &str) -> String {
+        let text = text.replace("hub.", &self.schema);
+        if self.place.distributed { plain(text) } else { text }
+    }
+
     fn prepare(&mut self, operation: &str, asks: &[Ask<'_>]) -> Result<()> {
         let mut missing: Vec<&'static str> = asks.iter().map(|ask| ask.text).collect();
         missing.retain(|text| !self.statements.contains_key(text));
         if missing.is_empty() {
             return Ok(());
         }
-        let texts: Vec<String> =
-            missing.iter().map(|text| text.replace("hub.", &self.schema)).collect();
+        let texts: Vec<String> = missing.iter().map(|text| self.spoken(text)).collect();
         if !self.keeps {
             self.statements.extend(missing.into_iter().zip(texts.into_iter().map(Prepared::Text)));
             return Ok(());
@@ -196,6 +228,17 @@ impl Session {
             }
         })
     }
+}
+
+/// A statement without what only PostgreSQL has. Without `SKIP LOCKED` one waits for those who were faster, and
+/// gets less.
+pub(super) fn plain(text: String) -> String {
+    let others = [
+        (" SKIP LOCKED", ""),
+        ("pg_current_xact_id()::text", "''"),
+        ("set_config('tcp_user_timeout', ", "concat('', "),
+    ];
+    others.iter().fold(text, |text, (of_postgres, other)| text.replace(of_postgres, other))
 }
 
 async fn send(

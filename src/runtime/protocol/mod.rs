@@ -324,6 +324,8 @@ pub struct EngineOptions {
     pub path: Option<String>,
     pub url: Option<String>,
     pub listen_url: Option<String>,
+    #[serde(default)]
+    pub distributed: bool,
     pub hub_name: Option<String>,
     #[serde(default)]
     pub durability: Durability,
