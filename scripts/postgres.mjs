@@ -3,7 +3,8 @@
  * in a temporary folder. `DURAFN_TEST_POSTGRES`, the URL of another server, is used instead if it is set.
  */
 
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, chownSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,9 +15,9 @@ const PASSWORD = 'durafn'
 
 /**
  * Resolves to `{ url, stop }`; with `own`, always for a server of its own, which `restart(pauseMs)` stops and
- * starts again.
+ * starts again. With `tls`, it has a certificate for 127.0.0.1, signed by that in the file `authority`.
  */
-export async function startPostgres({ own = false } = {}) {
+export async function startPostgres({ own = false, tls = false } = {}) {
   const given = process.env.DURAFN_TEST_POSTGRES
   if (given && !own) return { url: given, stop: async () => {} }
   const directory = mkdtempSync(join(tmpdir(), 'durafn-postgres-'))
@@ -31,18 +32,20 @@ export async function startPostgres({ own = false } = {}) {
     persistent: true,
     createPostgresUser: process.getuid?.() === 0,
     // The tests kill processes, not the power.
-    postgresFlags: ['-c', 'max_connections=400', '-c', 'fsync=off'],
+    postgresFlags: ['-c', 'max_connections=400', '-c', 'fsync=off', ...tlsFlags(tls, directory)],
     onLog: (line) => lines.push(line),
     onError: (line) => lines.push(line),
   })
   try {
     await server.initialise()
+    if (tls) makeCertificate(directory)
     await server.start()
   } catch (error) {
     throw new Error(`PostgreSQL does not start: ${error ?? ''}\n${lines.join('')}`)
   }
   return {
     url: `postgres://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`,
+    authority: join(directory, 'ca.crt'),
     async restart(pauseMs) {
       await server.stop()
       await delay(pauseMs)
@@ -53,6 +56,26 @@ export async function startPostgres({ own = false } = {}) {
       rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
     },
   }
+}
+
+function tlsFlags(tls, directory) {
+  if (!tls) return []
+  const file = (name) => `${name}=${join(directory, 'server')}`
+  return ['-c', 'ssl=on', '-c', `${file('ssl_cert_file')}.crt`, '-c', `${file('ssl_key_file')}.key`]
+}
+
+/** An authority, and a certificate of the server's that it has signed. */
+function makeCertificate(directory) {
+  const openssl = (...args) => execFileSync('openssl', args, { cwd: directory, stdio: 'ignore' })
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2']
+  openssl('req', '-x509', ...key, '-subj', '/CN=authority', '-keyout', 'ca.key', '-out', 'ca.crt')
+  writeFileSync(join(directory, 'names'), 'subjectAltName=IP:127.0.0.1')
+  openssl('req', ...key, '-subj', '/CN=server', '-keyout', 'server.key', '-out', 'server.csr')
+  const by = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2']
+  openssl('x509', '-req', '-in', 'server.csr', ...by, '-extfile', 'names', '-out', 'server.crt')
+  const { uid, gid } = statSync(join(directory, 'data'))
+  chownSync(join(directory, 'server.key'), uid, gid)
+  chmodSync(join(directory, 'server.key'), 0o600)
 }
 
 export function freePort() {

@@ -6,6 +6,7 @@
 //! `tests/differential.rs`.
 //!
 //! ```text
+//! tls       which certificates are trusted
 //! place     the URL, connecting                            ask      a statement and its values
 //! session   a connection: statements, several at once      schema   tables, versions, the hub's row
 //! rows      what a transaction reads (and `known`)            batch    what it writes
@@ -37,6 +38,7 @@ mod rows;
 mod schema;
 mod session;
 mod tasks;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

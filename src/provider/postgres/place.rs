@@ -1,6 +1,6 @@
 //! Where a hub is, and how to get there.
 //!
-//! Owns: the URL, TLS, connecting. Must never: take a connection for one that keeps settings and prepared
+//! Owns: the URL, connecting. Must never: take a connection for one that keeps settings and prepared
 //! statements where a pooler gives each transaction another one. Proved by `tests/provider_postgres.rs` and
 //! `__test__/pgbouncer.spec.mjs`.
 
@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
@@ -20,6 +18,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::provider::{ProviderError, ProviderErrorKind, Result};
 
 use super::session::{chain, is_of};
+use super::tls;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -34,9 +33,11 @@ const RELAXED: &str = "-c synchronous_commit=off";
 const KEPT: &str = "SELECT current_setting('durafn.session', true)";
 
 /// See the module's text.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Place {
     config: Config,
+    /// `None`: without it.
+    tls: Option<MakeRustlsConnect>,
     /// The name of the schema.
     name: String,
     /// The same, quoted.
@@ -54,6 +55,8 @@ impl Place {
     pub(super) fn parse(url: &str, schema: &str, relaxed: bool) -> Result<Self> {
         let (url, distributed) = without(url, "distributed");
         let distributed = distributed.is_some_and(|value| value == "true");
+        let (url, roots) = without(&url, "sslrootcert");
+        let (url, mode) = without(&url, "sslmode");
         let mut config: Config = url.parse().map_err(|error: Error| {
             let cause = format!("the URL cannot be read: {}", chain(&error));
             ProviderError::new(ProviderErrorKind::Invalid, CONNECTING, cause)
@@ -62,9 +65,14 @@ impl Place {
             config.application_name("durafn");
         }
         config.connect_timeout(CONNECT);
+        config.ssl_mode(ssl_mode(mode.as_deref().unwrap_or("prefer"))?);
+        let tls = match config.get_ssl_mode() {
+            SslMode::Disable => None,
+            _ => tls::connector(roots.as_deref())?,
+        };
         let (name, schema) = (schema.to_owned(), format!("\"{}\"", schema.replace('"', "\"\"")));
         let pooled = Arc::new(AtomicBool::new(distributed));
-        Ok(Self { config, name, schema, relaxed, pooled, distributed })
+        Ok(Self { config, tls, name, schema, relaxed, pooled, distributed })
     }
 
     /// See the field.
@@ -107,7 +115,7 @@ impl Place {
     ) -> std::result::Result<(Client, bool), Error> {
         let ear: Arc<Ear> = Arc::new(ear);
         if !self.pooled.load(Ordering::Relaxed) {
-            match open(&self.with_settings(), &ear).await {
+            match self.open(&self.with_settings(), &ear).await {
                 Ok(client) => {
                     let found = client.query_typed(KEPT, &[]).await?;
                     let kept: Option<&str> =
@@ -121,7 +129,7 @@ impl Place {
                 Err(error) => return Err(error),
             }
         }
-        Ok((open(&self.config, &ear).await?, false))
+        Ok((self.open(&self.config, &ear).await?, false))
     }
 
     fn with_settings(&self) -> Config {
@@ -133,31 +141,62 @@ impl Place {
         config.options(options.trim_start());
         config
     }
+
+    async fn open(&self, config: &Config, ear: &Arc<Ear>) -> std::result::Result<Client, Error> {
+        if let Some(tls) = self.tls.clone() {
+            let (client, connection) = config.connect(tls).await?;
+            tokio::spawn(drive(connection, Arc::clone(ear)));
+            Ok(client)
+        } else {
+            let (client, connection) = config.connect(NoTls).await?;
+            tokio::spawn(drive(connection, Arc::clone(ear)));
+            Ok(client)
+        }
+    }
 }
 
 /// A URL without one of its parameters, and the value of that.
-fn without<'u>(url: &'u str, key: &str) -> (String, Option<&'u str>) {
+fn without(url: &str, key: &str) -> (String, Option<String>) {
     let Some((place, query)) = url.split_once('?') else { return (url.to_owned(), None) };
-    let of_key = |part: &&str| part.split_once('=').is_some_and(|(name, _)| name == key);
-    let value = query.split('&').find(of_key).and_then(|part| part.split_once('='));
-    let others: Vec<&str> = query.split('&').filter(|part| !of_key(part)).collect();
-    (format!("{place}?{}", others.join("&")), value.map(|(_, value)| value))
+    let value_of = |part: &&str| match part.split_once('=') {
+        Some((name, value)) if name == key => Some(decoded(value)),
+        _ => None,
+    };
+    let value = query.split('&').find_map(|part| value_of(&part));
+    let others: Vec<&str> = query.split('&').filter(|part| value_of(part).is_none()).collect();
+    (format!("{place}?{}", others.join("&")), value)
+}
+
+/// A value of a URL, without its percent signs.
+fn decoded(value: &str) -> String {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let [first, after @ ..] = rest {
+        let escaped = after.get(..2).filter(|_| *first == b'%').and_then(|two| {
+            let two = std::str::from_utf8(two).ok()?;
+            u8::from_str_radix(two, 16).ok()
+        });
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Wherever there is TLS, the certificate is checked, and that it is for the name in the URL.
+fn ssl_mode(mode: &str) -> Result<SslMode> {
+    match mode {
+        "disable" => Ok(SslMode::Disable),
+        "allow" | "prefer" => Ok(SslMode::Prefer),
+        "require" | "verify-ca" | "verify-full" => Ok(SslMode::Require),
+        _ => {
+            let cause = "sslmode must be disable, prefer, require or verify-full";
+            Err(ProviderError::new(ProviderErrorKind::Invalid, CONNECTING, cause))
+        }
+    }
 }
 
 /// Who is told of notifications; `None`: the connection is gone.
 pub(super) type Ear = Box<dyn Fn(Option<Notification>) + Send + Sync>;
-
-async fn open(config: &Config, ear: &Arc<Ear>) -> std::result::Result<Client, Error> {
-    if let Some(tls) = tls(config) {
-        let (client, connection) = config.connect(tls).await?;
-        tokio::spawn(drive(connection, Arc::clone(ear)));
-        Ok(client)
-    } else {
-        let (client, connection) = config.connect(NoTls).await?;
-        tokio::spawn(drive(connection, Arc::clone(ear)));
-        Ok(client)
-    }
-}
 
 async fn drive<S, T>(mut connection: Connection<S, T>, ear: Arc<Ear>)
 where
@@ -178,18 +217,4 @@ where
 fn refuses_settings(error: &Error) -> bool {
     let of_settings = |code: &SqlState| is_of(code, &["08", "0A", "22", "42"]);
     error.code().is_some_and(of_settings)
-}
-
-/// The settings of TLS; none if the URL does not ask for it, or the system has no certificates and the
-/// URL leaves it open.
-fn tls(config: &Config) -> Option<MakeRustlsConnect> {
-    if config.get_ssl_mode() == SslMode::Disable {
-        return None;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(BuilderVerifierExt::with_platform_verifier)
-        .ok()?;
-    Some(MakeRustlsConnect::new(config.with_no_client_auth()))
 }

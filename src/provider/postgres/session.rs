@@ -22,6 +22,7 @@ use crate::provider::{ProviderError, ProviderErrorKind, Result};
 pub(super) use super::ask::Ask;
 use super::place::CONNECTING;
 pub(super) use super::place::Place;
+use super::tls;
 
 /// Longest wait for answers, locks of others included; then the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -299,6 +300,10 @@ pub(super) fn is_of(code: &SqlState, classes: &[&str]) -> bool {
 /// A failure of PostgreSQL, as the contract names it.
 pub(super) fn failed(operation: &str, error: &tokio_postgres::Error) -> ProviderError {
     use ProviderErrorKind as Kind;
+    if tls::is_distrust(error) {
+        let hint = "sslrootcert in the URL names the file of the authority that signed it";
+        return ProviderError::new(Kind::Invalid, operation, format!("{}; {hint}", chain(error)));
+    }
     let kind = match error.code() {
         None => Kind::Transient,
         Some(code) => match *code {
