@@ -217,7 +217,7 @@ describe('waitingFor', () => {
       { kind: 'orchestration', name: 'child', instanceId: 'the-child' },
       { kind: 'activity', name: 'fail', attempt: 1, since },
     ])
-    assert.equal((await client.getStatus('the-child')).parentInstanceId, id)
+    assert.equal((await waiting(client, 'the-child')).parentInstanceId, id)
   })
 
   test('is absent when the instance has ended', async (t) => {
