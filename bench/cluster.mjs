@@ -2,7 +2,7 @@
  * `node bench/cluster.mjs [--rounds N] [--seconds S] [--engines postgres,dbos] [--processes 1,2,4]`: W1 of one
  * database by several processes, durafn beside DBOS on the same PostgreSQL server.
  *
- * 200 instances are under way at a time, in all processes together; each process starts its own. In a round the
+ * Each process has 200 instances of its own under way at a time. In a round the
  * engines take turns, so that what else the machine does falls on all of them. Each measurement has a server
  * of its own.
  */
@@ -52,7 +52,7 @@ async function total(key, processes, seconds) {
   try {
     for (let n = 0; n < processes; n += 1) {
       const env = { ...process.env, DURAFN_BENCH_POSTGRES: server.url, DBOS__VMID: `bench-${n}` }
-      const args = [key, String(UNDER_WAY / processes), String(seconds)]
+      const args = [key, String(UNDER_WAY), String(seconds)]
       children.push(fork(fileURLToPath(import.meta.url), args, { env }))
       await said(children.at(-1))
     }
