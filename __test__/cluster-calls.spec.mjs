@@ -126,7 +126,7 @@ describe('across the workers of a hub', () => {
         const asked = performance.now()
         await client.getStatus(ids[n])
         const ms = performance.now() - asked
-        assert.ok(ms < 1_000, `a call took ${ms} ms`)
+        assert.ok(ms < 5_000, `a call took ${ms} ms`)
       }
       await Promise.all(ids.map((id) => client.raiseEvent(id, 'go', id)))
       assert.deepEqual(

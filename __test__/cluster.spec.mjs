@@ -102,7 +102,8 @@ describe('workers that share a hub', () => {
       `taken ${took.join(', ')} ms after the close; ${ids.length} calls, slowest ${slowest} ms`,
     )
     assert.equal(runs, ids.length * 3, 'no activity ran twice')
-    for (const ms of took) assert.ok(ms < 500, `taken after ${ms} ms`)
+    // The lease is 10 s: nobody waited for its end.
+    for (const ms of took) assert.ok(ms < 3_000, `taken after ${ms} ms`)
   })
 
   test('one that joins has its share within two seconds, and steals nothing', async (t) => {
