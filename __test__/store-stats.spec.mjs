@@ -46,6 +46,6 @@ test('of a hub on a server there are the rows and dead rows of each table', asyn
     assert.ok(bytes > 0 && (vacuumed === undefined || vacuumed instanceof Date))
   }
   const args = ['stats', '--store', place.store, '--hub', place.hubName]
-  assert.match(await succeed(args), /TABLE +ROWS +DEAD ROWS[^]*instances +20 /)
+  assert.match(await succeed(args), /TABLE +ROWS +DEAD ROWS[\s\S]*instances +20 /)
   assert.equal(rowsOf(await json([...args, '--json']), 'instances').rows, 20)
 })
