@@ -101,10 +101,10 @@ fn no_statement_reads_a_whole_table() {
     }
 }
 
-/// Enough rows for a plan to matter.
+/// Enough rows for a plan to matter: a million instances.
 const FILL: &str = "INSERT INTO hub.instances (iid, id, name, name_folded, exec, status, ready, \
       scheduled_ms, updated_ms, crashes) \
-      SELECT n, n, 'f', 'f', 0, 1, false, n, n, 0 FROM generate_series(1, 20000) AS n; \
+      SELECT n, n, 'f', 'f', 0, 1, false, n, n, 0 FROM generate_series(1, 1000000) AS n; \
     INSERT INTO hub.entities (eid, id, scheduled, updated_ms, crashes) \
       SELECT n, '@f@' || n, 0, n, 0 FROM generate_series(1, 20000) AS n; \
     INSERT INTO hub.history (iid, exec, body) SELECT n, 0, '' FROM generate_series(1, 20000) AS n; \
