@@ -153,7 +153,8 @@ describe('pauses', () => {
 
   test('are durable timers: they go on in the next process, as they were drawn', async (t) => {
     const store = tempStore(t)
-    const retry = policy(3, { firstRetryIntervalInMilliseconds: 200, jitter: 1 })
+    // Never so short that the next attempt comes before the close.
+    const retry = policy(3, { firstRetryIntervalInMilliseconds: 2_000, jitter: 0.5 })
     const first = await openFlaky(t, retry, { store })
     const id = await first.client.startNew('retry', { input: 1 })
     await until('it has failed once', async () => {
