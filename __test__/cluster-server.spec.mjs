@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startPostgres } from '../scripts/postgres.mjs'
 import { openCluster } from './support/cluster.mjs'
-import { until } from './support/hub.mjs'
+import { surely } from './support/hub.mjs'
 import { losingAnswers } from './support/proxy.mjs'
 
 const WORKFLOWS = 5_000
@@ -47,15 +47,3 @@ test('a server that goes down and answers that are lost lose nothing and double 
   assert.ok(proxy.cuts() > 20, 'answers were lost')
   assert.equal(runs, WORKFLOWS * STEPS, 'no activity ran twice')
 })
-
-/** As a caller does: what was refused because the store is not there is asked for again. */
-function surely(call) {
-  return until('the store is there', async () => {
-    try {
-      return await call()
-    } catch (error) {
-      if (error.code === 'StoreUnavailable') return false
-      throw error
-    }
-  })
-}

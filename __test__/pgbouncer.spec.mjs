@@ -7,7 +7,7 @@ import * as df from 'durafn'
 import { noPgbouncer, startPgbouncer } from '../scripts/pgbouncer.mjs'
 import { startPostgres } from '../scripts/postgres.mjs'
 import { startChild } from './support/child.mjs'
-import { memoryLogger, openHub, PATIENCE_MS, postgresStore, until } from './support/hub.mjs'
+import { memoryLogger, openHub, PATIENCE_MS, postgresStore, surely, until } from './support/hub.mjs'
 
 const INSTANCES = 300
 
@@ -81,18 +81,6 @@ describe('a hub behind pgbouncer in transaction mode', { skip: noPgbouncer }, ()
     }
   })
 })
-
-/** As a caller does: what was refused because the store is not there is asked for again. */
-function surely(call) {
-  return until('the store is there', async () => {
-    try {
-      return await call()
-    } catch (error) {
-      if (error.code === 'StoreUnavailable') return false
-      throw error
-    }
-  })
-}
 
 async function waitsOf(client, id) {
   const status = await client.getStatus(id)

@@ -12,7 +12,15 @@ import pg from 'pg'
 import { startPostgres } from '../scripts/postgres.mjs'
 import { startChild } from './support/child.mjs'
 import { json, startHost, stop, succeed } from './support/cli.mjs'
-import { openHub, PATIENCE_MS, postgresStore, refuses, tempDir, until } from './support/hub.mjs'
+import {
+  openHub,
+  PATIENCE_MS,
+  postgresStore,
+  refuses,
+  surely,
+  tempDir,
+  until,
+} from './support/hub.mjs'
 
 let server
 before(async () => {
@@ -163,18 +171,6 @@ describe('a PostgreSQL server that goes down again and again', () => {
       assert.equal(output, 20)
     }
   })
-
-  /** As a caller does: what was refused because the store is not there is asked for again. */
-  function surely(call) {
-    return until('the store is there', async () => {
-      try {
-        return await call()
-      } catch (error) {
-        if (error.code === 'StoreUnavailable') return false
-        throw error
-      }
-    })
-  }
 
   function registerSteps(app) {
     app.activity('next', {

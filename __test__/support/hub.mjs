@@ -126,6 +126,18 @@ export async function until(what, ask, { timeoutMs = PATIENCE_MS, pauseMs = 5 } 
   return answer
 }
 
+/** As a caller does: what was refused because the store is not there is asked for again. */
+export function surely(call) {
+  return until('the store is there', async () => {
+    try {
+      return await call()
+    } catch (error) {
+      if (error.code === 'StoreUnavailable') return false
+      throw error
+    }
+  })
+}
+
 /** A promise with its ends outside; Node 20 has no `Promise.withResolvers`. */
 export function deferred() {
   let resolve
