@@ -114,6 +114,10 @@ macro_rules! conformance_suite {
                     readiness_is_what_only_history_tells
                     a_turn_of_an_ended_gone_or_older_execution_is_refused
                     a_turn_of_a_suspended_instance_is_refused
+                    a_turn_is_written_once_and_after_the_one_that_it_follows
+                    a_turn_out_of_turn_is_refused_alone
+                    a_turn_need_not_know_of_notices
+                    a_rewound_turn_gives_its_number_back
                     an_end_that_has_not_seen_a_delivered_event_is_refused
                     a_turn_that_goes_on_need_not_have_seen_every_event
                     an_end_keeps_history_and_removes_the_rest
@@ -143,6 +147,7 @@ macro_rules! conformance_suite {
                     a_signal_makes_its_entity_and_waits_for_it
                     a_turn_writes_the_state_and_answers_who_called
                     an_entity_with_nothing_left_is_gone
+                    a_turn_of_an_entity_follows_the_one_before_and_no_other
                     one_that_has_ended_or_continued_is_not_answered
                     a_lock_is_passed_on_and_the_last_one_tells_its_owner
                     every_end_gives_back_what_was_locked

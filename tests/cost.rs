@@ -89,13 +89,13 @@ fn an_instance_of_five_activities_costs_this() {
 
     // No instance has the id; the instance; no messages to be removed, which asks nothing of SQLite; the
     // turn. Pages: the instance, the greatest key, four indexes (id, status, name, ready), its history.
-    let calls = vec!["head_by_id", "insert_instance", "remove_messages", "append_history"];
+    let calls = vec!["head_by_id", "insert_instance", "remove_messages", "append_turn"];
     let begun = counted.begin(&mut sequence, "a");
     assert_eq!(begun, Cost { calls, rows: 2, pages: 7 });
 
     for _ in 1..5 {
         // The instance may go on; the turn. The instance's row stays as it is.
-        let calls = vec!["head", "remove_messages", "append_history"];
+        let calls = vec!["head", "is_next_turn", "remove_messages", "append_turn"];
         let between = counted.turn(sequence.step());
         assert_eq!(between, Cost { calls, rows: 1, pages: 1 });
     }
@@ -105,9 +105,10 @@ fn an_instance_of_five_activities_costs_this() {
     // (status, name, ready).
     let calls = vec![
         "head",
+        "is_next_turn",
         "taken_events",
         "remove_messages",
-        "append_history",
+        "append_turn",
         "clear",
         "update_instance",
     ];
@@ -127,9 +128,9 @@ fn a_hundred_turns_in_one_commit_cost_this() {
     }
     let logged = counted.logged();
     counted.hub.transact(&steps).unwrap();
-    assert_eq!(counted.hub.calls.len(), 300, "three for each turn");
+    assert_eq!(counted.hub.calls.len(), 400, "four for each turn");
     // The pages on which their histories stand; a row between others may split one.
-    assert_eq!(counted.logged() - logged, 9);
+    assert_eq!(counted.logged() - logged, 8);
 }
 
 #[test]
@@ -172,7 +173,7 @@ fn a_commit_wakes_javascript_once_and_a_lone_one_on_its_own_thread_not_at_all() 
     };
 
     // The first: no commit has shown yet that the disk is slow.
-    shared.write_here(vec![begin("alone")]).unwrap();
+    shared.write_here(0, vec![begin("alone")]).unwrap();
     assert_eq!(woken.load(Ordering::SeqCst), 0);
 
     let mut writer = shared.lock();

@@ -9,7 +9,7 @@ use super::entity::{EntityLock, EntitySend};
 use super::history::HistoryRecord;
 use super::instance::{FirstTurn, InstanceChange, InstanceHead};
 use super::status::RuntimeStatus;
-use super::{ExecutionId, InstanceKey, MessageKey, Name, Payload, TaskId, TimeMs};
+use super::{ExecutionId, InstanceKey, MessageKey, Name, Payload, TaskId, TimeMs, TurnNumber};
 
 /// How an execution ends.
 #[derive(Debug, Clone, Deserialize)]
@@ -59,6 +59,8 @@ pub struct TurnCommit {
     pub key: InstanceKey,
     /// Its execution.
     pub exec: ExecutionId,
+    /// Its number in the execution, from 1: it follows the turn before that, and no other.
+    pub turn: TurnNumber,
     /// The first turn of the execution.
     pub begins: bool,
     /// The row of history.
@@ -98,6 +100,8 @@ pub enum Refusal {
     Gone,
     /// It is suspended.
     Suspended,
+    /// The execution has this turn already, or not the one before it.
+    OutOfTurn,
     /// An event was given to one of its waits that the turn, which ends the execution, has not seen.
     UnseenEvents,
 }
@@ -115,6 +119,7 @@ impl TurnCommit {
     pub(super) fn new(
         key: InstanceKey,
         exec: ExecutionId,
+        turn: TurnNumber,
         begins: bool,
         custom_status: Option<Payload>,
         consumed: Vec<MessageKey>,
@@ -122,6 +127,7 @@ impl TurnCommit {
         Self {
             key,
             exec,
+            turn,
             begins,
             record: HistoryRecord { time_ms: 0, events: Vec::new(), notice: false },
             consumed,

@@ -120,7 +120,12 @@ pub struct EntityHead {
     pub exists: bool,
     /// How many signals have been scheduled for it so far.
     pub scheduled: u32,
+    /// How many turns it has had.
+    pub version: EntityVersion,
 }
+
+/// See [`EntityHead::version`].
+pub type EntityVersion = i64;
 
 /// Everything stored in an entity's row.
 #[derive(Debug, Clone)]
@@ -148,26 +153,14 @@ pub struct EntityChange {
     pub lock: Option<Option<ParentLink>>,
     /// See [`EntityHead::scheduled`].
     pub scheduled: Option<u32>,
+    /// See [`EntityHead::version`].
+    pub version: Option<EntityVersion>,
     /// See [`EntityRow::updated_ms`].
     pub updated_ms: Option<TimeMs>,
     /// See [`EntityRow::problem`].
     pub problem: Option<Option<Payload>>,
     /// See [`EntityRow::crashes`].
     pub crashes: Option<u32>,
-}
-
-impl EntityChange {
-    /// Whether nothing changes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        let Self { state, lock, scheduled, updated_ms, problem, crashes } = self;
-        state.is_none()
-            && lock.is_none()
-            && scheduled.is_none()
-            && updated_ms.is_none()
-            && problem.is_none()
-            && crashes.is_none()
-    }
 }
 
 /// An answer to a task that waits for an operation.
@@ -193,6 +186,8 @@ pub struct Grant {
 pub struct EntityCommit {
     /// The entity.
     pub key: InstanceKey,
+    /// The version that it follows, and no other.
+    pub version: EntityVersion,
     /// Messages that it took.
     pub consumed: Vec<MessageKey>,
     /// Operations were carried out.
@@ -223,6 +218,8 @@ pub enum EntityVerdict {
     },
     /// Not written: there is no such entity.
     Gone,
+    /// Not written: the entity has had another turn.
+    Stale,
 }
 
 impl EntityCommit {

@@ -12,7 +12,7 @@ use super::history::HistoryEvent;
 use super::ids::fold_name;
 use super::message::Message;
 use super::retry::Retry;
-use super::{Name, Payload, TaskId, TimeMs};
+use super::{Name, Payload, TaskId, TimeMs, TurnNumber};
 
 /// Source of what must not be derived: fresh ids and random numbers.
 pub trait Entropy {
@@ -96,6 +96,8 @@ pub struct Execution {
     runnable: usize,
     time_ms: TimeMs,
     begun: bool,
+    /// How many turns it has had.
+    turns: TurnNumber,
 }
 
 impl Execution {
@@ -192,6 +194,18 @@ impl Execution {
         self.time_ms = self.time_ms.max(now_ms);
         self.begun = true;
         self.time_ms
+    }
+
+    /// A turn is at its end: its number.
+    pub fn end_turn(&mut self) -> TurnNumber {
+        self.turns = self.turns.saturating_add(1);
+        self.turns
+    }
+
+    /// How many turns it has had, which is the number of the last one.
+    #[must_use]
+    pub fn turns(&self) -> TurnNumber {
+        self.turns
     }
 
     /// The event that a message causes now, or `None` if nothing waits for it any more.

@@ -57,5 +57,7 @@ pub type MessageKey = i64;
 pub type TaskId = u32;
 /// Generation of an instance: 0, and one more for each continue-as-new.
 pub type ExecutionId = u32;
+/// Number of a turn within its execution, from 1.
+pub type TurnNumber = u32;
 /// Milliseconds since the Unix epoch.
 pub type TimeMs = i64;

@@ -103,6 +103,7 @@ impl Replay {
             }
             // What came free was started by the turn that is replayed.
             execution.take_released();
+            execution.end_turn();
             if begins || !resolutions.is_empty() {
                 turns.push(ReplayTurn { time_ms, resolutions });
                 self.expected.push_back(ExpectedTurn { asked, end: self.position });

@@ -10,7 +10,7 @@ use super::execution::{Execution, OpenTask};
 use super::history::{ChildEnd, HistoryEvent, HistoryRecord};
 use super::ids::fold_name;
 use super::message::Message;
-use super::{Name, TaskId, TimeMs};
+use super::{Name, TaskId, TimeMs, TurnNumber};
 
 /// What a rewind does.
 #[derive(Debug)]
@@ -18,8 +18,8 @@ pub struct Rewind {
     /// The execution failed inside a critical section, whose locks were given back then: others may
     /// have changed the entities since, so it cannot go on from there.
     pub had_locks: bool,
-    /// Position of the row of history that goes; `None` if the execution did not fail in a turn.
-    pub undone: Option<usize>,
+    /// The turn that goes, the last one; `None` if the execution did not fail in a turn.
+    pub undone: Option<TurnNumber>,
     /// Messages that come again, in the order in which the turn had them.
     pub messages: Vec<Message>,
     /// Sub-orchestrations that the execution waits for after the rewind.
@@ -59,13 +59,14 @@ pub fn plan(records: &[HistoryRecord]) -> Rewind {
     for record in kept.iter().filter(|record| !record.notice) {
         execution.begin_turn(record.time_ms);
         record.events.iter().for_each(|event| execution.apply(event));
+        execution.end_turn();
     }
     let events = undone.map_or(&[][..], |undone| &records[undone].events);
     let messages: Vec<Message> =
         events.iter().filter_map(|event| again(event, &execution)).collect();
     let mut plan = Rewind {
         had_locks: execution.lock().is_some(),
-        undone,
+        undone: undone.map(|_| execution.turns() + 1),
         messages,
         children: Vec::new(),
         calls: Vec::new(),

@@ -228,8 +228,9 @@ impl Turn {
         outcome: TurnOutcome,
         entropy: &mut dyn Entropy,
     ) -> Result<TurnCommit, Error> {
+        let number = execution.end_turn();
         let mut commit =
-            TurnCommit::new(key, exec, self.begins, outcome.custom_status, self.consumed);
+            TurnCommit::new(key, exec, number, self.begins, outcome.custom_status, self.consumed);
         let mut events = Vec::with_capacity(self.accepted.len() + outcome.actions.len());
         let mut answers = outcome.answers.into_iter();
         for accepted in self.accepted {

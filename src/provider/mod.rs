@@ -27,7 +27,7 @@ pub use crate::core::partition::Epoch;
 use crate::core::partition::{Parts, Shares};
 use crate::core::request::{EntityFilter, Filter, HubSettings};
 use crate::core::task::{Served, TaskRef, TasksWait};
-use crate::core::{InstanceKey, MessageKey, Payload, TaskId, TimeMs};
+use crate::core::{InstanceKey, MessageKey, Payload, TaskId, TimeMs, TurnNumber};
 pub use error::{ProviderError, ProviderErrorKind, Result};
 pub use postgres::hints::{Hint, Hints, Listener, mark};
 pub use rows::{EntityRows, Rows, TaskRows};
@@ -310,6 +310,8 @@ pub struct Loaded {
     pub row: InstanceRow,
     /// Bodies of its history, oldest first.
     pub history: Vec<Vec<u8>>,
+    /// Number of the last turn in it.
+    pub last_turn: TurnNumber,
     /// Messages for its current execution, oldest first; kept events without a wait are not among
     /// them.
     pub messages: Vec<StoredMessage>,

@@ -8,12 +8,9 @@ use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstan
 use crate::core::partition::Parts;
 use crate::core::request::HubSettings;
 use crate::core::task::{ActivityTask, Claim, Claimed, TaskRef};
-use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs};
+use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, TurnNumber};
 
 use super::{Result, StoredMessage};
-
-/// Key of a row of history. Later rows of an instance have greater keys.
-pub type HistoryKey = i64;
 
 /// A message to be stored.
 #[derive(Debug, Clone)]
@@ -94,16 +91,28 @@ pub trait Rows: EntityRows + TaskRows {
     /// Open instances whose parent it is.
     fn open_children(&mut self, key: InstanceKey) -> Result<Vec<InstanceHead>>;
 
-    /// Adds a row to the history of an execution.
-    fn append_history(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()>;
-    /// The history of an execution, oldest first.
-    fn history(
+    /// Whether the execution has the turn before that number, and not that one.
+    fn is_next_turn(
         &mut self,
         key: InstanceKey,
         exec: ExecutionId,
-    ) -> Result<Vec<(HistoryKey, Vec<u8>)>>;
-    /// Removes one row of it.
-    fn remove_history(&mut self, key: InstanceKey, row: HistoryKey) -> Result<()>;
+        turn: TurnNumber,
+    ) -> Result<bool>;
+    /// Adds a turn to the history of an execution: the next one.
+    fn append_turn(
+        &mut self,
+        key: InstanceKey,
+        exec: ExecutionId,
+        turn: TurnNumber,
+        body: &[u8],
+    ) -> Result<()>;
+    /// Adds a notice to the history of an execution, behind its last turn. It has no number: a turn that
+    /// is under way does not have to know of it.
+    fn append_notice(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()>;
+    /// The history of an execution, oldest first.
+    fn history(&mut self, key: InstanceKey, exec: ExecutionId) -> Result<Vec<Vec<u8>>>;
+    /// Removes a turn from it: the last one.
+    fn remove_turn(&mut self, key: InstanceKey, exec: ExecutionId, turn: TurnNumber) -> Result<()>;
 
     /// Stores a message. Its key is greater than that of every message before it.
     fn insert_message(&mut self, message: &NewMessage) -> Result<MessageKey>;

@@ -10,14 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::core::error::Error;
 use crate::core::partition::{Parts, Shares};
 use crate::core::task::TaskRef;
-use crate::core::{InstanceKey, TimeMs};
 use crate::provider::transaction::{Effect, Outcome, Work};
-use crate::provider::{
-    Arrivals, Hint, Hints, Loaded, LoadedEntity, Peers, ProviderError, TimerRow,
-};
+use crate::provider::{Arrivals, Hint, Hints, Peers};
 
+use super::dispatcher::Era;
 use super::protocol::{EngineInfo, Reply, RequestId};
-use super::reader::ReadRequest;
+use super::reader::{Answer, ReadRequest};
 use super::waiters::Watched;
 use super::writer::SharedWriter;
 
@@ -49,22 +47,14 @@ pub enum Event {
     Surveyed(Peers, Vec<TaskRef>),
     /// This process has lost all that it had, and has joined anew without anything.
     Ousted,
-    /// An instance was read.
-    Loaded(InstanceKey, Box<Result<Option<Loaded>, ProviderError>>),
-    /// An entity was read.
-    EntityLoaded(InstanceKey, Box<Result<Option<LoadedEntity>, ProviderError>>),
+    /// What the dispatcher asked for in that era was read.
+    Read(Era, Answer),
     /// Instances that callers wait for were read.
     Watched(Watched),
     /// The same by a sweep, see `hub/waiting.rs`.
     Swept(Watched),
     /// Another process has told something.
     Hint(Hint),
-    /// Timers were read.
-    Timers(Result<(TimeMs, Vec<TimerRow>), String>),
-    /// Keys of ready instances were read.
-    Ready(Vec<InstanceKey>),
-    /// They could not be read from this key on.
-    ReadyFailed(InstanceKey, String),
     /// Something for the log.
     Trouble(String),
     /// The hub cannot go on.

@@ -16,8 +16,9 @@ use crate::core::request::{EntityFilter, Filter};
 use crate::core::view::{EntityView, StatusView};
 use crate::core::{InstanceKey, TimeMs};
 use crate::provider::sqlite::{self, SqliteOptions, SqliteProvider};
-use crate::provider::{Page, Reader, Result};
+use crate::provider::{Loaded, LoadedEntity, Page, Reader, Result, TimerRow};
 
+use super::dispatcher::{Dispatcher, Era, Step};
 use super::fault::caller_error;
 use super::outbox::{Event, Outbox};
 use super::protocol::{Reply, RequestId};
@@ -30,8 +31,8 @@ const TIMERS: usize = 100_000;
 /// A question.
 #[derive(Debug)]
 pub enum ReadRequest {
-    /// An instance, to be run again.
-    Load(InstanceKey),
+    /// Something that the dispatcher asks, in that era.
+    Own(Era, Question),
     /// Callers wait for these instances: have they ended?
     Watch(Vec<String>),
     /// The same, again and again.
@@ -54,8 +55,6 @@ pub enum ReadRequest {
         /// Which page.
         page: Page,
     },
-    /// An entity, to carry out operations.
-    LoadEntity(InstanceKey),
     /// An entity's state.
     GetEntity {
         /// Who asks.
@@ -84,10 +83,6 @@ pub enum ReadRequest {
         /// Who asks.
         rid: RequestId,
     },
-    /// Timers up to a time.
-    Timers(TimeMs),
-    /// Ready instances from a key on.
-    Ready(InstanceKey),
     /// A copy of the store.
     Backup {
         /// Who asks.
@@ -95,6 +90,61 @@ pub enum ReadRequest {
         /// Where to.
         file: PathBuf,
     },
+}
+
+/// What the dispatcher asks.
+#[derive(Debug)]
+pub enum Question {
+    /// An instance, to be run again.
+    Load(InstanceKey),
+    /// An entity, to carry out operations.
+    LoadEntity(InstanceKey),
+    /// Timers up to a time.
+    Timers(TimeMs),
+    /// Ready instances from a key on.
+    Ready(InstanceKey),
+}
+
+impl Question {
+    /// What a step asks. It is taken from it.
+    pub(super) fn of(step: &mut Step) -> Vec<Self> {
+        let load = |key| if key < 0 { Self::LoadEntity(key) } else { Self::Load(key) };
+        let loads = std::mem::take(&mut step.loads).into_iter().map(load);
+        let timers = step.timers_until.take().map(Self::Timers);
+        loads.chain(timers).chain(step.ready_from.take().map(Self::Ready)).collect()
+    }
+}
+
+/// The answer to a [`Question`].
+pub enum Answer {
+    /// An instance was read.
+    Loaded(InstanceKey, Box<Result<Option<Loaded>>>),
+    /// An entity was read.
+    EntityLoaded(InstanceKey, Box<Result<Option<LoadedEntity>>>),
+    /// Timers were read.
+    Timers(Result<(TimeMs, Vec<TimerRow>)>),
+    /// Keys of ready instances were read, or could not be read from this key on.
+    Ready(InstanceKey, Result<Vec<InstanceKey>>),
+}
+
+impl Answer {
+    /// Tells the dispatcher, who asked.
+    pub(super) fn tell(self, dispatcher: &mut Dispatcher, step: &mut Step) {
+        match self {
+            Self::Loaded(key, answer) => dispatcher.loaded(key, *answer, step),
+            Self::EntityLoaded(key, answer) => dispatcher.entity_loaded(key, *answer, step),
+            Self::Timers(Ok((until, rows))) => dispatcher.timers_read(until, rows),
+            Self::Timers(Err(error)) => {
+                dispatcher.timers_failed();
+                step.trouble(error.to_string());
+            }
+            Self::Ready(_, Ok(keys)) => dispatcher.ready_read(&keys),
+            Self::Ready(from, Err(error)) => {
+                dispatcher.ready_failed(from);
+                step.trouble(error.to_string());
+            }
+        }
+    }
 }
 
 /// The thread: answers until the hub lets go of it.
@@ -108,14 +158,13 @@ pub fn run(mut reader: Box<dyn Reader>, inbox: &Receiver<ReadRequest>, outbox: &
 /// Answers one question.
 pub fn serve<R: Reader + ?Sized>(reader: &mut R, request: ReadRequest) -> [Event; 1] {
     [match request {
-        ReadRequest::Load(key) => Event::Loaded(key, Box::new(reader.load(key))),
+        ReadRequest::Own(era, question) => Event::Read(era, answer(reader, question)),
         ReadRequest::Watch(ids) => Event::Watched(watch(reader, ids)),
         ReadRequest::Sweep(ids) => Event::Swept(watch(reader, ids)),
         ReadRequest::Get { rid, instance_id, history } => {
             reply(rid, status(reader, &instance_id, history))
         }
         ReadRequest::List { rid, filter, page } => reply(rid, list(reader, &filter, &page)),
-        ReadRequest::LoadEntity(key) => Event::EntityLoaded(key, Box::new(reader.load_entity(key))),
         ReadRequest::GetEntity { rid, entity_id } => {
             let row = reader.find_entity(&fold_entity_id(&entity_id));
             reply(rid, row.map(|row| row.map(EntityView::from)))
@@ -125,20 +174,24 @@ pub fn serve<R: Reader + ?Sized>(reader: &mut R, request: ReadRequest) -> [Event
         }
         ReadRequest::Count { rid, filter } => reply(rid, reader.count(&filter)),
         ReadRequest::Stats { rid } => reply(rid, reader.stats()),
-        ReadRequest::Timers(until) => Event::Timers(match reader.timers_due(until, TIMERS) {
-            // A reading that was cut short ends before the last time that it saw.
-            Ok(rows) if rows.len() == TIMERS => {
-                Ok((rows.last().map_or(until, |row| row.fire_at - 1), rows))
-            }
-            Ok(rows) => Ok((until, rows)),
-            Err(error) => Err(error.to_string()),
-        }),
-        ReadRequest::Ready(from) => match reader.ready(from, READY_READ) {
-            Ok(keys) => Event::Ready(keys),
-            Err(error) => Event::ReadyFailed(from, error.to_string()),
-        },
         ReadRequest::Backup { rid, file } => reply(rid, reader.backup(&file)),
     }]
+}
+
+fn answer<R: Reader + ?Sized>(reader: &mut R, question: Question) -> Answer {
+    match question {
+        Question::Load(key) => Answer::Loaded(key, Box::new(reader.load(key))),
+        Question::LoadEntity(key) => Answer::EntityLoaded(key, Box::new(reader.load_entity(key))),
+        Question::Timers(until) => {
+            let read = reader.timers_due(until, TIMERS);
+            Answer::Timers(read.map(|rows| match rows.last() {
+                // A reading that was cut short ends before the last time that it saw.
+                Some(last) if rows.len() == TIMERS => (last.fire_at - 1, rows),
+                _ => (until, rows),
+            }))
+        }
+        Question::Ready(from) => Answer::Ready(from, reader.ready(from, READY_READ)),
+    }
 }
 
 fn watch<R: Reader + ?Sized>(reader: &mut R, ids: Vec<String>) -> Watched {

@@ -13,11 +13,12 @@ use crate::core::request::{Filter, HubSettings};
 use crate::provider::transaction::Work;
 
 use super::clock;
+use super::dispatcher::Era;
 use super::outbox::{Event, Outbox};
 use super::protocol::{RequestId, Retention};
 use super::purges::Purges;
 use super::reader::{ReadRequest, serve};
-use super::writer::{Era, SharedWriter, Ticket, Writer};
+use super::writer::{SharedWriter, Ticket, Writer};
 
 /// What the store thread is asked for.
 #[derive(Debug)]

@@ -277,6 +277,7 @@ impl Hub {
         };
         EntityCommit {
             key,
+            version: row.head.version,
             consumed: intake.keys(),
             operated: !intake.operations.is_empty(),
             replies: intake.operations.iter().filter_map(reply).collect(),

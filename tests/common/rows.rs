@@ -6,8 +6,8 @@ use durafn::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInsta
 use durafn::core::partition::Parts;
 use durafn::core::request::HubSettings;
 use durafn::core::task::{ActivityTask, Claim, Claimed, TaskRef};
-use durafn::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs};
-use durafn::provider::rows::{Clear, HistoryKey, NewMessage};
+use durafn::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, TurnNumber};
+use durafn::provider::rows::{Clear, NewMessage};
 use durafn::provider::{
     EntityRows, ProviderError, ProviderErrorKind, Result, Rows, StoredMessage, TaskRows,
 };
@@ -107,18 +107,31 @@ impl Rows for SeenRows<'_> {
     fn open_children(&mut self, key: InstanceKey) -> Result<Vec<InstanceHead>> {
         self.read("open_children").open_children(key)
     }
-    fn append_history(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()> {
-        self.write("append_history")?.append_history(key, exec, body)
-    }
-    fn history(
+    fn is_next_turn(
         &mut self,
         key: InstanceKey,
         exec: ExecutionId,
-    ) -> Result<Vec<(HistoryKey, Vec<u8>)>> {
+        turn: TurnNumber,
+    ) -> Result<bool> {
+        self.read("is_next_turn").is_next_turn(key, exec, turn)
+    }
+    fn append_turn(
+        &mut self,
+        key: InstanceKey,
+        exec: ExecutionId,
+        turn: TurnNumber,
+        body: &[u8],
+    ) -> Result<()> {
+        self.write("append_turn")?.append_turn(key, exec, turn, body)
+    }
+    fn append_notice(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()> {
+        self.write("append_notice")?.append_notice(key, exec, body)
+    }
+    fn history(&mut self, key: InstanceKey, exec: ExecutionId) -> Result<Vec<Vec<u8>>> {
         self.read("history").history(key, exec)
     }
-    fn remove_history(&mut self, key: InstanceKey, row: HistoryKey) -> Result<()> {
-        self.write("remove_history")?.remove_history(key, row)
+    fn remove_turn(&mut self, key: InstanceKey, exec: ExecutionId, turn: TurnNumber) -> Result<()> {
+        self.write("remove_turn")?.remove_turn(key, exec, turn)
     }
     fn insert_message(&mut self, message: &NewMessage) -> Result<MessageKey> {
         let key = self.write("insert_message")?.insert_message(message)?;

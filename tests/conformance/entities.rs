@@ -67,6 +67,19 @@ pub(crate) fn an_entity_with_nothing_left_is_gone(hub: &mut Hub) {
     assert_eq!(hub.entity_turn("@c@1", |commit| commit.state = Some(None)), GONE);
 }
 
+pub(crate) fn a_turn_of_an_entity_follows_the_one_before_and_no_other(hub: &mut Hub) {
+    hub.command(start("a")).unwrap();
+    hub.turn("a", &[], asks([call_entity("@c@1", "add", &1)]));
+    let mut stale = hub.prepare_entity("@c@1");
+    stale.state = Some(Some(payload(&"stale")));
+    hub.entity_turn("@c@1", |commit| commit.state = Some(Some(payload(&7))));
+    let before = hub.snapshot();
+    assert_eq!(hub.commit_entity(stale), EntityVerdict::Stale);
+    assert_eq!(hub.snapshot(), before);
+    hub.command(signal("@c@1", "more", None)).unwrap();
+    assert_eq!(hub.entity_turn("@c@1", |commit| commit.state = Some(Some(payload(&8)))), FREE);
+}
+
 pub(crate) fn one_that_has_ended_or_continued_is_not_answered(hub: &mut Hub) {
     for outcome in [returns(&1), throws(&"no"), continues(&2)] {
         hub.command(start("a")).unwrap();

@@ -69,7 +69,7 @@ pub(crate) fn a_failing_item_rolls_everything_back(hub: &mut Hub) {
     let before = hub.snapshot();
     let (epoch, key) = (hub.epoch, hub.key("a"));
     let failed = hub.store.transaction(Some(epoch), &mut |rows| {
-        rows.append_history(key, 0, b"{}")?;
+        rows.append_turn(key, 0, 2, b"{}")?;
         assert!(rows.take_wait(key, "e")?);
         rows.clear_timer(key, 2)?;
         rows.put_settings(&HubSettings { payload_bytes: 1, ..HubSettings::default() })?;

@@ -5,16 +5,17 @@ use durafn::core::error::ErrorCode;
 use durafn::core::replay::Problem;
 use durafn::core::status::RuntimeStatus;
 use durafn::core::turn::TurnOutcome;
-use durafn::provider::transaction::{Park, Work};
+use durafn::provider::transaction::{Outcome, Park, Work};
 
 use crate::common::actions::{
     asks, call, call_retried, cancel, completed, continues, failed, fired, nothing, retry, returns,
     throws, timer, wait,
 };
-use crate::common::hub::{Hub, raise, start, suspend, terminate};
+use crate::common::hub::{Hub, raise, rewind, start, suspend, terminate};
 use crate::common::payload;
 
 const COMMITTED: TurnVerdict = TurnVerdict::Committed;
+const OUT_OF_TURN: TurnVerdict = TurnVerdict::Refused(Refusal::OutOfTurn);
 
 pub(crate) fn a_first_turn_makes_the_instance_run(hub: &mut Hub) {
     hub.command(start("a")).unwrap();
@@ -103,6 +104,77 @@ pub(crate) fn a_turn_of_a_suspended_instance_is_refused(hub: &mut Hub) {
     for commit in commits {
         assert_eq!(hub.commit(commit), TurnVerdict::Refused(Refusal::Suspended));
     }
+}
+
+pub(crate) fn a_turn_is_written_once_and_after_the_one_that_it_follows(hub: &mut Hub) {
+    hub.command(start("a")).unwrap();
+    let first = hub.prepare("a", &[], asks([call("x")]));
+    assert_eq!(hub.commit(first.clone()), COMMITTED);
+    // Another execution of the same turn, and of the turn after it.
+    let again = hub.prepare("a", &[completed(0, &"mine")], asks([call("y")]));
+    let theirs = hub.prepare("a", &[completed(0, &"theirs")], asks([call("y")]));
+    let before = hub.snapshot();
+    assert_eq!(hub.commit(first), OUT_OF_TURN);
+    assert_eq!(hub.snapshot(), before);
+    assert_eq!(hub.commit(again), COMMITTED);
+    let before = hub.snapshot();
+    assert_eq!(hub.commit(theirs.clone()), OUT_OF_TURN);
+    // Nor one that ends, or that leaves a gap.
+    let mut end = hub.prepare("a", &[completed(1, &1)], returns(&1));
+    assert_eq!(end.turn, 3);
+    end.turn = 4;
+    assert_eq!(hub.commit(end.clone()), OUT_OF_TURN);
+    end.turn = 0;
+    assert_eq!(hub.commit(end.clone()), OUT_OF_TURN);
+    assert_eq!(hub.snapshot(), before);
+    end.turn = 3;
+    assert_eq!(hub.commit(end), COMMITTED);
+}
+
+pub(crate) fn a_turn_out_of_turn_is_refused_alone(hub: &mut Hub) {
+    for id in ["a", "b", "c"] {
+        hub.command(start(id)).unwrap();
+    }
+    let stale = hub.prepare("b", &[], asks([call("stale")]));
+    hub.turn("b", &[], asks([call("x")]));
+    let works = ["a", "c"].map(|id| hub.prepare(id, &[], asks([call("y")])));
+    let [a, c] = works.map(|commit| Work::Turn(Box::new(commit)));
+    let outcomes = hub.transact(&[a, Work::Turn(Box::new(stale)), c]).unwrap();
+    let verdicts: Vec<TurnVerdict> = outcomes
+        .into_iter()
+        .map(|outcome| match outcome {
+            Outcome::Turn(verdict) => verdict,
+            other => panic!("not the outcome of a turn: {other:?}"),
+        })
+        .collect();
+    assert_eq!(verdicts, [COMMITTED, OUT_OF_TURN, COMMITTED]);
+    assert_eq!(hub.history("b"), [r#"[{"TaskScheduled":{"k":0,"n":"x"}}]"#]);
+    assert_eq!(hub.history("c").len(), 1);
+}
+
+pub(crate) fn a_turn_need_not_know_of_notices(hub: &mut Hub) {
+    hub.command(start("a")).unwrap();
+    hub.turn("a", &[], asks([call("x")]));
+    let commit = hub.prepare("a", &[completed(0, &1)], asks([wait("e")]));
+    for _ in 0..2 {
+        hub.command(raise("a", "nobody waits for it", &1)).unwrap();
+    }
+    assert_eq!(hub.commit(commit), COMMITTED);
+    hub.command(raise("a", "nor for this", &1)).unwrap();
+    let history = hub.history("a");
+    let discarded = history.iter().map(|row| row.contains("EventDiscarded"));
+    assert_eq!(discarded.collect::<Vec<_>>(), [false, true, true, false, true], "{history:?}");
+    assert_eq!(hub.prepare("a", &[], nothing()).turn, 3);
+}
+
+pub(crate) fn a_rewound_turn_gives_its_number_back(hub: &mut Hub) {
+    hub.command(start("a")).unwrap();
+    hub.turn("a", &[], asks([call("x")]));
+    hub.turn("a", &[failed(0, &1)], throws(&1));
+    hub.command(rewind("a")).unwrap();
+    assert_eq!(hub.turn("a", &[completed(0, &1)], asks([call("y")])), COMMITTED);
+    let history = hub.history("a");
+    assert!(history[1].contains("ExecutionRewound") && history.len() == 3, "{history:?}");
 }
 
 pub(crate) fn an_end_that_has_not_seen_a_delivered_event_is_refused(hub: &mut Hub) {

@@ -127,6 +127,7 @@ impl Operation {
                         format!("entity lock={lock:?} removed={removed}")
                     }
                     EntityVerdict::Gone => "gone".to_owned(),
+                    EntityVerdict::Stale => "stale".to_owned(),
                 }
             }
             Self::Due => {

@@ -1,9 +1,10 @@
 //! Making a hub, and what is refused.
 
 use durafn::core::error::ErrorCode;
+use durafn::core::history::HistoryRecord;
 use durafn::core::request::HubSettings;
 use durafn::provider::postgres::{PostgresOptions, PostgresProvider};
-use durafn::provider::{Provider, ProviderErrorKind};
+use durafn::provider::{Provider, ProviderErrorKind, Reader};
 use durafn::runtime::fault::caller_error;
 
 use crate::common::postgres::Schema;
@@ -59,6 +60,42 @@ fn a_hub_of_a_newer_version_or_with_other_partitions_is_refused() {
     let (kind, message) = refusal(&schema.options());
     assert_eq!(kind, ProviderErrorKind::TooNew, "{message}");
     assert!(message.contains("version 99"), "{message}");
+}
+
+/// The tables of version 3.
+const VERSION_3: [&str; 3] = [
+    include_str!("../../migrations/postgres/0001_hub.sql"),
+    include_str!("../../migrations/postgres/0002_entities.sql"),
+    include_str!("../../migrations/postgres/0003_versions.sql"),
+];
+
+#[test]
+fn turns_of_an_older_version_get_their_numbers_and_notices_follow_them() {
+    let schema = Schema::fresh();
+    let hub_name = schema.options().hub_name.unwrap();
+    schema.run(&format!("CREATE SCHEMA \"durafn_{hub_name}\""));
+    VERSION_3.iter().for_each(|migration| schema.run(migration));
+    // A notice first, and a turn that was rewound: its row is gone.
+    schema.run(
+        r#"INSERT INTO hub.instances (iid, id, name, name_folded, exec, status, ready, scheduled_ms,
+            updated_ms, crashes) VALUES (8, 'b', 'O', 'o', 0, 0, true, 10, 10, 0);
+        INSERT INTO hub.history (iid, hid, exec, body) VALUES
+            (8, 1, 0, '{"t":1,"e":[],"x":true}'), (8, 2, 0, '{"t":2,"e":[]}'),
+            (8, 4, 0, '{"t":3,"e":[],"x":true}'), (8, 5, 0, '{"t":4,"e":[],"x":true}'),
+            (8, 6, 0, '{"t":5,"e":[]}')"#,
+    );
+    let mut provider = PostgresProvider::open(&schema.options()).unwrap();
+    provider
+        .transaction(None, &mut |rows| {
+            assert!(rows.is_next_turn(8, 0, 3)? && !rows.is_next_turn(8, 0, 2)?);
+            rows.append_notice(8, 0, br#"{"t":6,"e":[],"x":true}"#)?;
+            rows.append_turn(8, 0, 3, br#"{"t":7,"e":[]}"#)
+        })
+        .unwrap();
+    let loaded = provider.load(8).unwrap().unwrap();
+    let times = loaded.history.iter().map(|body| HistoryRecord::decode(body).unwrap().time_ms);
+    assert_eq!(times.collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(loaded.last_turn, 3);
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn a_damaged_instance_fails_alone() {
     let message = Message::TaskCompleted { task: 0, result: None }.encode();
     transact(&mut provider, Some(epoch), |rows| {
         for key in [good, bad] {
-            rows.append_history(key, 0, b"{}")?;
+            rows.append_turn(key, 0, 1, b"{}")?;
             let body = message.clone();
             rows.insert_message(&NewMessage { key, exec: None, event: None, taken: true, body })?;
         }
@@ -176,8 +176,10 @@ fn a_commit_in_doubt_ends_the_ownership() {
 fn child_whose_disk_fails() {
     let (mut provider, epoch) = worker(&folder_of_parent().join("hub.db"));
     let body = vec![b' '; 1 << 20];
-    let append = |provider: &mut SqliteProvider| {
-        provider.transaction(Some(epoch), &mut |rows| rows.append_history(1, 0, &body))
+    let mut turn = 0;
+    let mut append = |provider: &mut SqliteProvider| {
+        turn += 1;
+        provider.transaction(Some(epoch), &mut |rows| rows.append_turn(1, 0, turn, &body))
     };
     let failed = (0..40).find_map(|_| append(&mut provider).err()).unwrap();
     assert_eq!(failed.kind, Kind::LostOwnership);

@@ -1,7 +1,8 @@
 //! Opening a hub, and whose it is.
 
+use durafn::core::history::HistoryRecord;
 use durafn::core::request::Filter;
-use durafn::provider::{ProviderErrorKind as Kind, Reader};
+use durafn::provider::{EntityReader, ProviderErrorKind as Kind, Reader};
 
 use crate::*;
 
@@ -69,10 +70,12 @@ fn only_the_owner_of_the_epoch_commits() {
 }
 
 /// The tables of each version, oldest first.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/sqlite/0001_hub.sql"),
     include_str!("../../migrations/sqlite/0002_history.sql"),
     include_str!("../../migrations/sqlite/0003_leftovers.sql"),
+    include_str!("../../migrations/sqlite/0004_entities.sql"),
+    include_str!("../../migrations/sqlite/0005_versions.sql"),
 ];
 
 const INSTANCE_OF_VERSION_1: &str = "
@@ -98,7 +101,7 @@ fn a_hub_of_an_older_version_is_brought_up_to_date_and_keeps_its_instances() {
     assert_eq!((loaded.row.head.id.as_str(), loaded.row.head.name.as_str()), ("a", "O"));
     assert_eq!(loaded.row.input.unwrap().get(), "1");
     assert_eq!(loaded.history, [b"one".to_vec(), b"two".to_vec()]);
-    provider.transaction(Some(epoch), &mut |rows| rows.append_history(7, 0, b"three")).unwrap();
+    provider.transaction(Some(epoch), &mut |rows| rows.append_turn(7, 0, 3, b"three")).unwrap();
     assert_eq!(provider.history(7).unwrap().last().unwrap(), b"three");
     start(&mut provider, Some(epoch), "new").unwrap();
     assert!(provider.find("new").unwrap().unwrap().head.key > 7);
@@ -107,6 +110,63 @@ fn a_hub_of_an_older_version_is_brought_up_to_date_and_keeps_its_instances() {
     let new = Folder::new();
     drop(client(&new.hub()));
     assert_eq!(tables(&folder), tables(&new), "as if it had been made today");
+}
+
+/// Instance 7 goes on after an execution of which three rows are left over; instance 8 was rewound, and has
+/// notices among its turns; an entity with the key 5 is gone.
+const HISTORY_OF_VERSION_5: &str = r#"
+    INSERT INTO instances (iid, id, name, name_folded, exec, status, ready, scheduled_ms, updated_ms,
+        crashes) VALUES (7, 'a', 'O', 'o', 1, 0, 1, 10, 10, 0), (8, 'b', 'O', 'o', 0, 0, 1, 10, 10, 0);
+    INSERT INTO history (hid, exec, body) SELECT (7 << 23) + 4 + value, 0, x'6f6c64'
+        FROM generate_series(0, 2);
+    INSERT INTO leftovers VALUES (7, 0);
+    INSERT INTO history (hid, exec, body) VALUES
+        ((7 << 23) + 7, 1, CAST('{"t":1,"e":[]}' AS BLOB)),
+        ((7 << 23) + 8, 1, CAST('{"t":2,"e":[]}' AS BLOB)),
+        ((8 << 23) + 1, 0, CAST('{"t":1,"e":[],"x":true}' AS BLOB)),
+        ((8 << 23) + 2, 0, CAST('{"t":2,"e":[]}' AS BLOB)),
+        ((8 << 23) + 4, 0, CAST('{"t":3,"e":[],"x":true}' AS BLOB)),
+        ((8 << 23) + 5, 0, CAST('{"t":4,"e":[],"x":true}' AS BLOB)),
+        ((8 << 23) + 6, 0, CAST('{"t":5,"e":[]}' AS BLOB));
+    INSERT INTO entities (eid, id, scheduled, updated_ms, crashes, state)
+        VALUES (4, '@c@1', 3, 10, 0, x'31'), (5, '@c@2', 0, 10, 0, x'32');
+    DELETE FROM entities WHERE eid = 5;"#;
+
+#[test]
+fn turns_of_an_older_version_get_their_numbers_and_notices_follow_them() {
+    let folder = Folder::new();
+    let old = raw(&folder);
+    old.execute_batch(&MIGRATIONS.concat()).unwrap();
+    let series = "(SELECT 0 AS value UNION ALL SELECT 1 UNION ALL SELECT 2)";
+    old.execute_batch(&HISTORY_OF_VERSION_5.replace("generate_series(0, 2)", series)).unwrap();
+    old.execute_batch("PRAGMA application_id = 0x64666e31; PRAGMA user_version = 5").unwrap();
+    drop(old);
+
+    let (mut provider, epoch) = worker(&folder.hub());
+    let times = |provider: &mut SqliteProvider, key| -> Vec<i64> {
+        let bodies = provider.history(key).unwrap();
+        bodies.iter().map(|body| HistoryRecord::decode(body).unwrap().time_ms).collect()
+    };
+    for (key, last_turn, expected) in [(7, 2, vec![1, 2]), (8, 2, vec![1, 2, 3, 4, 5])] {
+        assert_eq!(provider.load(key).unwrap().unwrap().last_turn, last_turn);
+        assert_eq!(times(&mut provider, key), expected);
+        transact(&mut provider, Some(epoch), |rows| {
+            let exec = rows.head(key)?.unwrap().exec;
+            assert!(rows.is_next_turn(key, exec, 3)? && !rows.is_next_turn(key, exec, 2)?);
+            rows.append_notice(key, exec, br#"{"t":8,"e":[],"x":true}"#)?;
+            rows.append_turn(key, exec, 3, br#"{"t":9,"e":[]}"#)
+        })
+        .unwrap();
+        assert_eq!(times(&mut provider, key), [expected, vec![8, 9]].concat());
+    }
+    let entity = provider.find_entity("@c@1").unwrap().unwrap();
+    assert_eq!((entity.head.scheduled, entity.head.version), (3, 0));
+    assert_eq!(entity.state.unwrap().get(), "1");
+    transact(&mut provider, Some(epoch), |rows| {
+        assert!(rows.insert_entity("@c@3", 1)? < -5, "a key is never given again");
+        Ok(())
+    })
+    .unwrap();
 }
 
 /// Everything in the schema of a hub, in one order.

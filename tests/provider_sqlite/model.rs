@@ -3,7 +3,7 @@
 use durafn::core::instance::{InstanceChange, InstanceHead, ParentLink};
 use durafn::core::request::{HubSettings, UnmatchedEvents};
 use durafn::core::status::RuntimeStatus;
-use durafn::core::{InstanceKey, MessageKey, TaskId, TimeMs};
+use durafn::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, TurnNumber};
 use durafn::provider::memory::MemoryProvider;
 use durafn::provider::rows::{Clear, NewMessage};
 use durafn::provider::{ProviderError, Reader};
@@ -84,6 +84,18 @@ fn operate_on_instance(
     })
 }
 
+fn current(rows: &mut dyn Rows, key: InstanceKey) -> Result<ExecutionId> {
+    Ok(rows.head(key)?.map_or(0, |head| head.exec))
+}
+
+fn next_turn(rows: &mut dyn Rows, key: InstanceKey, exec: ExecutionId) -> Result<TurnNumber> {
+    let mut turn = 1;
+    while !rows.is_next_turn(key, exec, turn)? {
+        turn += 1;
+    }
+    Ok(turn)
+}
+
 /// Operations on what belongs to an instance. Only to one that is there is anything added.
 fn operate_beside(
     rows: &mut dyn Rows,
@@ -100,14 +112,23 @@ fn operate_beside(
             format!("{:?}", children.into_iter().map(|head| head.id).collect::<Vec<_>>())
         }
         9..=12 if exists => {
-            format!("{:?}", rows.append_history(key, exec, format!("{time}").as_bytes())?)
+            let (exec, body) = (current(rows, key)?, format!("{time}"));
+            if flag {
+                rows.append_notice(key, exec, body.as_bytes())?;
+            } else {
+                let turn = next_turn(rows, key, exec)?;
+                rows.append_turn(key, exec, turn, body.as_bytes())?;
+            }
+            String::new()
         }
         13 => {
             let history = rows.history(key, exec)?;
-            if let Some((row, _)) = history.last().filter(|_| flag) {
-                rows.remove_history(key, *row)?;
+            if flag {
+                let exec = current(rows, key)?;
+                let turn = next_turn(rows, key, exec)?;
+                rows.remove_turn(key, exec, turn - 1)?;
             }
-            format!("{:?}", history.into_iter().map(|(_, body)| body).collect::<Vec<_>>())
+            format!("{history:?}")
         }
         14..=16 if exists => {
             let kept = flag.then(|| event.to_owned());
@@ -145,18 +166,17 @@ fn change(random: &mut Random, time: TimeMs) -> InstanceChange {
     let text = payload(&format!("\"{time}\""));
     for _ in 0..=random.below(3) {
         let filled = random.chance(70);
-        match random.below(12) {
+        match random.below(11) {
             0 => change.status = Some(random.pick(&RuntimeStatus::ALL)),
-            1 => change.exec = Some(u32::try_from(random.below(2)).unwrap()),
-            2 => change.ready = Some(filled),
-            3 => change.created_ms = Some(time),
-            4 => change.updated_ms = Some(time),
-            5 => change.completed_ms = Some(filled.then_some(time)),
-            6 => change.input = Some(filled.then(|| text.clone())),
-            7 => change.output = Some(filled.then(|| text.clone())),
-            8 => change.failure = Some(filled.then(|| text.clone())),
-            9 => change.custom_status = Some(text.clone()),
-            10 => change.problem = Some(filled.then(|| text.clone())),
+            1 => change.ready = Some(filled),
+            2 => change.created_ms = Some(time),
+            3 => change.updated_ms = Some(time),
+            4 => change.completed_ms = Some(filled.then_some(time)),
+            5 => change.input = Some(filled.then(|| text.clone())),
+            6 => change.output = Some(filled.then(|| text.clone())),
+            7 => change.failure = Some(filled.then(|| text.clone())),
+            8 => change.custom_status = Some(text.clone()),
+            9 => change.problem = Some(filled.then(|| text.clone())),
             _ => change.crashes = Some(u32::try_from(random.below(3)).unwrap()),
         }
     }

@@ -1,8 +1,8 @@
 //! What is removed bit by bit, the size of the hub's file, and that of its log.
 
 use durafn::core::request::Filter;
-use durafn::provider::Reader;
 use durafn::provider::rows::Clear;
+use durafn::provider::{ProviderErrorKind as Kind, Reader};
 
 use crate::*;
 
@@ -34,7 +34,8 @@ fn tidy(folder: &Folder, provider: &mut SqliteProvider, until: i64) -> Vec<i64> 
 fn with_long_history(provider: &mut SqliteProvider, epoch: Epoch) -> InstanceKey {
     let key = start(provider, Some(epoch), "long").unwrap();
     transact(provider, Some(epoch), |rows| {
-        (0..LONG).try_for_each(|n| rows.append_history(key, 0, n.to_string().as_bytes()))
+        (1..=25_000)
+            .try_for_each(|turn| rows.append_turn(key, 0, turn, turn.to_string().as_bytes()))
     })
     .unwrap();
     key
@@ -67,7 +68,7 @@ fn many_histories_in_one_transaction_are_removed_in_pieces_too() {
         .map(|n| {
             let key = start(&mut provider, Some(epoch), &format!("{n}")).unwrap();
             transact(&mut provider, Some(epoch), |rows| {
-                (0..1_000).try_for_each(|_| rows.append_history(key, 0, b"x"))
+                (1..=1_000).try_for_each(|turn| rows.append_turn(key, 0, turn, b"x"))
             })
             .unwrap();
             key
@@ -98,7 +99,7 @@ fn a_long_history_that_goes_on_anew_leaves_the_new_one_alone() {
         })
         .unwrap();
         let body = format!("of {exec}");
-        transact(provider, Some(epoch), |rows| rows.append_history(key, exec, body.as_bytes()))
+        transact(provider, Some(epoch), |rows| rows.append_turn(key, exec, 1, body.as_bytes()))
             .unwrap();
         assert_eq!(provider.history(key).unwrap(), [body.clone().into_bytes()]);
         assert_eq!(provider.load(key).unwrap().unwrap().history, [body.into_bytes()]);
@@ -114,6 +115,37 @@ fn a_long_history_that_goes_on_anew_leaves_the_new_one_alone() {
 }
 
 #[test]
+fn turns_that_go_on_anew_take_the_place_of_what_is_left_over() {
+    let folder = Folder::new();
+    let (mut provider, epoch) = worker(&folder.hub());
+    let key = with_long_history(&mut provider, epoch);
+    transact(&mut provider, Some(epoch), |rows| {
+        rows.append_notice(key, 0, b"of the old one")?;
+        rows.clear(key, Clear::Execution)?;
+        let change = durafn::core::instance::InstanceChange {
+            exec: Some(1),
+            ..durafn::core::instance::InstanceChange::default()
+        };
+        rows.update_instance(key, &change)?;
+        (1..=16_000).try_for_each(|turn| {
+            assert!(rows.is_next_turn(key, 1, turn)? && !rows.is_next_turn(key, 1, turn + 1)?);
+            rows.append_turn(key, 1, turn, b"new")
+        })?;
+        rows.append_notice(key, 1, b"noticed")
+    })
+    .unwrap();
+    let loaded = provider.load(key).unwrap().unwrap();
+    assert_eq!((loaded.last_turn, loaded.history.len()), (16_000, 16_001));
+    assert!(loaded.history[..16_000].iter().all(|body| body == b"new"));
+    let failed = transact(&mut provider, Some(epoch), |rows| rows.append_turn(key, 1, 9, b"twice"));
+    assert_eq!(kind(failed), Kind::Permanent);
+    tidy(&folder, &mut provider, 16_001);
+    provider.maintain(true).unwrap();
+    assert_eq!(count(&folder, "leftovers"), 0);
+    assert_eq!(provider.history(key).unwrap().len(), 16_001);
+}
+
+#[test]
 fn a_file_gives_back_what_a_purge_leaves() {
     let folder = Folder::new();
     let (mut provider, epoch) = worker(&folder.hub());
@@ -123,7 +155,7 @@ fn a_file_gives_back_what_a_purge_leaves() {
         transact(&mut provider, Some(epoch), |rows| {
             for n in 0..500 {
                 let key = rows.insert_instance(&instance(&format!("{commit}-{n}"), "O", 1))?;
-                rows.append_history(key, 0, &body)?;
+                rows.append_turn(key, 0, 1, &body)?;
                 keys.push(key);
             }
             Ok(())

@@ -102,11 +102,11 @@ fn with_other_history(world: &mut World) {
 fn rewrite(world: &mut World, from: &str, to: &str) {
     let key = key(world, "a");
     let work = &mut |rows: &mut dyn Rows| {
-        let (row, body) = rows.history(key, 0)?.remove(0);
+        let body = rows.history(key, 0)?.remove(0);
         let body = String::from_utf8(body).unwrap();
         assert!(body.contains(from), "{body}");
-        rows.remove_history(key, row)?;
-        rows.append_history(key, 0, body.replace(from, to).as_bytes())
+        rows.remove_turn(key, 0, 1)?;
+        rows.append_turn(key, 0, 1, body.replace(from, to).as_bytes())
     };
     world.store.transaction(None, work).unwrap();
 }
@@ -156,7 +156,7 @@ fn an_instance_whose_rows_cannot_be_read_is_held_and_the_hub_runs_on() {
     settle(&mut world);
     world.close();
     let key = key(&mut world, "a");
-    world.store.transaction(None, &mut |rows| rows.append_history(key, 0, b"\xff")).unwrap();
+    world.store.transaction(None, &mut |rows| rows.append_turn(key, 0, 2, b"\xff")).unwrap();
     world.open();
     raise(&mut world, "a", &1);
     start(&mut world, "sequence", "other");

@@ -56,7 +56,7 @@ impl EntityRows for Tables {
 
     fn insert_entity(&mut self, id: &str, now_ms: TimeMs) -> Result<InstanceKey> {
         let key = -self.next_key();
-        let head = EntityHead { key, lock: None, exists: false, scheduled: 0 };
+        let head = EntityHead { key, lock: None, exists: false, scheduled: 0, version: 0 };
         let row = EntityRow {
             head,
             id: id.to_owned(),
@@ -74,6 +74,7 @@ impl EntityRows for Tables {
         let change = change.clone();
         row.head.lock = change.lock.unwrap_or(row.head.lock);
         row.head.scheduled = change.scheduled.unwrap_or(row.head.scheduled);
+        row.head.version = change.version.unwrap_or(row.head.version);
         row.updated_ms = change.updated_ms.unwrap_or(row.updated_ms);
         row.crashes = change.crashes.unwrap_or(row.crashes);
         for (field, new) in [(&mut row.state, change.state), (&mut row.problem, change.problem)] {

@@ -15,10 +15,10 @@ use crate::core::message::{Delivery, Message};
 use crate::core::partition::Shares;
 use crate::core::request::{Filter, HubSettings};
 use crate::core::status::RuntimeStatus;
-use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, ids};
+use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, TurnNumber, ids};
 
 use crate::provider::page::{self, Position, Sieve};
-use crate::provider::rows::{Clear, HistoryKey, NewMessage};
+use crate::provider::rows::{Clear, NewMessage};
 use crate::provider::snapshot::Lines;
 use crate::provider::{
     Arrivals, Epoch, Listing, Loaded, Ownership, Page, Provider, ProviderError, ProviderErrorKind,
@@ -40,19 +40,16 @@ struct Tables {
     settings: HubSettings,
     instances: BTreeMap<InstanceKey, InstanceRow>,
     entities: BTreeMap<InstanceKey, EntityRow>,
-    history: BTreeMap<HistoryKey, HistoryRow>,
+    history: BTreeMap<Place, Vec<u8>>,
     messages: BTreeMap<MessageKey, NewMessage>,
     waits: BTreeMap<(InstanceKey, String), u32>,
     timers: BTreeMap<(InstanceKey, TaskId), TimeMs>,
     last_key: i64,
 }
 
-#[derive(Debug, Clone)]
-struct HistoryRow {
-    key: InstanceKey,
-    exec: ExecutionId,
-    body: Vec<u8>,
-}
+/// Where a row of history stands: whose it is, the turn, and 0 for the turn itself or the number of a notice
+/// that follows it.
+type Place = (InstanceKey, ExecutionId, TurnNumber, u32);
 
 impl MemoryProvider {
     /// An empty hub.
@@ -156,7 +153,8 @@ impl Reader for MemoryProvider {
             .map(stored)
             .collect();
         let history = self.tables.bodies(key, exec);
-        Ok(Some(Loaded { row, history, messages, away: Vec::new() }))
+        let last_turn = self.tables.last_turn(key, exec);
+        Ok(Some(Loaded { row, history, last_turn, messages, away: Vec::new() }))
     }
 
     fn history(&mut self, key: InstanceKey) -> Result<Vec<Vec<u8>>> {
@@ -238,8 +236,8 @@ impl Reader for MemoryProvider {
             *next += 1;
             *next
         };
-        for row in tables.history.values() {
-            lines.history(id(&row.key), place(row.key), row.exec, &row.body);
+        for ((key, exec, ..), body) in &tables.history {
+            lines.history(id(key), place(*key), *exec, body);
         }
         for message in tables.messages.values() {
             lines.message(id(&message.key), place(message.key), message);
@@ -269,8 +267,18 @@ impl Tables {
     }
 
     fn bodies(&self, key: InstanceKey, exec: ExecutionId) -> Vec<Vec<u8>> {
-        let rows = self.history.values().filter(|row| row.key == key && row.exec == exec);
-        rows.map(|row| row.body.clone()).collect()
+        let rows = self.history.range((key, exec, 0, 0)..(key, exec + 1, 0, 0));
+        rows.map(|(_, body)| body.clone()).collect()
+    }
+
+    fn last_turn(&self, key: InstanceKey, exec: ExecutionId) -> TurnNumber {
+        let rows = self.history.range((key, exec, 0, 0)..(key, exec + 1, 0, 0)).rev();
+        rows.map(|(place, _)| place).find(|place| place.3 == 0).map_or(0, |place| place.2)
+    }
+
+    fn last_place(&self, key: InstanceKey, exec: ExecutionId) -> Place {
+        let mut rows = self.history.range((key, exec, 0, 0)..(key, exec + 1, 0, 0));
+        rows.next_back().map_or((key, exec, 0, 0), |(place, _)| *place)
     }
 
     /// Rows that pass, in the order of the listing.
@@ -357,7 +365,7 @@ impl Rows for Tables {
         let keeps_events = what == Clear::Execution;
         self.messages.retain(|_, message| message.key != key || keeps_events && !message.taken);
         if what != Clear::Ended {
-            self.history.retain(|_, row| row.key != key);
+            self.history.retain(|(of, ..), _| *of != key);
         }
         if what == Clear::All {
             self.instances.remove(&key);
@@ -371,23 +379,38 @@ impl Rows for Tables {
         Ok(open.filter(|head| !head.status.has_ended()).cloned().collect())
     }
 
-    fn append_history(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()> {
-        let row = self.next_key();
-        self.history.insert(row, HistoryRow { key, exec, body: body.to_vec() });
-        Ok(())
-    }
-
-    fn history(
+    fn is_next_turn(
         &mut self,
         key: InstanceKey,
         exec: ExecutionId,
-    ) -> Result<Vec<(HistoryKey, Vec<u8>)>> {
-        let rows = self.history.iter().filter(|(_, row)| row.key == key && row.exec == exec);
-        Ok(rows.map(|(place, row)| (*place, row.body.clone())).collect())
+        turn: TurnNumber,
+    ) -> Result<bool> {
+        Ok(self.last_turn(key, exec) + 1 == turn)
     }
 
-    fn remove_history(&mut self, _key: InstanceKey, row: HistoryKey) -> Result<()> {
-        self.history.remove(&row);
+    fn append_turn(
+        &mut self,
+        key: InstanceKey,
+        exec: ExecutionId,
+        turn: TurnNumber,
+        body: &[u8],
+    ) -> Result<()> {
+        self.history.insert((key, exec, turn, 0), body.to_vec());
+        Ok(())
+    }
+
+    fn append_notice(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()> {
+        let (.., turn, notice) = self.last_place(key, exec);
+        self.history.insert((key, exec, turn, notice + 1), body.to_vec());
+        Ok(())
+    }
+
+    fn history(&mut self, key: InstanceKey, exec: ExecutionId) -> Result<Vec<Vec<u8>>> {
+        Ok(self.bodies(key, exec))
+    }
+
+    fn remove_turn(&mut self, key: InstanceKey, exec: ExecutionId, turn: TurnNumber) -> Result<()> {
+        self.history.remove(&(key, exec, turn, 0));
         Ok(())
     }
 

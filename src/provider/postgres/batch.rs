@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::core::instance::{InstanceChange, NewInstance};
 use crate::core::task::TaskRef;
-use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs, ids};
-use crate::provider::rows::{Clear, HistoryKey, NewMessage};
+use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs, TurnNumber, ids};
+use crate::provider::rows::{Clear, NewMessage};
 
 use super::session::Ask;
 use super::tasks;
@@ -52,12 +52,20 @@ pub(super) const UPDATE_INSTANCES: &str = "UPDATE hub.instances AS i SET \
      created_ms, updated_ms, crashes, fields, completed_ms, input, output, failure, problem, \
      custom_status, locks) \
     WHERE i.iid = c.iid";
-pub(super) const DELETE_HISTORY_ROWS: &str = "DELETE FROM hub.history AS h \
-    USING unnest($1::bigint[], $2::bigint[]) AS gone(iid, hid) \
-    WHERE h.iid = gone.iid AND h.hid = gone.hid";
-pub(super) const APPEND_HISTORY: &str = "INSERT INTO hub.history (iid, exec, body) \
-    SELECT iid, exec, body FROM unnest($1::bigint[], $2::integer[], $3::bytea[]) \
-    WITH ORDINALITY AS new(iid, exec, body, place) ORDER BY place";
+pub(super) const REMOVE_TURNS: &str = "DELETE FROM hub.history AS h \
+    USING unnest($1::bigint[], $2::integer[], $3::bigint[]) AS gone(iid, exec, number) \
+    WHERE h.iid = gone.iid AND h.exec = gone.exec AND h.number = gone.number";
+pub(super) const APPEND_TURNS: &str = "INSERT INTO hub.history (iid, exec, number, body) \
+    SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bytea[])";
+/// Behind the last turn, and behind the last notice.
+pub(super) const APPEND_NOTICES: &str = "INSERT INTO hub.history (iid, exec, number, after, body) \
+    SELECT n.iid, n.exec, least(0, first.number) - n.place, \
+     greatest(0, first.after, (SELECT max(h.number) FROM hub.history AS h \
+      WHERE h.iid = n.iid AND h.exec = n.exec)), n.body \
+    FROM unnest($1::bigint[], $2::integer[], $3::bytea[]) \
+     WITH ORDINALITY AS n(iid, exec, body, place) LEFT JOIN LATERAL \
+     (SELECT number, after FROM hub.history WHERE iid = n.iid AND exec = n.exec \
+      ORDER BY number LIMIT 1) AS first ON true";
 pub(super) const DELETE_MESSAGE_KEYS: &str = "DELETE FROM hub.messages WHERE mid = ANY($1)";
 pub(super) const INSERT_MESSAGES: &str = "INSERT INTO hub.messages (mid, iid, exec, event, taken, body) \
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::boolean[], \
@@ -97,8 +105,10 @@ pub(super) struct Batch {
     changes: Vec<(InstanceKey, InstanceChange)>,
     /// Where in `changes` an instance stands.
     changed: HashMap<InstanceKey, usize>,
-    history: Vec<(InstanceKey, ExecutionId, Vec<u8>)>,
-    history_gone: Vec<(InstanceKey, HistoryKey)>,
+    turns: Vec<(InstanceKey, ExecutionId, TurnNumber, Vec<u8>)>,
+    turns_gone: Vec<(InstanceKey, ExecutionId, TurnNumber)>,
+    /// Sent behind the turns: see [`Batch::has_notices`].
+    notices: Vec<(InstanceKey, ExecutionId, Vec<u8>)>,
     messages: Vec<(MessageKey, NewMessage)>,
     messages_gone: Vec<MessageKey>,
     events_taken: Vec<MessageKey>,
@@ -141,13 +151,29 @@ impl Batch {
         }
     }
 
-    pub(super) fn append_history(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) {
+    pub(super) fn append_turn(
+        &mut self,
+        key: InstanceKey,
+        exec: ExecutionId,
+        turn: TurnNumber,
+        body: &[u8],
+    ) {
         self.touched.entry(key).or_default().history = true;
-        self.history.push((key, exec, body.to_vec()));
+        self.turns.push((key, exec, turn, body.to_vec()));
     }
 
-    pub(super) fn remove_history(&mut self, key: InstanceKey, row: HistoryKey) {
-        self.history_gone.push((key, row));
+    pub(super) fn append_notice(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) {
+        self.touched.entry(key).or_default().history = true;
+        self.notices.push((key, exec, body.to_vec()));
+    }
+
+    /// Whether a turn of the instance would come to stand before notices that came before it.
+    pub(super) fn has_notices(&self, key: InstanceKey) -> bool {
+        self.notices.iter().any(|(of, ..)| *of == key)
+    }
+
+    pub(super) fn remove_turn(&mut self, key: InstanceKey, exec: ExecutionId, turn: TurnNumber) {
+        self.turns_gone.push((key, exec, turn));
     }
 
     pub(super) fn insert_message(&mut self, key: MessageKey, message: NewMessage) {
@@ -275,15 +301,29 @@ impl Batch {
     }
 
     fn ask_history<'a>(&'a self, asks: &mut Vec<Ask<'a>>) {
-        if !self.history_gone.is_empty() {
-            let gone = &self.history_gone;
-            let ask = Ask::new(DELETE_HISTORY_ROWS).with(column(gone, |(key, _)| *key));
-            asks.push(ask.with(column(gone, |(_, row)| *row)));
-        }
-        if !self.history.is_empty() {
-            let all = &self.history;
+        if !self.turns_gone.is_empty() {
+            let gone = &self.turns_gone;
             asks.push(
-                Ask::new(APPEND_HISTORY)
+                Ask::new(REMOVE_TURNS)
+                    .with(column(gone, |(key, ..)| *key))
+                    .with(column(gone, |(_, exec, _)| signed(*exec)))
+                    .with(column(gone, |(.., turn)| i64::from(*turn))),
+            );
+        }
+        if !self.turns.is_empty() {
+            let all = &self.turns;
+            asks.push(
+                Ask::new(APPEND_TURNS)
+                    .with(column(all, |(key, ..)| *key))
+                    .with(column(all, |(_, exec, ..)| signed(*exec)))
+                    .with(column(all, |(.., turn, _)| i64::from(*turn)))
+                    .with(column(all, |(.., body)| body.as_slice())),
+            );
+        }
+        if !self.notices.is_empty() {
+            let all = &self.notices;
+            asks.push(
+                Ask::new(APPEND_NOTICES)
                     .with(column(all, |(key, ..)| *key))
                     .with(column(all, |(_, exec, _)| signed(*exec)))
                     .with(column(all, |(.., body)| body.as_slice())),

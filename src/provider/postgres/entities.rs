@@ -26,7 +26,7 @@ use super::session::Ask;
 
 macro_rules! head_columns {
     () => {
-        "eid, lock_iid, lock_exec, lock_task, state IS NOT NULL, scheduled"
+        "eid, lock_iid, lock_exec, lock_task, state IS NOT NULL, scheduled, version"
     };
 }
 
@@ -57,7 +57,8 @@ pub(super) const UPDATE: &str = "UPDATE hub.entities SET \
     lock_exec = CASE WHEN $2 & 4 <> 0 THEN $6::integer ELSE lock_exec END, \
     lock_task = CASE WHEN $2 & 4 <> 0 THEN $7::bigint ELSE lock_task END, \
     scheduled = coalesce($8::bigint, scheduled), updated_ms = coalesce($9::bigint, updated_ms), \
-    crashes = coalesce($10::integer, crashes) WHERE eid = $1";
+    crashes = coalesce($10::integer, crashes), version = coalesce($11::bigint, version) \
+    WHERE eid = $1";
 pub(super) const DELETE: &str = "DELETE FROM hub.entities WHERE eid = $1";
 pub(super) const AWAITED: &str = "SELECT EXISTS (SELECT 1 FROM hub.messages WHERE iid = $1)";
 pub(super) const MESSAGES: &str =
@@ -107,7 +108,8 @@ impl EntityRows for PostgresRows<'_> {
             .with(lock.map(|lock| i64::from(lock.task)))
             .with(change.scheduled.map(i64::from))
             .with(change.updated_ms)
-            .with(change.crashes.map(signed));
+            .with(change.crashes.map(signed))
+            .with(change.version);
         self.read("update an entity", ask).map(|_| ())
     }
 
@@ -211,11 +213,12 @@ fn head(row: &Row) -> Result<EntityHead> {
     };
     let eid: i64 = column(row, 0)?;
     let scheduled = number("an entity", column::<i64>(row, 5)?)?;
-    Ok(EntityHead { key: -eid, lock, exists: column(row, 4)?, scheduled })
+    let (exists, version) = (column(row, 4)?, column(row, 6)?);
+    Ok(EntityHead { key: -eid, lock, exists, scheduled, version })
 }
 
 pub(super) fn entity(row: &Row) -> Result<EntityRow> {
-    let id: String = column(row, 6)?;
+    let id: String = column(row, 7)?;
     let payload = |index, field: &str| {
         let bytes: Option<Vec<u8>> = column(row, index)?;
         let Some(bytes) = bytes else { return Ok(None) };
@@ -224,10 +227,10 @@ pub(super) fn entity(row: &Row) -> Result<EntityRow> {
     };
     Ok(EntityRow {
         head: head(row)?,
-        updated_ms: column(row, 7)?,
-        crashes: number(&id, column::<i32>(row, 8)?)?,
-        problem: payload(9, "problem")?,
-        state: payload(10, "state")?,
+        updated_ms: column(row, 8)?,
+        crashes: number(&id, column::<i32>(row, 9)?)?,
+        problem: payload(10, "problem")?,
+        state: payload(11, "state")?,
         id,
     })
 }

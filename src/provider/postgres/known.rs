@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::core::instance::InstanceHead;
 use crate::core::task::TaskRef;
-use crate::core::{InstanceKey, MessageKey};
+use crate::core::{ExecutionId, InstanceKey, MessageKey, TurnNumber};
 use crate::provider::StoredMessage;
 use crate::provider::rows::Clear;
 
@@ -16,6 +16,8 @@ use crate::provider::rows::Clear;
 pub(super) struct Known {
     pub(super) heads: HashMap<InstanceKey, Option<InstanceHead>>,
     pub(super) keys: HashMap<String, Option<InstanceKey>>,
+    /// Numbers of the last turns of executions.
+    pub(super) turns: HashMap<(InstanceKey, ExecutionId), TurnNumber>,
     pub(super) taken: HashMap<InstanceKey, Vec<MessageKey>>,
     pub(super) kept: HashMap<(InstanceKey, String), Option<StoredMessage>>,
     pub(super) waits: HashMap<(InstanceKey, String), i32>,
@@ -38,6 +40,9 @@ impl Known {
             if of.0 == key {
                 *open = 0;
             }
+        }
+        if what != Clear::Ended {
+            self.turns.retain(|(of, _), _| *of != key);
         }
         if let Some(taken) = self.taken.get_mut(&key) {
             taken.clear();

@@ -9,7 +9,7 @@
 //! tls       which certificates are trusted
 //! place     the URL, connecting                            ask      a statement and its values
 //! session   a connection: statements, several at once      schema   tables, versions, the hub's row
-//! rows      what a transaction reads (and `known`)            batch    what it writes
+//! rows      what a transaction reads (`known`, `history`)   batch    what it writes
 //! query     Reader                                         listing  filters and pages
 //! arrivals  what other processes wrote                    membership  who has which partitions
 //! limits    how long a transaction may hold others up
@@ -25,6 +25,7 @@ mod columns;
 mod doubt;
 mod entities;
 pub(super) mod hints;
+mod history;
 mod known;
 mod limits;
 mod listener;

@@ -4,12 +4,12 @@
 //! (`place::SETTINGS`): what still reads one has no index to go by.
 
 use super::session::{Place, Session};
-use super::{arrivals, batch, entities, listing, membership, query, rows, schema, tasks};
+use super::{arrivals, batch, entities, history, listing, membership, query, rows, schema, tasks};
 
 /// Tables of a row or of few.
 const SMALL: [&str; 3] = ["hub", "workers", "parts"];
 
-const STATEMENTS: [&str; 65] = [
+const STATEMENTS: [&str; 67] = [
     membership::FENCE,
     membership::CALL,
     rows::HEADS,
@@ -19,7 +19,8 @@ const STATEMENTS: [&str; 65] = [
     rows::WAIT,
     rows::ROW,
     rows::CHILDREN,
-    rows::HISTORY,
+    history::HISTORY,
+    history::LAST_TURNS,
     rows::SETTINGS,
     batch::DELETE_WAITS,
     batch::DELETE_TIMERS,
@@ -30,8 +31,9 @@ const STATEMENTS: [&str; 65] = [
     batch::DELETE_INSTANCES,
     batch::INSERT_INSTANCES,
     batch::UPDATE_INSTANCES,
-    batch::DELETE_HISTORY_ROWS,
-    batch::APPEND_HISTORY,
+    batch::REMOVE_TURNS,
+    batch::APPEND_TURNS,
+    batch::APPEND_NOTICES,
     batch::DELETE_MESSAGE_KEYS,
     batch::INSERT_MESSAGES,
     batch::TAKE_EVENTS,
@@ -107,7 +109,7 @@ const FILL: &str = "INSERT INTO hub.instances (iid, id, name, name_folded, exec,
       SELECT n, n, 'f', 'f', 0, 1, false, n, n, 0 FROM generate_series(1, 1000000) AS n; \
     INSERT INTO hub.entities (eid, id, scheduled, updated_ms, crashes) \
       SELECT n, '@f@' || n, 0, n, 0 FROM generate_series(1, 20000) AS n; \
-    INSERT INTO hub.history (iid, exec, body) SELECT n, 0, '' FROM generate_series(1, 20000) AS n; \
+    INSERT INTO hub.history (iid, exec, number, body) SELECT n, 0, 1, '' FROM generate_series(1, 20000) AS n; \
     INSERT INTO hub.messages SELECT n, n, 0, NULL, true, '' FROM generate_series(1, 20000) AS n; \
     INSERT INTO hub.waits SELECT n, 'go', 1 FROM generate_series(1, 20000) AS n; \
     INSERT INTO hub.tasks (iid, exec, task, attempt, instance_id, name, name_folded, claims, worker) \

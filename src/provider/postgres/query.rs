@@ -21,6 +21,7 @@ use crate::provider::{
 
 use super::columns::{self, Unreadable, column, row_columns};
 use super::entities::{self, EVERY_ENTITY};
+use super::history;
 use super::listing;
 use super::session::{Ask, Session};
 use super::tasks::AWAY;
@@ -35,8 +36,9 @@ pub(super) const SETTLED: &str = "SELECT w.id, i.id IS NOT NULL FROM unnest($1::
     LEFT JOIN hub.instances AS i ON i.id = w.id WHERE i.id IS NULL OR i.completed_ms IS NOT NULL";
 pub(super) const ROW: &str =
     concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE iid = $1");
-pub(super) const HISTORY: &str = "SELECT body FROM hub.history WHERE iid = $1 \
-    AND exec = (SELECT exec FROM hub.instances WHERE iid = $1) ORDER BY hid";
+pub(super) const HISTORY: &str = "SELECT body, number FROM hub.history WHERE iid = $1 \
+    AND exec = (SELECT exec FROM hub.instances WHERE iid = $1) \
+    ORDER BY coalesce(after, number), number DESC";
 pub(super) const MESSAGES: &str = "SELECT mid, exec, body FROM hub.messages WHERE iid = $1 AND taken \
     AND (exec IS NULL OR exec = (SELECT exec FROM hub.instances WHERE iid = $1)) ORDER BY mid";
 pub(super) const READY_FROM: &str =
@@ -44,7 +46,8 @@ pub(super) const READY_FROM: &str =
 pub(super) const TIMERS_DUE: &str = "SELECT fire_at, iid, task FROM hub.timers WHERE fire_at <= $1 \
     ORDER BY fire_at, iid, task LIMIT $2";
 pub(super) const EVERY_INSTANCE: &str = concat!("SELECT ", row_columns!(), " FROM hub.instances");
-pub(super) const EVERY_ROW: &str = "SELECT iid, exec, body FROM hub.history ORDER BY hid";
+pub(super) const EVERY_ROW: &str = "SELECT iid, exec, body FROM hub.history \
+    ORDER BY iid, exec, coalesce(after, number), number DESC";
 pub(super) const EVERY_MESSAGE: &str =
     "SELECT iid, exec, event, taken, body FROM hub.messages ORDER BY mid";
 pub(super) const EVERY_WAIT: &str = "SELECT iid, event, open FROM hub.waits";
@@ -91,11 +94,12 @@ macro_rules! answers_questions {
                     Ask::new(END_READING),
                 ];
                 let found = self.connection()?.all("load an instance", &asks)?;
-                let [_, row, history, messages, away, _] = &found[..] else { return Ok(None) };
+                let [_, row, turns, messages, away, _] = &found[..] else { return Ok(None) };
                 let Some(row) = row.first() else { return Ok(None) };
                 Ok(Some(Loaded {
                     row: columns::instance(row, Unreadable::Refuse)?,
-                    history: history.iter().map(|row| column(row, 0)).collect::<Result<_>>()?,
+                    last_turn: history::last_of(turns)?,
+                    history: turns.iter().map(|row| column(row, 0)).collect::<Result<_>>()?,
                     messages: messages.iter().map(|row| columns::message(row, 0)).collect::<Result<_>>()?,
                     away: away.iter().map(|row| task_id(column(row, 0)?)).collect::<Result<_>>()?,
                 }))

@@ -16,17 +16,17 @@ use crate::core::ids::partition_of;
 use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
 use crate::core::partition::{Epoch, Parts, key_in, partition_of_key};
 use crate::core::request::HubSettings;
-use crate::core::task::TaskRef;
-use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs};
-use crate::provider::rows::{Clear, HistoryKey, NewMessage};
+use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, TurnNumber};
+use crate::provider::rows::{Clear, NewMessage};
 use crate::provider::transaction::Foresight;
 use crate::provider::{
     ProviderError, ProviderErrorKind, Result, Rows, StoredMessage, decode_settings, encode_settings,
 };
 
-use super::batch::{Batch, signed};
+use super::batch::Batch;
 use super::columns::{self, Unreadable, column, head_columns, row_columns, stored};
 use super::hints::Message;
+use super::history;
 use super::known::Known;
 use super::membership;
 use super::session::{Ask, Session};
@@ -62,8 +62,6 @@ pub(super) const CHILDREN: &str = concat!(
     head_columns!(),
     " FROM hub.instances WHERE parent_iid = $1 ORDER BY iid FOR NO KEY UPDATE"
 );
-pub(super) const HISTORY: &str =
-    "SELECT hid, body FROM hub.history WHERE iid = $1 AND exec = $2 ORDER BY hid";
 /// Of the workers that live, the last one first; of the last one that lived, if none does.
 pub(super) const SETTINGS: &str = "(SELECT settings FROM hub.workers \
      WHERE lease_until > clock_timestamp() ORDER BY epoch DESC) \
@@ -89,8 +87,8 @@ pub(super) struct PostgresRows<'s> {
     pub(super) told: Message,
     /// An activity that this worker had taken is done.
     pub(super) reported: bool,
-    known: Known,
-    batch: Batch,
+    pub(super) known: Known,
+    pub(super) batch: Batch,
 }
 
 impl<'s> PostgresRows<'s> {
@@ -128,6 +126,7 @@ impl<'s> PostgresRows<'s> {
                 .with(foresight.ids.as_slice())
                 .with(foresight.ending.as_slice()),
         );
+        asks.push(history::last_turns(&foresight.turns));
         asks.push(Ask::new(TAKEN_EVENTS).with(foresight.ending.as_slice()));
         let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
         let keys: Vec<InstanceKey> = foresight.kept.iter().map(|(key, _)| *key).collect();
@@ -140,6 +139,7 @@ impl<'s> PostgresRows<'s> {
         // A statement that would read nothing is not sent.
         let needed = [
             !(foresight.keys.is_empty() && foresight.ids.is_empty()),
+            !foresight.turns.is_empty(),
             !foresight.ending.is_empty(),
             !foresight.kept.is_empty(),
             !foresight.waits.is_empty(),
@@ -156,8 +156,10 @@ impl<'s> PostgresRows<'s> {
         let mut read = answers.split_off(first).into_iter();
         let mut next =
             |needed: bool| if needed { read.next().unwrap_or_default() } else { Vec::new() };
-        let [heads, taken, kept, waits, instance_keys, message_keys, held] = needed.map(&mut next);
+        let [heads, turns, taken, kept, waits, instance_keys, message_keys, held] =
+            needed.map(&mut next);
         self.learn(foresight, &heads, &taken, &kept, &waits)?;
+        self.learn_turns(&foresight.turns, &turns)?;
         for row in &instance_keys {
             self.known.instance_keys.push_back(column(row, 0)?);
         }
@@ -209,24 +211,6 @@ impl<'s> PostgresRows<'s> {
     pub(super) fn read(&mut self, operation: &str, ask: Ask<'_>) -> Result<Vec<Row>> {
         self.send(None)?;
         self.session.rows(operation, ask)
-    }
-
-    /// Activities that this worker has taken.
-    pub(super) fn learn_held_tasks(&mut self, rows: &[Row]) -> Result<()> {
-        for row in rows {
-            self.known.held_tasks.insert(tasks::task_ref(row)?);
-        }
-        Ok(())
-    }
-
-    /// Removes an activity that this worker reports, if it has taken it.
-    pub(super) fn end_held_task(&mut self, of: TaskRef) -> bool {
-        let held = self.known.held_tasks.remove(&of);
-        if held {
-            self.batch.end_task(of);
-            self.reported = true;
-        }
-        held
     }
 
     fn more_keys(&mut self, text: &'static str) -> Result<VecDeque<i64>> {
@@ -319,22 +303,42 @@ impl Rows for PostgresRows<'_> {
         Ok(children)
     }
 
-    fn append_history(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()> {
-        self.batch.append_history(key, exec, body);
-        Ok(())
-    }
-
-    fn history(
+    fn is_next_turn(
         &mut self,
         key: InstanceKey,
         exec: ExecutionId,
-    ) -> Result<Vec<(HistoryKey, Vec<u8>)>> {
-        let rows = self.read("read history", Ask::new(HISTORY).with(key).with(signed(exec)))?;
-        rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
+        turn: TurnNumber,
+    ) -> Result<bool> {
+        Ok(self.last_turn(key, exec)?.saturating_add(1) == turn)
     }
 
-    fn remove_history(&mut self, key: InstanceKey, row: HistoryKey) -> Result<()> {
-        self.batch.remove_history(key, row);
+    fn append_turn(
+        &mut self,
+        key: InstanceKey,
+        exec: ExecutionId,
+        turn: TurnNumber,
+        body: &[u8],
+    ) -> Result<()> {
+        if self.batch.has_notices(key) {
+            self.send(None)?;
+        }
+        self.known.turns.insert((key, exec), turn);
+        self.batch.append_turn(key, exec, turn, body);
+        Ok(())
+    }
+
+    fn append_notice(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()> {
+        self.batch.append_notice(key, exec, body);
+        Ok(())
+    }
+
+    fn history(&mut self, key: InstanceKey, exec: ExecutionId) -> Result<Vec<Vec<u8>>> {
+        self.read_history(key, exec)
+    }
+
+    fn remove_turn(&mut self, key: InstanceKey, exec: ExecutionId, turn: TurnNumber) -> Result<()> {
+        self.known.turns.remove(&(key, exec));
+        self.batch.remove_turn(key, exec, turn);
         Ok(())
     }
 

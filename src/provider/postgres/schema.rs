@@ -9,10 +9,11 @@ use super::columns::column;
 use super::session::{Ask, Place, Session, Trouble};
 
 /// Each brings the tables from the version of its place to the next one. Once released, none changes.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/postgres/0001_hub.sql"),
     include_str!("../../../migrations/postgres/0002_entities.sql"),
     include_str!("../../../migrations/postgres/0003_versions.sql"),
+    include_str!("../../../migrations/postgres/0004_turns.sql"),
 ];
 /// How many partitions the first migration makes.
 const PARTITIONS: i16 = 256;

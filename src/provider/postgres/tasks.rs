@@ -154,6 +154,26 @@ fn claimed(row: &Row) -> Result<Claimed> {
     })
 }
 
+impl PostgresRows<'_> {
+    /// Activities that this worker has taken.
+    pub(super) fn learn_held_tasks(&mut self, rows: &[Row]) -> Result<()> {
+        for row in rows {
+            self.known.held_tasks.insert(task_ref(row)?);
+        }
+        Ok(())
+    }
+
+    /// Removes an activity that this worker reports, if it has taken it.
+    pub(super) fn end_held_task(&mut self, of: TaskRef) -> bool {
+        let held = self.known.held_tasks.remove(&of);
+        if held {
+            self.batch.end_task(of);
+            self.reported = true;
+        }
+        held
+    }
+}
+
 impl TaskRows for PostgresRows<'_> {
     fn offer_tasks(&mut self, tasks: &[ActivityTask], running: bool) -> Result<()> {
         if tasks.is_empty() {

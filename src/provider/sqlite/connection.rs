@@ -21,12 +21,13 @@ use super::statement::{Sql, Transaction, column, failed};
 pub(super) const APPLICATION_ID: i64 = 0x6466_6e31;
 
 /// Each brings the tables from the version of its place to the next one. Once released, none changes.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../../migrations/sqlite/0001_hub.sql"),
     include_str!("../../../migrations/sqlite/0002_history.sql"),
     include_str!("../../../migrations/sqlite/0003_leftovers.sql"),
     include_str!("../../../migrations/sqlite/0004_entities.sql"),
     include_str!("../../../migrations/sqlite/0005_versions.sql"),
+    include_str!("../../../migrations/sqlite/0006_turns.sql"),
 ];
 
 /// Statements kept prepared: all that there are, and some sets of fields of an update.

@@ -24,7 +24,7 @@ use super::statement::{Sql, column, corrupt};
 
 macro_rules! head_columns {
     () => {
-        "eid, lock_iid, lock_exec, lock_task, state IS NOT NULL, scheduled"
+        "eid, lock_iid, lock_exec, lock_task, state IS NOT NULL, scheduled, version"
     };
 }
 
@@ -42,7 +42,7 @@ pub(super) const ROW_BY_ID: &str =
     concat!("SELECT ", row_columns!(), " FROM entities WHERE id = ?1");
 pub(super) const CRASHES: &str = "SELECT crashes FROM entities WHERE eid = ?1";
 pub(super) const INSERT: &str =
-    "INSERT INTO entities (id, scheduled, updated_ms, crashes) VALUES (?1, 0, ?2, 0)";
+    "INSERT INTO entities (id, scheduled, version, updated_ms, crashes) VALUES (?1, 0, 0, ?2, 0)";
 pub(super) const DELETE: &str = "DELETE FROM entities WHERE eid = ?1";
 pub(super) const AWAITED: &str = "SELECT EXISTS (SELECT 1 FROM messages WHERE iid = ?1)";
 pub(super) const MESSAGES: &str =
@@ -81,6 +81,7 @@ impl EntityRows for SqliteRows<'_> {
             set.add("lock_task", part(|lock| lock.task.into()));
         }
         set.add("scheduled", change.scheduled.map(integer));
+        set.add("version", change.version.map(integer));
         set.add("updated_ms", change.updated_ms.map(integer));
         set.add("problem", change.problem.as_ref().map(|problem| blob(problem.as_ref())));
         set.add("crashes", change.crashes.map(integer));
@@ -162,11 +163,17 @@ fn head(row: &Row<'_>) -> Result<EntityHead> {
         Some(key) => Some(ParentLink { key, exec: column(row, 2)?, task: column(row, 3)? }),
     };
     let eid: i64 = column(row, 0)?;
-    Ok(EntityHead { key: -eid, lock, exists: column(row, 4)?, scheduled: column(row, 5)? })
+    Ok(EntityHead {
+        key: -eid,
+        lock,
+        exists: column(row, 4)?,
+        scheduled: column(row, 5)?,
+        version: column(row, 6)?,
+    })
 }
 
 pub(super) fn entity(row: &Row<'_>) -> Result<EntityRow> {
-    let id: String = column(row, 6)?;
+    let id: String = column(row, 7)?;
     let payload = |index, field: &str| {
         let bytes: Option<Vec<u8>> = column(row, index)?;
         let Some(bytes) = bytes else { return Ok(None) };
@@ -175,10 +182,10 @@ pub(super) fn entity(row: &Row<'_>) -> Result<EntityRow> {
     };
     Ok(EntityRow {
         head: head(row)?,
-        updated_ms: column(row, 7)?,
-        crashes: column(row, 8)?,
-        problem: payload(9, "problem")?,
-        state: payload(10, "state")?,
+        updated_ms: column(row, 8)?,
+        crashes: column(row, 9)?,
+        problem: payload(10, "problem")?,
+        state: payload(11, "state")?,
         id,
     })
 }

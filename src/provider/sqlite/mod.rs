@@ -9,7 +9,7 @@
 //! rows        statements of a transaction                           query       Reader
 //! arrivals    what other processes wrote                            listing     filters and pages
 //! checkpoint  the size of the log                                   statement   rusqlite's errors
-//! entities    their rows, questions about them
+//! entities    their rows, questions about them                  history     where a row of it stands
 //! ```
 //!
 //! Whoever wants to write stands in line (`files::WaitingLine`) until SQLite gives it the lock. Who has
@@ -22,6 +22,7 @@ mod columns;
 mod connection;
 mod entities;
 mod files;
+mod history;
 mod listing;
 #[cfg(test)]
 mod plans;

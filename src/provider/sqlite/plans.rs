@@ -3,7 +3,7 @@
 
 use rusqlite::Connection;
 
-use super::{arrivals, connection, listing, query, rows, tidying};
+use super::{arrivals, connection, history, listing, query, rows, tidying};
 
 /// The plan of a statement, a line a step.
 fn plan(conn: &Connection, sql: &str) -> Vec<String> {
@@ -24,16 +24,19 @@ const BY_ID: &str = "INDEX sqlite_autoindex_instances_1 (id=?)";
 const BY_IDS: &str = "INDEX sqlite_autoindex_instances_1 (id>? AND id<?)";
 
 /// Statements that are one search, each with what it goes by.
-const SEARCHES: [(&str, &str); 28] = [
+const SEARCHES: [(&str, &str); 31] = [
     (rows::HEAD, BY_KEY),
     (rows::HEAD_BY_ID, BY_ID),
     (rows::ROW, BY_KEY),
     (rows::CHILDREN, "INDEX instances_by_parent (parent_iid=?)"),
     (rows::DELETE_INSTANCE, BY_KEY),
-    (rows::HISTORY, OF_INSTANCE),
-    (rows::DELETE_HISTORY_ROW, BY_KEY),
-    (rows::DELETE_HISTORY, OF_INSTANCE),
-    (tidying::DELETE_HISTORY_TO, OF_INSTANCE),
+    (history::NEIGHBOURS, OF_INSTANCE),
+    (history::TURNS, OF_INSTANCE),
+    (history::NOTICES, OF_INSTANCE),
+    (history::REMOVE_TURN, BY_KEY),
+    (tidying::DELETE_TURNS, OF_INSTANCE),
+    (tidying::DELETE_NOTICES, OF_INSTANCE),
+    (tidying::EXECUTION, BY_KEY),
     (tidying::NOT_LEFT_OVER, BY_KEY),
     (rows::DELETE_MESSAGE, BY_KEY),
     (rows::DELETE_MESSAGES, "INDEX messages_by_instance (iid=?)"),
@@ -57,9 +60,9 @@ const SEARCHES: [(&str, &str); 28] = [
 
 /// Statements that sort, or do more than one search, each with why that is no harm.
 const SORTS: [(&str, &str); 6] = [
-    (tidying::SPAN, "the two ends of an instance's history"),
+    (tidying::DELETE_OLD_TURNS, "a bounded number of rows, from the end of an instance's history"),
+    (tidying::DELETE_OLD_NOTICES, "the same"),
     (rows::TAKEN_EVENTS, "the few events that no turn has consumed yet"),
-    (query::CURRENT_HISTORY, "the execution is looked up by key, and nothing is sorted"),
     (query::MESSAGES, "what waits for one instance, which is about to be held in memory"),
     (arrivals::ALL_READY, "once, when the hub is taken: the index holds nothing else"),
     (arrivals::HELD, "once, when the hub is taken: suspended instances"),
@@ -80,10 +83,14 @@ fn every_statement_uses_a_key_or_an_index() {
     for insert in [rows::INSERT_INSTANCE, rows::INSERT_MESSAGE] {
         assert_eq!(plan(&conn, insert), [""; 0], "{insert}");
     }
-    let last =
-        ["SCALAR SUBQUERY 1", "SEARCH history USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"];
-    assert_eq!(plan(&conn, rows::APPEND_HISTORY), last);
-    for insert in [rows::OPEN_WAIT, rows::SET_TIMER] {
+    // Two ends of an instance's rows of history, each by its number.
+    for sql in [history::APPEND_NOTICE, tidying::SPAN] {
+        let steps = plan(&conn, sql);
+        let searches = steps.iter().filter(|step| step.starts_with("SEARCH history USING "));
+        assert!(searches.clone().all(|step| step.ends_with(OF_INSTANCE)), "{sql}: {steps:?}");
+        assert_eq!(searches.count(), 2, "{sql}: {steps:?}");
+    }
+    for insert in [rows::OPEN_WAIT, rows::SET_TIMER, history::APPEND_TURN] {
         assert_eq!(plan(&conn, insert), [""; 0], "{insert}");
     }
 }
@@ -116,7 +123,8 @@ fn what_is_sorted_is_few_and_found_by_an_index() {
             let found = step.starts_with("SEARCH ")
                 || step == "SCAN instances USING INDEX instances_ready"
                 || step == "USE TEMP B-TREE FOR ORDER BY"
-                || step.starts_with("SCALAR SUBQUERY");
+                || step.starts_with("SCALAR SUBQUERY")
+                || step.starts_with("LIST SUBQUERY");
             assert!(found, "{step} in {sql} ({why})");
         }
     }

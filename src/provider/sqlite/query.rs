@@ -22,16 +22,15 @@ use super::columns::{self, Unreadable, row_columns};
 use super::connection::{self, Purpose};
 use super::entities;
 use super::files::{HubFiles, file_failed, private_file};
+use super::history::{self, History};
 use super::listing;
-use super::rows::{HISTORY, ROW, SqliteRows};
+use super::rows::{ROW, SqliteRows};
 use super::statement::{Sql, column, failed};
+use super::tidying::EXECUTION;
 
 const SIZES: &str = "SELECT p.page_count * s.page_size, f.freelist_count * s.page_size \
     FROM pragma_page_count AS p, pragma_freelist_count AS f, pragma_page_size AS s";
 pub(super) const FIND: &str = concat!("SELECT ", row_columns!(), " FROM instances WHERE id = ?1");
-pub(super) const CURRENT_HISTORY: &str = "SELECT body FROM history \
-    WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23 \
-    AND exec = (SELECT exec FROM instances WHERE iid = ?1) ORDER BY hid";
 pub(super) const MESSAGES: &str = "SELECT mid, exec, body FROM messages \
     WHERE iid = ?1 AND taken = 1 AND (exec IS NULL OR exec = ?2) ORDER BY mid";
 pub(super) const READY_FROM: &str =
@@ -61,17 +60,23 @@ impl<S: Source> Reader for S {
             let Some(row) = row else { return Ok(None) };
             let exec = row.head.exec;
             let of_this = params![key, exec];
-            let history = sql.all(operation, HISTORY, of_this, |row| column(row, 1))?;
+            let History { bodies: history, last_turn } = history::read(sql, key, exec)?;
             let messages = sql.all(operation, MESSAGES, of_this, |row| {
                 let (key, exec, body) = (column(row, 0)?, column(row, 1)?, column(row, 2)?);
                 Ok(StoredMessage { key, exec, body })
             })?;
-            Ok(Some(Loaded { row, history, messages, away: Vec::new() }))
+            Ok(Some(Loaded { row, history, last_turn, messages, away: Vec::new() }))
         })
     }
 
     fn history(&mut self, key: InstanceKey) -> Result<Vec<Vec<u8>>> {
-        Sql(self.connection()?).all("read history", CURRENT_HISTORY, [key], |row| column(row, 0))
+        Sql(self.connection()?).reading(|sql| {
+            let exec = sql.one("read history", EXECUTION, [key], |row| column(row, 0))?;
+            match exec {
+                None => Ok(Vec::new()),
+                Some(exec) => Ok(history::read(sql, key, exec)?.bodies),
+            }
+        })
     }
 
     fn list(&mut self, filter: &Filter, page: &Page) -> Result<Listing> {
@@ -180,14 +185,12 @@ fn snapshot(sql: Sql<'_>) -> Result<Snapshot> {
         *next += 1;
         *next
     };
-    let text = "SELECT hid >> 23, exec, body FROM history WHERE NOT EXISTS \
-        (SELECT 1 FROM leftovers WHERE leftovers.iid = hid >> 23 AND history.exec <= leftovers.exec) \
-        ORDER BY hid";
-    sql.each(operation, text, [], |row| {
-        let (key, body): (_, Vec<u8>) = (column(row, 0)?, column(row, 2)?);
-        lines.history(id(key), place(key), column(row, 1)?, &body);
-        Ok(true)
-    })?;
+    for row in &instances {
+        let (key, exec) = (row.head.key, row.head.exec);
+        for body in history::read(sql, key, exec)?.bodies {
+            lines.history(id(key), place(key), exec, &body);
+        }
+    }
     let text = "SELECT iid, exec, event, taken, body FROM messages ORDER BY mid";
     sql.each(operation, text, [], |row| {
         let message = NewMessage {

@@ -9,8 +9,8 @@ use rusqlite::{params, params_from_iter};
 
 use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
 use crate::core::request::HubSettings;
-use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs, ids};
-use crate::provider::rows::{Clear, HistoryKey, NewMessage};
+use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs, TurnNumber, ids};
+use crate::provider::rows::{Clear, NewMessage};
 use crate::provider::{
     ProviderError, ProviderErrorKind, Result, Rows, StoredMessage, TaskRows, decode_settings,
     encode_settings,
@@ -18,7 +18,8 @@ use crate::provider::{
 
 use super::arrivals::Newest;
 use super::columns::{self, Unreadable, head_columns, row_columns};
-use super::statement::{Kept, Sql, column, one, run};
+use super::history;
+use super::statement::{Kept, Sql, column, one};
 use super::tidying::ROWS_PER_TRANSACTION;
 
 pub(super) const HEAD: &str = concat!("SELECT ", head_columns!(), " FROM instances WHERE iid = ?1");
@@ -32,15 +33,6 @@ pub(super) const INSERT_INSTANCE: &str = "INSERT INTO instances \
      parent_iid, parent_exec, parent_task, parent_id, input, version) \
     VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ifnull(?7, ?6), ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 pub(super) const DELETE_INSTANCE: &str = "DELETE FROM instances WHERE iid = ?1";
-
-pub(super) const APPEND_HISTORY: &str = "INSERT INTO history (hid, exec, body) VALUES \
-    (1 + ifnull((SELECT max(hid) FROM history WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23), \
-     ?1 << 23), ?2, ?3)";
-pub(super) const HISTORY: &str = "SELECT hid, body FROM history \
-    WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23 AND exec = ?2 ORDER BY hid";
-pub(super) const DELETE_HISTORY_ROW: &str = "DELETE FROM history WHERE hid = ?1";
-pub(super) const DELETE_HISTORY: &str =
-    "DELETE FROM history WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23";
 
 pub(super) const INSERT_MESSAGE: &str =
     "INSERT INTO messages (iid, exec, event, taken, body) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -74,7 +66,8 @@ pub(super) struct SqliteRows<'c> {
     pub(super) sql: Sql<'c>,
     // Each turn runs these.
     head: Kept<'c>,
-    append_history: Kept<'c>,
+    pub(super) neighbours: Kept<'c>,
+    pub(super) append_turn: Kept<'c>,
     /// The greatest keys given.
     pub(super) newest: Newest,
     /// Rows of history that this transaction may still remove.
@@ -88,7 +81,8 @@ impl<'c> SqliteRows<'c> {
         Self {
             sql,
             head: Kept::new(sql, HEAD),
-            append_history: Kept::new(sql, APPEND_HISTORY),
+            neighbours: Kept::new(sql, history::NEIGHBOURS),
+            append_turn: Kept::new(sql, history::APPEND_TURN),
             newest: Newest::default(),
             deletable: ROWS_PER_TRANSACTION,
             tidies: false,
@@ -176,29 +170,36 @@ impl Rows for SqliteRows<'_> {
         Ok(children)
     }
 
-    fn append_history(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()> {
-        let operation = "append history";
-        run(self.append_history.get(operation)?, operation, params![key, exec, body])?;
-        if self.sql.0.last_insert_rowid() >> 23 == key {
-            return Ok(());
-        }
-        let cause =
-            "it has 8,388,607 rows; an orchestration of so many turns has to continue as new";
-        Err(ProviderError::new(ProviderErrorKind::Permanent, operation, cause))
-    }
-
-    fn history(
+    fn is_next_turn(
         &mut self,
         key: InstanceKey,
         exec: ExecutionId,
-    ) -> Result<Vec<(HistoryKey, Vec<u8>)>> {
-        self.sql.all("read history", HISTORY, params![key, exec], |row| {
-            Ok((column(row, 0)?, column(row, 1)?))
-        })
+        turn: TurnNumber,
+    ) -> Result<bool> {
+        self.has_only_the_turn_before(key, exec, turn)
     }
 
-    fn remove_history(&mut self, _key: InstanceKey, row: HistoryKey) -> Result<()> {
-        self.sql.run("remove history", DELETE_HISTORY_ROW, [row]).map(|_| ())
+    fn append_turn(
+        &mut self,
+        key: InstanceKey,
+        exec: ExecutionId,
+        turn: TurnNumber,
+        body: &[u8],
+    ) -> Result<()> {
+        self.write_turn(key, exec, turn, body)
+    }
+
+    fn append_notice(&mut self, key: InstanceKey, exec: ExecutionId, body: &[u8]) -> Result<()> {
+        self.write_notice(key, exec, body)
+    }
+
+    fn history(&mut self, key: InstanceKey, exec: ExecutionId) -> Result<Vec<Vec<u8>>> {
+        Ok(history::read(self.sql, key, exec)?.bodies)
+    }
+
+    fn remove_turn(&mut self, key: InstanceKey, exec: ExecutionId, turn: TurnNumber) -> Result<()> {
+        let params = params![key, turn, exec];
+        self.sql.run("remove a turn", history::REMOVE_TURN, params).map(|_| ())
     }
 
     fn insert_message(&mut self, message: &NewMessage) -> Result<MessageKey> {

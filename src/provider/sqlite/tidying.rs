@@ -10,7 +10,7 @@ use rusqlite::params;
 use crate::core::InstanceKey;
 use crate::provider::Result;
 
-use super::rows::{DELETE_HISTORY, SqliteRows};
+use super::rows::SqliteRows;
 use super::statement::column;
 
 /// Rows of history that one transaction removes: some 10 ms.
@@ -22,12 +22,20 @@ const PAGES_PER_PIECE: i64 = 256;
 /// Free pages that the file keeps for what comes next, beside an eighth of all.
 const SPARE_PAGES: i64 = 2_000;
 
-/// The first row of an instance's history, the last one, and the execution of that.
+/// How many turns an instance's history has at most, and how many notices.
 pub(super) const SPAN: &str = "SELECT \
-    (SELECT min(hid) FROM history WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23), hid, exec \
-    FROM history WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23 ORDER BY hid DESC LIMIT 1";
-pub(super) const DELETE_HISTORY_TO: &str =
-    "DELETE FROM history WHERE hid >= ?1 << 23 AND hid < ?2 AND exec <= ?3";
+    (SELECT max(hid) FROM history WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23) - (?1 << 23), \
+    -(SELECT min(hid) FROM history WHERE hid > -((?1 + 1) << 23) AND hid <= -(?1 << 23)) - (?1 << 23)";
+pub(super) const DELETE_TURNS: &str =
+    "DELETE FROM history WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23";
+pub(super) const DELETE_NOTICES: &str =
+    "DELETE FROM history WHERE hid > -((?1 + 1) << 23) AND hid <= -(?1 << 23)";
+/// From the end: an execution that goes on begins at the front.
+pub(super) const DELETE_OLD_TURNS: &str = "DELETE FROM history WHERE hid IN (SELECT hid FROM history \
+    WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23 AND exec <= ?2 ORDER BY hid DESC LIMIT ?3)";
+pub(super) const DELETE_OLD_NOTICES: &str = "DELETE FROM history WHERE hid IN (SELECT hid FROM history \
+    WHERE hid > -((?1 + 1) << 23) AND hid <= -(?1 << 23) AND exec <= ?2 ORDER BY hid DESC LIMIT ?3)";
+pub(super) const EXECUTION: &str = "SELECT exec FROM instances WHERE iid = ?1";
 pub(super) const LEAVE_OVER: &str = "INSERT OR REPLACE INTO leftovers (iid, exec) VALUES (?1, ?2)";
 pub(super) const LEFT_OVER: &str = "SELECT iid, exec FROM leftovers LIMIT 1";
 pub(super) const NOT_LEFT_OVER: &str = "DELETE FROM leftovers WHERE iid = ?1";
@@ -43,18 +51,33 @@ impl SqliteRows<'_> {
     pub(super) fn delete_history(&mut self, key: InstanceKey) -> Result<()> {
         let operation = "remove history";
         let span = self.sql.one(operation, SPAN, [key], |row| {
-            Ok((column(row, 0)?, column(row, 1)?, column(row, 2)?))
+            Ok((column::<Option<i64>>(row, 0)?, column::<Option<i64>>(row, 1)?))
         })?;
-        let Some((first, last, exec)): Option<(i64, i64, i64)> = span else { return Ok(()) };
-        let rows = last - first + 1;
+        let (turns, notices) = span.unwrap_or_default();
+        let rows = turns.unwrap_or_default() + notices.unwrap_or_default();
         if rows <= self.deletable {
             self.deletable -= rows;
-            return self.sql.run(operation, DELETE_HISTORY, [key]).map(|_| ());
+            for (any, text) in [(turns, DELETE_TURNS), (notices, DELETE_NOTICES)] {
+                if any.is_some() {
+                    self.sql.run(operation, text, [key])?;
+                }
+            }
+            return Ok(());
         }
         self.tidies = true;
-        let end = first + std::mem::take(&mut self.deletable);
-        self.sql.run(operation, DELETE_HISTORY_TO, params![key, end, exec])?;
+        let exec = self.sql.one(operation, EXECUTION, [key], |row| column::<i64>(row, 0))?;
+        let exec = exec.unwrap_or_default();
+        let most = std::mem::take(&mut self.deletable);
+        self.delete_old(operation, key, exec, most)?;
         self.sql.run("leave history over", LEAVE_OVER, params![key, exec]).map(|_| ())
+    }
+
+    /// Removes rows of executions up to `exec`: how many.
+    fn delete_old(&self, operation: &str, key: InstanceKey, exec: i64, most: i64) -> Result<usize> {
+        let turns = self.sql.run(operation, DELETE_OLD_TURNS, params![key, exec, most])?;
+        let rest = most - i64::try_from(turns).unwrap_or(most);
+        let notices = self.sql.run(operation, DELETE_OLD_NOTICES, params![key, exec, rest])?;
+        Ok(turns + notices)
     }
 
     /// See `Rows::tidy`.
@@ -68,15 +91,7 @@ impl SqliteRows<'_> {
         let found =
             self.sql.one(operation, LEFT_OVER, [], |row| Ok((column(row, 0)?, column(row, 1)?)))?;
         let Some((key, exec)): Option<(i64, i64)> = found else { return Ok(false) };
-        let first = self.sql.one(operation, SPAN, [key], |row| column::<i64>(row, 0))?;
-        let removed = match first {
-            None => 0,
-            Some(first) => {
-                let to = params![key, first + ROWS_PER_PIECE, exec];
-                self.sql.run(operation, DELETE_HISTORY_TO, to)?
-            }
-        };
-        // Rows of earlier executions come first.
+        let removed = self.delete_old(operation, key, exec, ROWS_PER_PIECE)?;
         if removed == 0 {
             self.sql.run(operation, NOT_LEFT_OVER, [key])?;
         }

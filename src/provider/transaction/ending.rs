@@ -115,5 +115,5 @@ pub(super) fn append_notice(
     event: HistoryEvent,
 ) -> Result<()> {
     let record = HistoryRecord { time_ms, events: vec![event], notice: true };
-    rows.append_history(head.key, head.exec, &record.encode())
+    rows.append_notice(head.key, head.exec, &record.encode())
 }

@@ -112,9 +112,15 @@ pub fn apply_entity(
     commit: &EntityCommit,
     context: &mut Context<'_>,
 ) -> Result<EntityVerdict> {
+    if !rows.owns(commit.key) {
+        return Ok(EntityVerdict::Gone);
+    }
     let Some(head) = rows.entity(commit.key)? else {
         return Ok(EntityVerdict::Gone);
     };
+    if head.version != commit.version {
+        return Ok(EntityVerdict::Stale);
+    }
     rows.remove_messages(&commit.consumed)?;
     for reply in &commit.replies {
         answer(rows, reply, context)?;
@@ -143,13 +149,12 @@ pub fn apply_entity(
         state: commit.state.clone(),
         lock: (lock != head.lock).then_some(lock),
         updated_ms: commit.operated.then_some(context.hub.now_ms),
+        version: Some(head.version + 1),
         problem: commit.recovers.then_some(None),
         crashes: commit.recovers.then_some(0),
         ..EntityChange::default()
     };
-    if !change.is_empty() {
-        rows.update_entity(head.key, &change)?;
-    }
+    rows.update_entity(head.key, &change)?;
     Ok(EntityVerdict::Committed { lock, removed: false })
 }
 

@@ -3,11 +3,11 @@
 //! Owns: which rows each kind of work reads. Must never: be relied on: what it leaves out is read when it
 //! is needed, one by one. Proved by `tests/conformance.rs` over PostgreSQL.
 
-use crate::core::InstanceKey;
 use crate::core::commit::TurnCommit;
 use crate::core::ids::fold_name;
 use crate::core::request::Command;
 use crate::core::task::TaskRef;
+use crate::core::{ExecutionId, InstanceKey};
 
 use super::Work;
 
@@ -16,6 +16,8 @@ use super::Work;
 pub struct Foresight {
     /// Instances by key.
     pub keys: Vec<InstanceKey>,
+    /// Executions of which the last turn is looked at.
+    pub turns: Vec<(InstanceKey, ExecutionId)>,
     /// Instances by id, some of which need not be there.
     pub ids: Vec<String>,
     /// Those of `keys` whose execution ends: their parents are read, and events that were taken.
@@ -46,6 +48,7 @@ impl Foresight {
         match work {
             Work::Turn(commit) => {
                 self.keys.push(commit.key);
+                self.turns.push((commit.key, commit.exec));
                 if commit.end.is_some() {
                     self.ending.push(commit.key);
                 }

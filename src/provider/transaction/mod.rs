@@ -335,13 +335,17 @@ fn carry_out(rows: &mut dyn Rows, work: &Work, context: &mut Context<'_>) -> Res
             Ok(Outcome::Done)
         }
         Work::MarkEntity(key, problem) => {
+            if !rows.owns(*key) {
+                return Ok(Outcome::Done);
+            }
             let problem = Some(problem.as_deref().map(error::raw));
             let change = EntityChange { problem, ..EntityChange::default() };
             rows.update_entity(*key, &change)?;
             Ok(Outcome::Done)
         }
         Work::EntityCrashes { keys, counts } => {
-            entity::count_crashes(rows, keys, *counts)?;
+            let keys = owned(rows, keys);
+            entity::count_crashes(rows, &keys, *counts)?;
             Ok(Outcome::Done)
         }
         Work::Command(command) => Ok(Outcome::Command(apply_command(rows, command, context)?)),
@@ -362,11 +366,13 @@ fn carry_out(rows: &mut dyn Rows, work: &Work, context: &mut Context<'_>) -> Res
             Ok(Outcome::Done)
         }
         Work::CountCrash(keys) => {
-            set_crashes(rows, keys, |crashes| crashes + 1)?;
+            let keys = owned(rows, keys);
+            set_crashes(rows, &keys, |crashes| crashes + 1)?;
             Ok(Outcome::Done)
         }
         Work::ClearCrash(keys) => {
-            set_crashes(rows, keys, |_| 0)?;
+            let keys = owned(rows, keys);
+            set_crashes(rows, &keys, |_| 0)?;
             Ok(Outcome::Done)
         }
         Work::Give(parts) => {
@@ -387,6 +393,11 @@ fn carry_out(rows: &mut dyn Rows, work: &Work, context: &mut Context<'_>) -> Res
             Ok(Outcome::Done)
         }
     }
+}
+
+/// Those that are this worker's to run.
+fn owned(rows: &dyn Rows, keys: &[InstanceKey]) -> Vec<InstanceKey> {
+    keys.iter().copied().filter(|key| rows.owns(*key)).collect()
 }
 
 fn insert(
@@ -427,7 +438,7 @@ fn park(
     how: Park,
     context: &mut Context<'_>,
 ) -> Result<()> {
-    let Some(head) = rows.head(key)? else {
+    let Some(head) = rows.head(key)?.filter(|_| rows.owns(key)) else {
         return Ok(());
     };
     if head.status.has_ended() {
@@ -454,7 +465,7 @@ fn park(
 }
 
 fn unpark(rows: &mut dyn Rows, key: InstanceKey) -> Result<()> {
-    let Some(head) = rows.head(key)? else {
+    let Some(head) = rows.head(key)?.filter(|_| rows.owns(key)) else {
         return Ok(());
     };
     if head.status != RuntimeStatus::Suspended || !head.has_problem {

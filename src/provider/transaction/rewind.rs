@@ -16,7 +16,6 @@ use crate::core::{Payload, TaskId};
 use super::command::Verdict;
 use super::ending::append_notice;
 use super::{Context, entity, insert};
-use crate::provider::rows::HistoryKey;
 use crate::provider::{ProviderError, ProviderErrorKind, Result, Rows};
 
 /// Rewinds a failed instance and the failed children that it waits for.
@@ -32,12 +31,12 @@ pub(super) fn rewind_tree(
     }
     let Some(head) = head else { return Ok(Ok(Answer::Done)) };
     let plan = plan_one(rows, &head)?;
-    if plan.0.had_locks {
+    if plan.had_locks {
         return Ok(Err(request::not_rewindable_with_locks(id)));
     }
     let mut next = vec![(head, plan)];
-    while let Some((head, (plan, history))) = next.pop() {
-        let children = rewind_one(rows, &head, plan, &history, reason, context)?;
+    while let Some((head, plan)) = next.pop() {
+        let children = rewind_one(rows, &head, plan, reason, context)?;
         for child in children {
             next.extend(rejoin(rows, &head, child)?);
         }
@@ -45,29 +44,25 @@ pub(super) fn rewind_tree(
     Ok(Ok(Answer::Done))
 }
 
-/// What a rewind of an instance does, with the rows of its history.
-type Planned = (Rewind, Vec<HistoryKey>);
-
-fn plan_one(rows: &mut dyn Rows, head: &InstanceHead) -> Result<Planned> {
+fn plan_one(rows: &mut dyn Rows, head: &InstanceHead) -> Result<Rewind> {
     let stored = rows.history(head.key, head.exec)?;
     let records: std::result::Result<Vec<HistoryRecord>, String> =
-        stored.iter().map(|(_, body)| HistoryRecord::decode(body)).collect();
+        stored.iter().map(|body| HistoryRecord::decode(body)).collect();
     let records = records.map_err(|cause| {
         ProviderError::new(ProviderErrorKind::Corrupt, "reading the history to rewind", cause)
     })?;
-    Ok((plan(&records), stored.into_iter().map(|(key, _)| key).collect()))
+    Ok(plan(&records))
 }
 
 fn rewind_one(
     rows: &mut dyn Rows,
     head: &InstanceHead,
     plan: Rewind,
-    history: &[HistoryKey],
     reason: Option<&Payload>,
     context: &mut Context<'_>,
 ) -> Result<Vec<AwaitedChild>> {
-    if let Some(undone) = plan.undone {
-        rows.remove_history(head.key, history[undone])?;
+    if let Some(turn) = plan.undone {
+        rows.remove_turn(head.key, head.exec, turn)?;
     }
     for message in &plan.messages {
         insert(rows, head.key, Some(head.exec), message)?;
@@ -105,14 +100,14 @@ fn rejoin(
     rows: &mut dyn Rows,
     parent: &InstanceHead,
     child: AwaitedChild,
-) -> Result<Option<(InstanceHead, Planned)>> {
+) -> Result<Option<(InstanceHead, Rewind)>> {
     let task = child.task;
     let link = ParentLink { key: parent.key, exec: parent.exec, task };
     let own = rows.head_by_id(&child.instance_id)?.filter(|head| head.parent == Some(link));
     let message = match own {
         Some(head) if head.status == RuntimeStatus::Failed => {
             let plan = plan_one(rows, &head)?;
-            if !plan.0.had_locks {
+            if !plan.had_locks {
                 return Ok(Some((head, plan)));
             }
             rows.row(head.key)?.map(|row| ended(task, row))

@@ -32,6 +32,9 @@ pub fn apply_turn(
     if let Err(refusal) = commit.admit(head.as_ref()) {
         return Ok(TurnVerdict::Refused(refusal));
     }
+    if !rows.is_next_turn(key, commit.exec, commit.turn)? {
+        return Ok(TurnVerdict::Refused(Refusal::OutOfTurn));
+    }
     if commit.end.is_some() {
         let taken = rows.taken_events(key)?;
         if let Err(refusal) = commit.check_events_seen(&taken) {
@@ -72,7 +75,7 @@ fn write_open(
     commit: &TurnCommit,
     context: &mut Context<'_>,
 ) -> Result<()> {
-    rows.append_history(key, commit.exec, &commit.record.encode())?;
+    rows.append_turn(key, commit.exec, commit.turn, &commit.record.encode())?;
     for task in &commit.timers_cleared {
         rows.clear_timer(key, *task)?;
     }
@@ -130,7 +133,7 @@ fn write_end(
     if let End::ContinueAsNew { .. } = end {
         return rows.clear(head.key, Clear::Execution);
     }
-    rows.append_history(head.key, commit.exec, &commit.record.encode())?;
+    rows.append_turn(head.key, commit.exec, commit.turn, &commit.record.encode())?;
     rows.clear(head.key, Clear::Ended)?;
     ending::tell_parent(rows, head, message, context)?;
     context.effects.push(Effect::Ended { instance_id: head.id.clone() });

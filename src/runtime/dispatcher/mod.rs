@@ -42,6 +42,7 @@ use super::timers::Timers;
 use backlog::{Backlog, Why};
 use live::{Live, State, is_unstored};
 pub use options::DispatcherOptions;
+pub use parts::{Era, outlives_worker};
 
 /// What the dispatcher wants done.
 #[derive(Debug, Default)]
@@ -89,9 +90,8 @@ pub struct Dispatcher {
     backlog: Backlog,
     waiting_loads: VecDeque<InstanceKey>,
     loads_in_flight: usize,
-    /// So many of the loads in flight were asked for before this process was ousted: their answers come
-    /// first, and are void.
-    void_loads: usize,
+    /// How often this process has lost all that it had.
+    era: Era,
     failed_loads: Vec<InstanceKey>,
     suspects: suspects::Suspects,
     opened_ms: Option<TimeMs>,
@@ -140,7 +140,7 @@ impl Dispatcher {
             runnable: Vec::new(),
             waiting_loads: VecDeque::new(),
             loads_in_flight: 0,
-            void_loads: 0,
+            era: 0,
             failed_loads: Vec::new(),
             suspects: suspects::Suspects::default(),
             opened_ms: None,

@@ -16,6 +16,37 @@ use super::backlog::Backlog;
 use super::live::{Live, State};
 use super::{Dispatcher, Step};
 
+/// How often a worker has lost all that it had. What was decided or asked for in an earlier era is void.
+pub type Era = u64;
+
+/// What is left of the dispatcher's own work after its worker has lost its place: starts of callers, without
+/// the first turns that it ran for them, and the settings of the process.
+#[must_use]
+pub fn outlives_worker(work: Work) -> Option<Work> {
+    match work {
+        Work::Begin(mut begin) => {
+            begin.commit = None;
+            Some(Work::Begin(begin))
+        }
+        Work::PutSettings(_) => Some(work),
+        _ => None,
+    }
+}
+
+impl Step {
+    /// Nothing that was decided so far is to be done any more, but what callers have asked for.
+    fn become_void(&mut self) {
+        self.work =
+            std::mem::take(&mut self.work).into_iter().filter_map(outlives_worker).collect();
+        self.loads.clear();
+        self.count.clear();
+        (self.timers_until, self.ready_from) = (None, None);
+        self.out.activations.clear();
+        self.out.activities.clear();
+        self.out.entities.clear();
+    }
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -162,9 +193,17 @@ impl Dispatcher {
         held.giving = held.giving.without(parts);
     }
 
+    /// In which era it decides.
+    #[must_use]
+    pub fn era(&self) -> Era {
+        self.era
+    }
+
     /// Others have taken this process for dead, and what it had. Nothing that it has in memory holds any
-    /// more.
+    /// more, nor what it has decided and not sent.
     pub fn ousted(&mut self, step: &mut Step) {
+        self.era += 1;
+        step.become_void();
         for (_, mut live) in self.lives.drain() {
             if let Some(beginning) = live.beginning.take() {
                 step.begin(beginning, None);
@@ -186,7 +225,7 @@ impl Dispatcher {
         self.backlog = Backlog::new(self.options.backlog_keys);
         self.waiting_loads.clear();
         self.failed_loads.clear();
-        self.void_loads = self.loads_in_flight;
+        self.loads_in_flight = 0;
         self.suspects = super::suspects::Suspects::default();
         self.opened_ms = None;
         self.keeping.clear();

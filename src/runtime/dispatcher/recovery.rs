@@ -15,7 +15,7 @@ use crate::core::replay::{Problem, Replay, ReplayTurn};
 use crate::core::status::RuntimeStatus;
 use crate::core::turn::TurnOutcome;
 use crate::core::view::StatusView;
-use crate::core::{ExecutionId, InstanceKey, TaskId, TimeMs};
+use crate::core::{ExecutionId, InstanceKey, TaskId, TimeMs, TurnNumber};
 use crate::provider::transaction::{Park, Work};
 use crate::provider::{Loaded, ProviderError, ProviderErrorKind, StoredMessage};
 
@@ -74,10 +74,6 @@ impl Dispatcher {
         step: &mut Step,
     ) {
         self.loads_in_flight -= 1;
-        if self.void_loads > 0 {
-            self.void_loads -= 1;
-            return;
-        }
         if self.held.lets_go_of(key) {
             // What it holds of unstored results goes to the store.
             self.keep_unstored(key, step);
@@ -111,7 +107,7 @@ impl Dispatcher {
     }
 
     fn take(&mut self, key: InstanceKey, loaded: Loaded, step: &mut Step) {
-        let Loaded { row, history, messages, away } = loaded;
+        let Loaded { row, history, last_turn, messages, away } = loaded;
         if row.head.status.has_ended() {
             if !messages.is_empty() {
                 let keys = messages.iter().map(|message| message.key).collect();
@@ -141,7 +137,7 @@ impl Dispatcher {
             return self.suspend(key, step);
         }
         live.held = suspended;
-        match decode(&history, &messages) {
+        match decode(&history, last_turn, &messages) {
             Err(cause) => return self.corrupt(key, &cause, step),
             Ok((records, deliveries)) => live.prepare(row.updated_ms, records, deliveries),
         }
@@ -431,10 +427,17 @@ fn answered_task(delivery: &Delivery) -> Option<TaskId> {
 
 fn decode(
     history: &[Vec<u8>],
+    last_turn: TurnNumber,
     messages: &[StoredMessage],
 ) -> Result<(Vec<HistoryRecord>, Vec<Delivery>), String> {
-    let records =
+    let records: Vec<HistoryRecord> =
         history.iter().map(|body| HistoryRecord::decode(body)).collect::<Result<_, _>>()?;
+    let turns = records.iter().filter(|record| !record.notice).count();
+    if usize::try_from(last_turn) != Ok(turns) {
+        return Err(format!(
+            "its history has {turns} turns, and the last one has number {last_turn}"
+        ));
+    }
     let deliveries = messages
         .iter()
         .map(|stored| {

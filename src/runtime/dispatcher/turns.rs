@@ -173,6 +173,11 @@ impl Dispatcher {
         let Some(live) = self.lives.get_mut(&key) else {
             return;
         };
+        // An instance that was loaded anew meanwhile knows nothing of it.
+        let current = (live.exec, live.execution.turns()) == (commit.exec, commit.turn);
+        if !current || !matches!(live.state, State::Committing) {
+            return;
+        }
         if let TurnVerdict::Refused(_) = verdict {
             return self.run_again(key, step);
         }

@@ -22,16 +22,16 @@ use crate::provider::transaction::{Effect, Outcome, Work};
 use crate::provider::{Arrivals, Page};
 
 use super::clock::{self, HubClock};
-use super::dispatcher::{Dispatcher, DispatcherOptions, Step};
+use super::dispatcher::{Dispatcher, DispatcherOptions, Era, Step};
 use super::entropy::SystemEntropy;
 use super::opening::serve_store;
 use super::outbox::{Event, Opened, Outbox};
 use super::protocol::{EngineOptions, Inbound, Registered, Reply, Request, RequestId, Role};
-use super::reader::{self, ReadRequest};
+use super::reader::{self, Question, ReadRequest};
 use super::store::StoreMessage;
 use super::threads;
 use super::waiters::Waiters;
-use super::writer::{Era, SharedWriter, Ticket, Underway};
+use super::writer::{SharedWriter, Ticket, Underway};
 use waiting::Sweep;
 
 /// Most commits of one exchange on the JavaScript thread; further work goes to the store's thread.
@@ -51,8 +51,6 @@ pub struct Hub {
     outbox: Arc<Outbox>,
     dispatcher: Option<Dispatcher>,
     clock: Arc<HubClock>,
-    /// See `Writer::era`.
-    era: Era,
     waiters: Waiters,
     watched: Option<Instant>,
     sweep: Sweep,
@@ -106,7 +104,6 @@ impl Hub {
             outbox,
             dispatcher: None,
             clock,
-            era: 0,
             waiters: Waiters::default(),
             watched: None,
             sweep: Sweep::default(),
@@ -194,14 +191,8 @@ impl Hub {
             // In line with the work: a start that was asked for before the wait is found.
             self.to_store(StoreMessage::Read(ReadRequest::Watch(watch)));
         }
-        for key in std::mem::take(&mut step.loads) {
-            self.read(if key < 0 { ReadRequest::LoadEntity(key) } else { ReadRequest::Load(key) });
-        }
-        if let Some(until) = step.timers_until {
-            self.read(ReadRequest::Timers(until));
-        }
-        if let Some(from) = step.ready_from {
-            self.read(ReadRequest::Ready(from));
+        for question in Question::of(step) {
+            self.read(ReadRequest::Own(self.era(), question));
         }
         self.answer_waiters(step);
         written
@@ -211,13 +202,18 @@ impl Hub {
     fn write(&self, work: Vec<(Ticket, Work)>) -> bool {
         let work = match &self.writer {
             None => work,
-            Some(writer) => match writer.write_here(work) {
+            Some(writer) => match writer.write_here(self.era(), work) {
                 Ok(()) => return true,
                 Err(work) => work,
             },
         };
-        self.to_store(StoreMessage::Work(self.era, work));
+        self.to_store(StoreMessage::Work(self.era(), work));
         false
+    }
+
+    /// In which era the dispatcher decides. A client has but one.
+    fn era(&self) -> Era {
+        self.dispatcher.as_ref().map_or(0, Dispatcher::era)
     }
 
     /// A thread that is gone has said so by an event of its own.
@@ -352,7 +348,7 @@ impl Hub {
         let held = step.commands.drain(..);
         let held = held.map(|(rid, command)| (Ticket::Request(rid), Work::Command(command)));
         let last = own.chain(held).chain(work.drain(..)).collect();
-        self.to_store(StoreMessage::Work(self.era, last));
+        self.to_store(StoreMessage::Work(self.era(), last));
         self.writer = None;
         self.underway.add();
         // A store that was never open has nobody who would answer.
@@ -420,22 +416,10 @@ impl Hub {
             }
             Event::Give(count) => dispatcher.let_go(count),
             Event::Surveyed(others, taken) => dispatcher.surveyed(others, &taken, step),
-            Event::Ousted => {
-                self.era += 1;
-                dispatcher.ousted(step);
-            }
-            Event::Loaded(key, answer) => dispatcher.loaded(key, *answer, step),
-            Event::EntityLoaded(key, answer) => dispatcher.entity_loaded(key, *answer, step),
-            Event::Timers(Ok((until, rows))) => dispatcher.timers_read(until, rows),
-            Event::Timers(Err(message)) => {
-                dispatcher.timers_failed();
-                step.trouble(message);
-            }
-            Event::Ready(keys) => dispatcher.ready_read(&keys),
-            Event::ReadyFailed(from, message) => {
-                dispatcher.ready_failed(from);
-                step.trouble(message);
-            }
+            Event::Ousted => dispatcher.ousted(step),
+            // It was asked for by what this process had before it lost all.
+            Event::Read(era, _) if era != dispatcher.era() => {}
+            Event::Read(_, read) => read.tell(dispatcher, step),
             _ => {}
         }
     }

@@ -24,6 +24,7 @@ use crate::provider::transaction::{Context, Effect, Outcome, Work, apply};
 use crate::provider::{Arrivals, Epoch, Hints, Provider, ProviderError, ProviderErrorKind, Rows};
 
 use super::clock::{self, HubClock};
+use super::dispatcher::Era;
 use super::fault::caller_error;
 use super::outbox::{Event, Outbox};
 use super::protocol::{Reply, RequestId};
@@ -52,9 +53,6 @@ const INLINE_ITEMS: usize = 2;
 const CALM: Duration = Duration::from_millis(2);
 /// Slowest commit that the JavaScript thread makes itself, so that a slow disk never holds it up.
 const INLINE_PACE: Duration = Duration::from_micros(500);
-
-/// How often a worker has lost its place in the hub.
-pub type Era = u64;
 
 type Steps<'a> = &'a mut dyn FnMut(&mut dyn Rows) -> Result<(), ProviderError>;
 /// `None`: another process was in the way.

@@ -13,6 +13,7 @@ use crate::provider::transaction::Work;
 use crate::provider::{Balanced, Hints, Listener, ProviderError, ProviderErrorKind};
 
 use super::super::clock;
+use super::super::dispatcher::outlives_worker;
 use super::super::fault::caller_error;
 use super::super::outbox::Event;
 use super::{Ticket, Writer};
@@ -158,14 +159,8 @@ impl Writer {
 
 /// What is left of work after this worker has lost its place: what callers asked for.
 pub(super) fn still_wanted((ticket, work): (Ticket, Work)) -> Option<(Ticket, Work)> {
-    match (ticket, work) {
-        (Ticket::Dispatcher, Work::Begin(mut begin)) => {
-            begin.commit = None;
-            Some((ticket, Work::Begin(begin)))
-        }
-        (Ticket::Dispatcher | Ticket::Nobody, work) => {
-            matches!(work, Work::PutSettings(_)).then_some((ticket, work))
-        }
-        (_, work) => Some((ticket, work)),
+    match ticket {
+        Ticket::Dispatcher | Ticket::Nobody => outlives_worker(work).map(|work| (ticket, work)),
+        Ticket::Request(_) | Ticket::Requests => Some((ticket, work)),
     }
 }

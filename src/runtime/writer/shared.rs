@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::provider::transaction::Work;
 
 use super::super::clock;
+use super::super::dispatcher::Era;
 use super::{INLINE_ITEMS, Ticket, Writer};
 
 /// A writer that two threads use, one at a time.
@@ -53,12 +54,17 @@ impl SharedWriter {
     ///
     /// # Errors
     /// The work, for the store's thread.
-    pub fn write_here(&self, work: Vec<(Ticket, Work)>) -> Result<(), Vec<(Ticket, Work)>> {
+    pub fn write_here(
+        &self,
+        era: Era,
+        work: Vec<(Ticket, Work)>,
+    ) -> Result<(), Vec<(Ticket, Work)>> {
         if work.len() > INLINE_ITEMS || !self.underway.none() {
             return Err(work);
         }
         let Ok(mut writer) = self.writer.try_lock() else { return Err(work) };
-        if !writer.queue.is_empty() || writer.lost || !writer.is_quick_and_quiet() {
+        let is_current = era == writer.era && writer.queue.is_empty() && !writer.lost;
+        if !is_current || !writer.is_quick_and_quiet() {
             return Err(work);
         }
         let begun = clock::instant();

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::core::entity::{EntityCommit, EntityMessage, EntityRow};
+use crate::core::entity::{EntityCommit, EntityMessage, EntityRow, EntityVersion};
 use crate::core::ids::fold_name;
 use crate::core::instance::ParentLink;
 use crate::core::limits::{LOADS_IN_FLIGHT, SUSPECT_CALM_MS, SUSPECT_DEATHS, SUSPECT_MS};
@@ -46,6 +46,7 @@ struct LiveEntity {
     id: String,
     state: Option<Payload>,
     lock: Option<ParentLink>,
+    version: EntityVersion,
     phase: Phase,
     mailbox: Mailbox,
     /// Messages that were loaded before they were delivered, which they will be yet.
@@ -76,8 +77,6 @@ pub(super) struct Entities {
     runnable: Vec<InstanceKey>,
     loads: VecDeque<InstanceKey>,
     loads_in_flight: usize,
-    /// See `Dispatcher::void_loads`.
-    void_loads: usize,
     failed_loads: Vec<InstanceKey>,
     /// Entities that were under way at more than one death of the process, by deaths.
     suspects: BTreeSet<(u32, InstanceKey)>,
@@ -96,6 +95,7 @@ impl LiveEntity {
             id,
             state: None,
             lock: None,
+            version: 0,
             phase,
             mailbox: Mailbox::default(),
             early: FxHashSet::default(),
@@ -112,6 +112,7 @@ impl LiveEntity {
         self.id = row.id;
         self.state = row.state;
         self.lock = row.head.lock;
+        self.version = row.head.version;
         self.has_problem = row.problem.is_some();
         self.crashes = row.crashes;
     }
@@ -125,6 +126,7 @@ impl LiveEntity {
     fn commit(&self, key: InstanceKey) -> EntityCommit {
         EntityCommit {
             key,
+            version: self.version,
             consumed: self.intake.keys(),
             operated: !self.intake.operations.is_empty(),
             releases: self.intake.releases,
@@ -231,9 +233,7 @@ impl Entities {
     /// Nothing in memory holds any more.
     pub(super) fn forget_all(&mut self) {
         let (names, is_draining) = (std::mem::take(&mut self.names), self.is_draining);
-        let loads_in_flight = self.loads_in_flight;
-        let void_loads = loads_in_flight;
-        *self = Self { names, loads_in_flight, void_loads, is_draining, ..Self::default() };
+        *self = Self { names, is_draining, ..Self::default() };
     }
 
     fn load(&mut self, key: InstanceKey) -> &mut LiveEntity {
@@ -247,6 +247,12 @@ impl Entities {
     /// Whether this activation of an entity is under way.
     pub(super) fn runs(&self, key: InstanceKey, token: Token) -> bool {
         self.lives.get(&key).is_some_and(|live| live.phase == Phase::Running(token))
+    }
+
+    /// What is known of the entity here is not what it is: it is read anew, with all that waits for it.
+    fn reload(&mut self, key: InstanceKey) {
+        self.forget(key);
+        self.load(key);
     }
 
     /// The row was changed from outside: a purge, which leaves nothing.

@@ -55,10 +55,6 @@ impl Dispatcher {
     ) {
         let entities = &mut self.entities;
         entities.loads_in_flight -= 1;
-        if entities.void_loads > 0 {
-            entities.void_loads -= 1;
-            return;
-        }
         if self.held.lets_go_of(key) {
             return entities.forget(key);
         }
@@ -219,12 +215,17 @@ impl Dispatcher {
     ) {
         let key = commit.key;
         let Some(live) = self.entities.lives.get_mut(&key) else { return };
+        if live.phase != Phase::Committing || live.version != commit.version {
+            return;
+        }
         match verdict {
+            EntityVerdict::Stale => self.entities.reload(key),
             EntityVerdict::Gone | EntityVerdict::Committed { removed: true, .. } => {
                 self.entities.forget(key);
             }
             EntityVerdict::Committed { lock, .. } => {
                 live.lock = *lock;
+                live.version += 1;
                 live.intake = Intake::default();
                 if let Some(state) = &commit.state {
                     live.state.clone_from(state);
