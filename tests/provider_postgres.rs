@@ -8,6 +8,7 @@
 mod common;
 
 mod provider_postgres {
+    mod departed;
     mod faults;
     mod leases;
     mod opening;

@@ -27,4 +27,16 @@ ALTER TABLE hub.history ADD PRIMARY KEY (iid, exec, number);
 
 ALTER TABLE hub.entities ADD COLUMN version bigint NOT NULL DEFAULT 0;
 
+-- How workers left whose lease ran out: whether their process died, and what they had. An owner in parts that
+-- is in neither table has ended in peace.
+CREATE TABLE hub.departed (
+    epoch bigint PRIMARY KEY,
+    died boolean NOT NULL,
+    parts smallint[] NOT NULL,
+    left_at timestamptz NOT NULL
+);
+
+CREATE INDEX instances_blamed ON hub.instances (iid) WHERE crashes > 1;
+CREATE INDEX entities_blamed ON hub.entities (eid) WHERE crashes > 0;
+
 UPDATE hub.hub SET version = 4;

@@ -290,6 +290,8 @@ pub struct Arrivals {
     pub held: Vec<InstanceKey>,
     /// Whether activities wait that this worker runs.
     pub tasks: TasksWait,
+    /// Partitions whose last owner has not died: what waits in them did not end a process.
+    pub spared: Parts,
 }
 
 impl Arrivals {

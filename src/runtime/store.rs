@@ -100,11 +100,12 @@ impl StoreThread {
             let commits = writer.commits();
             let alone = self.closing || commits == std::mem::replace(&mut self.commits, commits);
             self.outbox.push(self.purges.purge_some(&mut writer, alone));
+            // First: one that has lost its place meanwhile is told of nothing that others have by now.
+            writer.balance();
             if writer.is_worker() && (!worked || writer.looked_ago() >= POLL_BUSY) {
                 writer.look(false);
                 self.rung = false;
             }
-            writer.balance();
             if self.closing && !self.purges.is_asked() {
                 // What could not be written by now is as lost as by a crash: a later process redoes it.
                 break;

@@ -100,9 +100,7 @@ impl Process {
         match event {
             Event::Done(work, outcome) => dispatcher.done(*work, &outcome, step),
             Event::Effect(effect) => dispatcher.effect(effect, step),
-            Event::Arrived(Arrivals { ready, messages, held, .. }, opening) => {
-                dispatcher.arrived(ready, held, messages, opening, step);
-            }
+            Event::Arrived(arrivals, opening) => dispatcher.arrived(arrivals, opening, step),
             Event::Loaded(key, answer) => dispatcher.loaded(key, *answer, step),
             Event::EntityLoaded(key, answer) => dispatcher.entity_loaded(key, *answer, step),
             Event::Timers(Some((until, rows))) => dispatcher.timers_read(until, rows),

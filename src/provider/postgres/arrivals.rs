@@ -2,7 +2,7 @@
 //!
 //! Owns: the bells that they ring for an owner, and that each is told once: a bell is removed only after
 //! what it rang for has been read, and one that has been told is remembered until it is gone. Must never:
-//! lose what was read because a connection broke. Proved by `tests/provider_postgres.rs`.
+//! lose what was read because a connection broke, or remove a bell that is another owner's by now. Proved by `tests/provider_postgres.rs`.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ use crate::core::partition::Parts;
 use crate::provider::{Arrivals, Result};
 
 use super::columns::{column, delivery, stored};
+use super::membership::Membership;
 use super::query::{BEGIN_READING, END_READING};
 use super::session::{Ask, Session};
 use super::tasks::{self, ServedNames};
@@ -26,9 +27,13 @@ const RUNG: &str = "SELECT bell, part FROM hub.bells WHERE part = ANY($1)";
 const BELLS: &str = "SELECT b.iid, m.mid, m.exec, m.body, b.mid, b.bell, b.part \
     FROM hub.bells AS b LEFT JOIN hub.messages AS m ON m.mid = b.mid WHERE b.part = ANY($1) \
     ORDER BY b.bell";
+/// Only of what is the worker's own by now: one that has lost its place, and does not know, leaves to the new
+/// owner what that one is to be told.
 const SILENCE: &str = "DELETE FROM hub.bells AS b \
     USING unnest($1::smallint[], $2::bigint[]) AS told(part, bell) \
-    WHERE b.part = told.part AND b.bell = told.bell";
+    WHERE b.part = told.part AND b.bell = told.bell \
+    AND EXISTS (SELECT FROM hub.workers AS w WHERE w.epoch = $3) \
+    AND (b.part < 0 OR EXISTS (SELECT FROM hub.parts AS p WHERE p.part = b.part AND p.epoch = $3))";
 
 /// The statements, for the test of their plans.
 #[cfg(test)]
@@ -65,13 +70,9 @@ impl Watch {
 
     /// What has come since the last call to these partitions, or by its call sign for this worker; and all
     /// that waits in partitions that are new.
-    pub(super) fn take(
-        &mut self,
-        session: &mut Session,
-        call_sign: i16,
-        mine: Parts,
-    ) -> Result<Arrivals> {
-        let mut numbers = vec![call_sign];
+    pub(super) fn take(&mut self, session: &mut Session, member: &Membership) -> Result<Arrivals> {
+        let mine = member.mine.without(member.untold);
+        let mut numbers = vec![member.call_sign()];
         numbers.extend(mine.iter().map(stored));
         self.told.retain(|_, part| numbers.binary_search(part).is_ok());
         let unseen: Parts = self.unseen.iter().filter(|part| mine.has(*part)).collect();
@@ -82,7 +83,7 @@ impl Watch {
         };
         if !self.told.is_empty() {
             let (bells, parts): (Vec<i64>, Vec<i16>) = self.told.iter().unzip();
-            let ask = Ask::new(SILENCE).with(parts).with(bells);
+            let ask = Ask::new(SILENCE).with(parts).with(bells).with(member.epoch);
             // Where that fails, they are found again, and known.
             if session.rows("silence bells", ask).is_ok() {
                 self.told.clear();

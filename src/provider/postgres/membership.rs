@@ -24,6 +24,7 @@ use crate::provider::{
 };
 
 use super::columns::{column, stored};
+use super::departed;
 use super::limits::{limited, limits};
 use super::session::{self, Ask, Session};
 use super::tasks;
@@ -39,9 +40,6 @@ pub(super) const LIVING: &str =
     "SELECT EXISTS (SELECT 1 FROM hub.workers WHERE lease_until > clock_timestamp())";
 const LOCK_HUB: &str =
     concat!("SELECT hub_id, last_epoch, ", limits!("$1", "$2"), " FROM hub.hub FOR UPDATE");
-/// One in the middle of a commit is passed over: it has lengthened its lease, or is found the next time.
-const OUST: &str = "DELETE FROM hub.workers WHERE epoch = ANY(ARRAY(SELECT epoch FROM hub.workers \
-    WHERE epoch <> $1 AND lease_until <= clock_timestamp() FOR UPDATE SKIP LOCKED))";
 const JOIN: &str = "INSERT INTO hub.workers (epoch, owner, lease_until, leaving, commits, settings) \
     VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', false, 0, $4)";
 const COUNT_EPOCH: &str = "UPDATE hub.hub SET last_epoch = $1, settings = $2";
@@ -79,6 +77,8 @@ pub(super) struct Membership {
     pub(super) mine: Parts,
     /// Those of which nobody has been told yet that they are its own.
     pub(super) untold: Parts,
+    /// Those of them in which no process is known to have died under its last owner.
+    pub(super) spared: Parts,
     lease_ms: i64,
     /// How many commits its row has counted.
     commits: i64,
@@ -106,6 +106,7 @@ impl Membership {
             JOINING,
             &[
                 Ask::new(HUSH),
+                Ask::new(departed::FORGET),
                 Ask::new(JOIN).with(epoch).with(owner).with(lease_ms).with(settings.clone()),
                 Ask::new(COUNT_EPOCH).with(epoch).with(settings),
                 Ask::new(CALL).with(epoch),
@@ -117,6 +118,7 @@ impl Membership {
             epoch,
             mine: Parts::NONE,
             untold: Parts::NONE,
+            spared: Parts::NONE,
             lease_ms,
             commits: 0,
             renewed: now,
@@ -195,8 +197,9 @@ impl Membership {
     /// Removes those who are gone, takes what is free and due to this worker, and says what it is to give.
     pub(super) fn balance(&mut self, session: &mut Session) -> Result<Balanced> {
         self.next_look = session::instant() + LOOK;
+        let schema = session.schema().to_owned();
         let asks = [
-            Ask::new(OUST).with(self.epoch),
+            Ask::new(departed::OUST).with(self.epoch).with(schema),
             Ask::new(tasks::FREE),
             Ask::new(tasks::TAKEN).with(self.epoch),
             Ask::new(MEMBERS),
@@ -229,6 +232,12 @@ impl Membership {
         balanced.give = plan.give;
         if !plan.take.is_empty() {
             let taken = self.take(session, plan.take, &owners)?;
+            let former: Vec<(u16, Option<Epoch>)> = taken
+                .iter()
+                .map(|part| (part, owners.get(usize::from(part)).copied().flatten()))
+                .collect();
+            let spared = departed::spared(session, &former)?;
+            self.spared = self.spared.without(taken).with(spared);
             self.mine = self.mine.with(taken);
             self.untold = self.untold.with(taken);
         }

@@ -14,7 +14,7 @@
 //! arrivals  what other processes wrote                    membership  who has which partitions
 //! limits    how long a transaction may hold others up
 //! tasks     activities that any worker may run
-//! doubt     commits whose answer was lost
+//! doubt     commits whose answer was lost                  departed  which workers have died
 //! hints     word that there is something to look at       listener    the connection for it
 //! ```
 
@@ -22,6 +22,7 @@ mod arrivals;
 mod ask;
 mod batch;
 mod columns;
+mod departed;
 mod doubt;
 mod entities;
 pub(super) mod hints;
@@ -145,6 +146,12 @@ impl PostgresProvider {
         let session = connected(&mut self.session, &self.place).map_err(Some)?;
         session.take_trouble();
         let member = self.membership.as_ref();
+        if let Some(member) = member.filter(|_| fenced)
+            && let Err(error) = departed::mark(session, member.epoch)
+        {
+            return Err(self.undo(error));
+        }
+        let session = connected(&mut self.session, &self.place).map_err(Some)?;
         let worker = member.map(|member| (member.epoch, member.mine));
         let mut first = session.begin();
         let mut rows = PostgresRows::new(session, self.facts.partitions, worker);
@@ -231,6 +238,7 @@ impl PostgresProvider {
             return Ok(());
         };
         let session = connected(&mut self.session, &self.place)?;
+        departed::mark(session, member.epoch)?;
         let rows = session.rows("lengthen the lease", member.fence())?;
         let checked = member.check(&rows);
         if checked.is_ok() {
@@ -245,10 +253,12 @@ impl PostgresProvider {
         self.lose();
         let session = connected(&mut self.session, &self.place)?;
         if let Some(former) = self.former {
+            departed::returned(session, former)?;
             membership::leave(session, former)?;
             self.former = None;
         }
         let (mut member, hub_id) = Membership::join(session, self.lease_ms, settings)?;
+        departed::mark(session, member.epoch)?;
         let balanced = member.balance(session)?;
         self.watch = Watch::of(ServedNames::of(&settings.activities));
         self.watch.add(balanced.gained);
@@ -335,6 +345,7 @@ impl Provider for PostgresProvider {
             let session = connected(&mut self.session, &self.place)?;
             balanced.arrivals = self.watch.all(session, balanced.gained)?;
             if let Some(member) = &mut self.membership {
+                balanced.arrivals.spared = member.spared;
                 member.untold = Parts::NONE;
             }
         }
@@ -373,11 +384,11 @@ impl Provider for PostgresProvider {
     }
 
     fn arrivals(&mut self) -> Result<Arrivals> {
-        let member = self.membership.as_ref();
-        let mine = member.map_or(Parts::NONE, |member| member.mine.without(member.untold));
-        let call_sign = member.map_or(0, Membership::call_sign);
+        // Who is no worker has no bells.
+        let Some(member) = &self.membership else { return Ok(Arrivals::default()) };
         let session = connected(&mut self.session, &self.place)?;
-        let arrivals = self.watch.take(session, call_sign, mine)?;
+        let mut arrivals = self.watch.take(session, member)?;
+        arrivals.spared = member.spared;
         if let Some(member) = self.membership.as_mut().filter(|_| self.watch.take_called()) {
             member.called();
         }

@@ -4,10 +4,12 @@
 //! (`place::SETTINGS`): what still reads one has no index to go by.
 
 use super::session::{Place, Session};
-use super::{arrivals, batch, entities, history, listing, membership, query, rows, schema, tasks};
+use super::{
+    arrivals, batch, departed, entities, history, listing, membership, query, rows, schema, tasks,
+};
 
 /// Tables of a row or of few.
-const SMALL: [&str; 3] = ["hub", "workers", "parts"];
+const SMALL: [&str; 4] = ["hub", "workers", "parts", "departed"];
 
 const STATEMENTS: [&str; 67] = [
     membership::FENCE,
@@ -89,7 +91,7 @@ fn no_statement_reads_a_whole_table() {
     schema::prepare(&mut session, &place, None).unwrap();
     session.batch("fill", FILL).unwrap();
     let mut plans = Vec::new();
-    for text in STATEMENTS.into_iter().chain(arrivals::STATEMENTS) {
+    for text in STATEMENTS.into_iter().chain(arrivals::STATEMENTS).chain(departed::STATEMENTS) {
         let plan = session.explain(&format!("EXPLAIN (GENERIC_PLAN, COSTS OFF) {text}"));
         plans.push((text, plan.unwrap()));
     }

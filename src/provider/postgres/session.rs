@@ -17,7 +17,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
-use crate::provider::{ProviderError, ProviderErrorKind, Result};
+use crate::provider::{Epoch, ProviderError, ProviderErrorKind, Result};
 
 pub(super) use super::ask::Ask;
 use super::place::CONNECTING;
@@ -66,6 +66,8 @@ pub(super) struct Session {
     open: bool,
     statements: HashMap<&'static str, Prepared>,
     trouble: Option<Trouble>,
+    /// The worker that is known to live as long as this connection does, see `departed`.
+    pub(super) marked: Option<Epoch>,
 }
 
 impl Session {
@@ -86,7 +88,18 @@ impl Session {
             open: false,
             statements: HashMap::new(),
             trouble: None,
+            marked: None,
         })
+    }
+
+    /// Whether the server keeps for this connection, and only for it, what it is given.
+    pub(super) fn can_be_marked(&self) -> bool {
+        self.keeps && !self.place.distributed
+    }
+
+    /// The name of the hub's schema.
+    pub(super) fn schema(&self) -> &str {
+        self.place.name()
     }
 
     /// What begins a transaction that writes.
@@ -238,6 +251,10 @@ pub(super) fn plain(text: String) -> String {
         (" SKIP LOCKED", ""),
         ("pg_current_xact_id()::text", "''"),
         ("set_config('tcp_user_timeout', ", "concat('', "),
+        (
+            "pg_try_advisory_xact_lock(hashtext($2::text), (g.epoch % 2147483647)::integer)",
+            "$2::text IS NOT NULL",
+        ),
     ];
     others.iter().fold(text, |text, (of_postgres, other)| text.replace(of_postgres, other))
 }

@@ -62,8 +62,10 @@ pub(super) const WAITING: &str = "SELECT EXISTS (SELECT 1 FROM unnest($1::text[]
         WHERE worker IS NOT NULL AND name_folded = n.name))";
 pub(super) const TAKEN: &str = "SELECT iid, exec, task FROM hub.tasks WHERE worker = $1";
 /// What workers had that are gone.
-pub(super) const FREE: &str = "UPDATE hub.tasks AS t SET worker = NULL WHERE worker IS NOT NULL \
-    AND NOT EXISTS (SELECT 1 FROM hub.workers AS w WHERE w.epoch = t.worker)";
+pub(super) const FREE: &str = "UPDATE hub.tasks AS t SET worker = NULL, \
+    claims = t.claims - CASE WHEN EXISTS (SELECT FROM hub.departed AS d \
+     WHERE d.epoch = t.worker AND NOT d.died) THEN 1 ELSE 0 END \
+    WHERE worker IS NOT NULL AND NOT EXISTS (SELECT 1 FROM hub.workers AS w WHERE w.epoch = t.worker)";
 /// A worker that ends in peace gives back what it has not done: nobody died of it.
 pub(super) const GIVE_BACK: &str =
     "UPDATE hub.tasks SET worker = NULL, claims = claims - 1 WHERE worker = $1";

@@ -33,8 +33,8 @@ use crate::core::replay::Problem;
 use crate::core::request::{Command, check_size};
 use crate::core::view::StatusView;
 use crate::core::{InstanceKey, Payload, TimeMs};
-use crate::provider::TimerRow;
 use crate::provider::transaction::{Effect, Outcome, Park, StartedInstance, Work};
+use crate::provider::{Arrivals, TimerRow};
 
 use super::activities::Activities;
 use super::protocol::{LogEntry, LogLevel, Outbound, Registered, RequestId, RunId, Token};
@@ -265,32 +265,28 @@ impl Dispatcher {
     }
 
     /// Instances and messages that another process wrote, or that stood in the store at the open.
-    pub fn arrived(
-        &mut self,
-        ready: Vec<InstanceKey>,
-        held: Vec<InstanceKey>,
-        messages: Vec<(InstanceKey, Delivery)>,
-        opening: bool,
-        step: &mut Step,
-    ) {
-        let Self { held: parts, .. } = self;
-        let (ready, held, messages) = (
-            ready.into_iter().filter(|key| parts.has_key(*key)).collect::<Vec<_>>(),
-            held.into_iter().filter(|key| parts.has_key(*key)).collect::<Vec<_>>(),
-            messages.into_iter().filter(|(key, _)| parts.has_key(*key)).collect::<Vec<_>>(),
-        );
+    pub fn arrived(&mut self, arrivals: Arrivals, opening: bool, step: &mut Step) {
+        let Arrivals { mut ready, mut held, mut messages, spared, .. } = arrivals;
+        if opening {
+            self.held.spare(spared);
+        }
+        ready.retain(|key| self.held.has_key(*key));
+        held.retain(|key| self.held.has_key(*key));
+        messages.retain(|(key, _)| self.held.has_key(*key));
         for key in ready {
-            self.load(key, if opening { Why::Opened } else { Why::Ready });
+            let opened = opening && self.held.may_have_killed(key);
+            self.load(key, if opened { Why::Opened } else { Why::Ready });
         }
         for key in held {
             self.load_called_at_open(key);
         }
         for (key, delivery) in messages {
+            let opened = opening && self.held.may_have_killed(key);
             if key < 0 {
-                self.deliver_to_entity(key, delivery, opening, step);
+                self.deliver_to_entity(key, delivery, opened, step);
                 continue;
             }
-            if opening {
+            if opened {
                 self.load_called_at_open(key);
             }
             self.deliver(key, delivery, step);
@@ -324,7 +320,8 @@ impl Dispatcher {
                 continue;
             }
             // One that was due when the hub was opened may be what ended the process before.
-            if row.fire_at <= opened_ms && !self.lives.contains_key(&row.key) {
+            let waited = row.fire_at <= opened_ms && self.held.may_have_killed(row.key);
+            if waited && !self.lives.contains_key(&row.key) {
                 self.load_called_at_open(row.key);
             }
             let message = Message::TimerFired { task: row.task };

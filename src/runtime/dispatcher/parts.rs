@@ -55,16 +55,28 @@ pub(super) struct Held {
     leaving: Parts,
     /// Those of these that are given away, as soon as that is written.
     giving: Parts,
+    /// See [`Arrivals::spared`].
+    spared: Parts,
 }
 
 impl Held {
     pub(super) fn new(shares: Shares) -> Self {
-        Self { shares, leaving: Parts::NONE, giving: Parts::NONE }
+        Self { shares, leaving: Parts::NONE, giving: Parts::NONE, spared: Parts::NONE }
     }
 
     /// Whether what comes for the instance or entity of that key is for this process to act on.
     pub(super) fn has_key(&self, key: InstanceKey) -> bool {
         self.shares.have_key(key) && !self.lets_go_of(key)
+    }
+
+    /// Whether what waited for that key when this process got its partition may have ended a process.
+    pub(super) fn may_have_killed(&self, key: InstanceKey) -> bool {
+        !self.spared.has(partition_of_key(key, self.shares.partitions))
+    }
+
+    /// The partitions in which nothing has ended a process.
+    pub(super) fn spare(&mut self, parts: Parts) {
+        self.spared = parts;
     }
 
     /// Whether an instance of that id would begin here.
@@ -106,8 +118,7 @@ impl Dispatcher {
         self.timers.read_anew();
         // What is due in them may be what ended the process that had them.
         self.opened_ms = None;
-        let Arrivals { ready, messages, held, .. } = arrivals;
-        self.arrived(ready, held, messages, true, step);
+        self.arrived(arrivals, true, step);
     }
 
     /// Others are to have so many of its partitions: those in which least is under way.

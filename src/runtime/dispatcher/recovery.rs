@@ -142,7 +142,7 @@ impl Dispatcher {
             Ok((records, deliveries)) => live.prepare(row.updated_ms, records, deliveries),
         }
         if live.recovered && poisoned {
-            return self.poisoned(key, step);
+            return self.poisoned(key, row.head.crashes, step);
         }
         if !self.admits(key, step) {
             return;
@@ -300,9 +300,9 @@ impl Dispatcher {
         }
     }
 
-    fn poisoned(&mut self, key: InstanceKey, step: &mut Step) {
+    fn poisoned(&mut self, key: InstanceKey, deaths: u32, step: &mut Step) {
         let message = format!(
-            "The process died {CRASHES} times while this instance was under way, so it is parked. \
+            "The process died {deaths} times in a row while this instance was under way, so it is parked. \
              Mend the function that takes the process down, then resume the instance."
         );
         self.park(key, Box::new(Problem::new(ErrorCode::Poison, message)), Park::Hold, step);

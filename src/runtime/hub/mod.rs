@@ -18,8 +18,8 @@ use crate::core::ids::fold_name;
 use crate::core::limits;
 use crate::core::request::{Command, HubSettings};
 use crate::core::task::Served;
+use crate::provider::Page;
 use crate::provider::transaction::{Effect, Outcome, Work};
-use crate::provider::{Arrivals, Page};
 
 use super::clock::{self, HubClock};
 use super::dispatcher::{Dispatcher, DispatcherOptions, Era, Step};
@@ -405,9 +405,8 @@ impl Hub {
             Event::Unwritable(work, error) => dispatcher.unwritable(&work, &error, step),
             Event::Effect(effect) => dispatcher.effect(effect, step),
             Event::Arrived(arrivals, opening) => {
-                let Arrivals { ready, messages, held, tasks } = arrivals;
-                dispatcher.tasks_wait(tasks);
-                dispatcher.arrived(ready, held, messages, opening, step);
+                dispatcher.tasks_wait(arrivals.tasks);
+                dispatcher.arrived(arrivals, opening, step);
             }
             Event::Gained(parts, arrivals) => {
                 dispatcher.gained(parts, arrivals, step);
