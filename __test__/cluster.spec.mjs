@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { startPostgres } from '../scripts/postgres.mjs'
 import { openCluster } from './support/cluster.mjs'
 import { PATIENCE_MS, until } from './support/hub.mjs'
+import { seeded } from './support/random.mjs'
 
 const LEASE_MS = 1_000
 
@@ -73,6 +74,38 @@ describe('workers that share a hub', () => {
   })
 
   const isOuster = ([, message]) => /Joining again/.test(message)
+
+  // DURAFN_TEST_ROUNDS=200 runs more of them.
+  const rounds = Number(process.env.DURAFN_TEST_ROUNDS ?? 3)
+  test(`run no instance twice when they are stopped at any moment, ${rounds} times`, async (t) => {
+    const random = seeded(t)
+    const cluster = await openCluster(t, server.url)
+    const workers = await cluster.workers(6)
+    const ids = []
+    for (let round = 0; round < rounds; round += 1) {
+      const more = named(200).map((id) => `${round}-${id}`)
+      ids.push(...more)
+      await startSteps(cluster.client, more, { steps: 3, ms: random.integer(0, 200) })
+      const pauses = workers.map(async (worker) => {
+        // Shorter than a lease, as if starved, or longer. One at least goes on.
+        if (worker === workers[round % workers.length]) return
+        for (let times = random.integer(0, 2); times >= 0; times -= 1) {
+          await delay(random.integer(0, 400))
+          worker.signal('SIGSTOP')
+          await delay(random.integer(0, 2.5 * LEASE_MS))
+          worker.signal('SIGCONT')
+        }
+      })
+      await Promise.all(pauses)
+    }
+    await cluster.completed(ids.length)
+    await cluster.checkSteps(ids, 3)
+    const turns = await cluster.audit()
+    const [{ departed, died }] = await cluster.rows(
+      'SELECT count(*)::int AS departed, count(*) FILTER (WHERE died)::int AS died FROM hub.departed',
+    )
+    t.diagnostic(`${turns} turns; ${departed} times ousted, ${died} taken for dead`)
+  })
 
   test('hand over at once when they are replaced one by one, and no call fails', async (t) => {
     const cluster = await openCluster(t, server.url)

@@ -154,14 +154,29 @@ class Cluster {
     return (await this.rows(text, [parts, afterMs]))[0].at
   }
 
-  /** Nothing was taken from a worker that was there, and nobody wrote what was another's. */
+  /**
+   * Nothing was taken from a worker that was there, nobody wrote what was another's, and no history has a task
+   * twice or lacks a turn. Gives how many turns there are.
+   */
   async audit() {
     const [{ stolen, strangers, commits }] = await this.rows(
       `SELECT (SELECT count(*) FROM hub.takes WHERE alive)::int AS stolen,
         (SELECT count(*) FROM hub.strangers)::int AS strangers,
         (SELECT count(*) FROM hub.history)::int AS commits`,
     )
-    assert.deepEqual({ stolen, strangers }, { stolen: 0, strangers: 0 })
+    const doubled = await this.rows(
+      `SELECT h.iid, h.exec, x.v->'TaskScheduled'->>'k' AS task, array_agg(h.number ORDER BY h.number) AS turns
+        FROM hub.history AS h, jsonb_array_elements(convert_from(h.body, 'utf8')::jsonb->'e') AS x(v)
+        WHERE x.v ? 'TaskScheduled' GROUP BY 1, 2, 3 HAVING count(*) > 1`,
+    )
+    const lacking = await this.rows(
+      `SELECT iid, exec FROM hub.history WHERE number > 0
+        GROUP BY iid, exec HAVING count(*) <> max(number)`,
+    )
+    assert.deepEqual(
+      { stolen, strangers, doubled, lacking },
+      { stolen: 0, strangers: 0, doubled: [], lacking: [] },
+    )
     return commits
   }
 
