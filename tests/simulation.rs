@@ -19,6 +19,7 @@ mod simulation {
     pub(crate) mod scenario;
     mod scripted;
     pub(crate) mod world;
+    mod zombies;
 }
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
+use durafn::core::partition::Shares;
 use durafn::core::request::Command;
 use durafn::core::{InstanceKey, TimeMs};
 use durafn::provider::transaction::{Effect, Outcome, Work};
 use durafn::provider::{Arrivals, Loaded, LoadedEntity, ProviderError, TimerRow};
-use durafn::runtime::dispatcher::{Dispatcher, Step};
+use durafn::runtime::dispatcher::{Dispatcher, Era, Step};
 
 use super::host::Host;
 use crate::common::trace;
@@ -24,6 +25,15 @@ pub(crate) enum Event {
     Done(Box<Work>, Outcome),
     Effect(Effect),
     Arrived(Arrivals, bool),
+    /// The process has lost all that it had, and has joined anew.
+    Ousted,
+    Gained(Arrivals),
+    Read(Era, Answer),
+}
+
+/// What was read.
+#[derive(Debug)]
+pub(crate) enum Answer {
     Loaded(InstanceKey, Box<Result<Option<Loaded>, ProviderError>>),
     EntityLoaded(InstanceKey, Box<Result<Option<LoadedEntity>, ProviderError>>),
     Timers(Option<(TimeMs, Vec<TimerRow>)>),
@@ -46,7 +56,7 @@ pub(crate) struct Process {
     pub(crate) to_store: VecDeque<(Ticket, Work)>,
     /// Committed, and not reported yet.
     pub(crate) in_flight: Option<VecDeque<Event>>,
-    pub(crate) reads: VecDeque<Read>,
+    pub(crate) reads: VecDeque<(Era, Read)>,
     pub(crate) outbox: VecDeque<Event>,
     /// What other processes wrote and nobody has looked at.
     pub(crate) found: Arrivals,
@@ -101,12 +111,23 @@ impl Process {
             Event::Done(work, outcome) => dispatcher.done(*work, &outcome, step),
             Event::Effect(effect) => dispatcher.effect(effect, step),
             Event::Arrived(arrivals, opening) => dispatcher.arrived(arrivals, opening, step),
-            Event::Loaded(key, answer) => dispatcher.loaded(key, *answer, step),
-            Event::EntityLoaded(key, answer) => dispatcher.entity_loaded(key, *answer, step),
-            Event::Timers(Some((until, rows))) => dispatcher.timers_read(until, rows),
-            Event::Timers(None) => dispatcher.timers_failed(),
-            Event::Ready(Ok(keys)) => dispatcher.ready_read(&keys),
-            Event::Ready(Err(from)) => dispatcher.ready_failed(from),
+            Event::Ousted => dispatcher.ousted(step),
+            Event::Gained(arrivals) => dispatcher.gained(Shares::WHOLE.parts, arrivals, step),
+            // As in `Hub::dispatch`.
+            Event::Read(era, _) if era != dispatcher.era() => {}
+            Event::Read(_, answer) => self.tell(answer, step),
+        }
+    }
+
+    fn tell(&mut self, answer: Answer, step: &mut Step) {
+        let dispatcher = &mut self.dispatcher;
+        match answer {
+            Answer::Loaded(key, answer) => dispatcher.loaded(key, *answer, step),
+            Answer::EntityLoaded(key, answer) => dispatcher.entity_loaded(key, *answer, step),
+            Answer::Timers(Some((until, rows))) => dispatcher.timers_read(until, rows),
+            Answer::Timers(None) => dispatcher.timers_failed(),
+            Answer::Ready(Ok(keys)) => dispatcher.ready_read(&keys),
+            Answer::Ready(Err(from)) => dispatcher.ready_failed(from),
         }
     }
 }

@@ -37,6 +37,8 @@ pub(crate) enum Weather {
     Rough,
     /// The process dies and is closed as well.
     Crashes,
+    /// It stands still for longer than its lease.
+    StandsStill,
 }
 
 /// See the module's text.
@@ -50,8 +52,8 @@ pub(crate) struct Scenario {
 
 impl Scenario {
     pub(crate) fn new(seed: u64) -> Self {
-        let weather =
-            [Weather::Fair, Weather::Rough, Weather::Crashes][usize::try_from(seed % 3).unwrap()];
+        let weathers = [Weather::Fair, Weather::Rough, Weather::Crashes, Weather::StandsStill];
+        let weather = weathers[usize::try_from(seed % 4).unwrap()];
         let mut world = World::new(seed);
         if world.rng.chance(50) {
             world.settings.unmatched_events = UnmatchedEvents::Buffer;
@@ -68,7 +70,8 @@ impl Scenario {
                 doomed: world.rng.chance(10),
             })
             .collect();
-        let ends_left = if weather == Weather::Crashes { 3 } else { 0 };
+        let ends = matches!(weather, Weather::Crashes | Weather::StandsStill);
+        let ends_left = if ends { 3 } else { 0 };
         Self { world, tracked, weather, ends_left, sent: 0 }
     }
 
@@ -115,6 +118,10 @@ impl Scenario {
     /// The process dies, or is closed; others write meanwhile; the hub is opened again.
     fn end_process(&mut self) {
         self.ends_left -= 1;
+        if self.weather == Weather::StandsStill {
+            let moves = self.world.rng.below(150);
+            return self.world.stand_still(moves);
+        }
         if self.world.rng.chance(60) {
             self.world.crash();
         } else {

@@ -25,7 +25,7 @@ use durafn::runtime::protocol::{OnNondeterminism, Registered, RegisteredActivity
 
 use super::host::Host;
 use super::observer::Observer;
-use super::process::{Event, Process, Read, Ticket, caller};
+use super::process::{Answer as ReadAnswer, Event, Process, Read, Ticket, caller};
 use super::programs;
 use crate::common::rows::SeenRows;
 use crate::common::{Rng, SeededEntropy, trace};
@@ -53,7 +53,7 @@ pub(crate) struct World {
     /// Time that passes, and what the wall clock shows beyond it.
     elapsed_ms: TimeMs,
     offset_ms: TimeMs,
-    epoch: Epoch,
+    pub(crate) epoch: Epoch,
     entropy: SeededEntropy,
 }
 
@@ -131,7 +131,7 @@ impl World {
     }
 
     /// All that waits in the store, as its first `arrivals` gives it.
-    fn waiting(&mut self) -> Arrivals {
+    pub(crate) fn waiting(&mut self) -> Arrivals {
         let mut arrivals = Arrivals::default();
         let page = Page { top: 1_000, cursor: None };
         for row in self.store.list(&Filter::default(), &page).unwrap().rows {
@@ -306,9 +306,11 @@ impl World {
         let process = self.process.as_mut().unwrap();
         process.to_store.extend(step.work.drain(..).map(|work| (Ticket::Dispatcher, work)));
         process.to_store.extend(step.commands.drain(..).map(|(_, command)| caller(command)));
-        process.reads.extend(step.loads.drain(..).map(Read::Load));
-        process.reads.extend(step.timers_until.map(Read::Timers));
-        process.reads.extend(step.ready_from.map(Read::Ready));
+        let era = process.dispatcher.era();
+        let loads = step.loads.drain(..).map(Read::Load);
+        let timers = step.timers_until.map(Read::Timers);
+        let reads = loads.chain(timers).chain(step.ready_from.map(Read::Ready));
+        process.reads.extend(reads.map(|read| (era, read)));
         process.host.take(std::mem::take(&mut step.out));
         process.host.check_bounds(self.options.concurrent_activities);
         process.wake_at = self.elapsed_ms + process.host.wake_in_ms;
@@ -375,23 +377,24 @@ impl World {
     pub(crate) fn read(&mut self) {
         let fails = self.rng.chance(self.faults.failed_reads);
         let failure = || ProviderError::new(ProviderErrorKind::Transient, "read", "injected");
-        let event = match self.process().reads.pop_front().unwrap() {
+        let (era, read) = self.process().reads.pop_front().unwrap();
+        let answer = match read {
             Read::Load(key) if key < 0 && fails => {
-                Event::EntityLoaded(key, Box::new(Err(failure())))
+                ReadAnswer::EntityLoaded(key, Box::new(Err(failure())))
             }
             Read::Load(key) if key < 0 => {
-                Event::EntityLoaded(key, Box::new(self.store.load_entity(key)))
+                ReadAnswer::EntityLoaded(key, Box::new(self.store.load_entity(key)))
             }
-            Read::Load(key) if fails => Event::Loaded(key, Box::new(Err(failure()))),
-            Read::Load(key) => Event::Loaded(key, Box::new(self.store.load(key))),
-            Read::Ready(from) if fails => Event::Ready(Err(from)),
-            Read::Ready(from) => Event::Ready(Ok(self.store.ready(from, READY_READ).unwrap())),
-            Read::Timers(_) if fails => Event::Timers(None),
+            Read::Load(key) if fails => ReadAnswer::Loaded(key, Box::new(Err(failure()))),
+            Read::Load(key) => ReadAnswer::Loaded(key, Box::new(self.store.load(key))),
+            Read::Ready(from) if fails => ReadAnswer::Ready(Err(from)),
+            Read::Ready(from) => ReadAnswer::Ready(Ok(self.store.ready(from, READY_READ).unwrap())),
+            Read::Timers(_) if fails => ReadAnswer::Timers(None),
             Read::Timers(until) => {
-                Event::Timers(Some((until, self.store.timers_due(until, 1_000).unwrap())))
+                ReadAnswer::Timers(Some((until, self.store.timers_due(until, 1_000).unwrap())))
             }
         };
-        self.process().outbox.push_back(event);
+        self.process().outbox.push_back(Event::Read(era, answer));
     }
 
     pub(crate) fn run_code(&mut self) {

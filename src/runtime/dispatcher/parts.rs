@@ -12,6 +12,7 @@ use crate::core::partition::{PARTITIONS_MAX, Parts, Shares, partition_of_key};
 use crate::provider::Arrivals;
 use crate::provider::transaction::Work;
 
+use super::super::protocol::RunId;
 use super::backlog::Backlog;
 use super::live::{Live, State};
 use super::{Dispatcher, Step};
@@ -34,16 +35,17 @@ pub fn outlives_worker(work: Work) -> Option<Work> {
 }
 
 impl Step {
-    /// Nothing that was decided so far is to be done any more, but what callers have asked for.
-    fn become_void(&mut self) {
-        self.work =
-            std::mem::take(&mut self.work).into_iter().filter_map(outlives_worker).collect();
+    /// Nothing that was decided so far is to be done any more, but what callers have asked for. Gives the runs
+    /// that JavaScript will not hear of.
+    fn become_void(&mut self) -> Vec<RunId> {
+        let work = std::mem::take(&mut self.work);
+        self.work = work.into_iter().filter_map(outlives_worker).collect();
         self.loads.clear();
         self.count.clear();
         (self.timers_until, self.ready_from) = (None, None);
         self.out.activations.clear();
-        self.out.activities.clear();
         self.out.entities.clear();
+        self.out.activities.drain(..).map(|start| start.run).collect()
     }
 }
 
@@ -214,7 +216,7 @@ impl Dispatcher {
     /// more, nor what it has decided and not sent.
     pub fn ousted(&mut self, step: &mut Step) {
         self.era += 1;
-        step.become_void();
+        let unheard = step.become_void();
         for (_, mut live) in self.lives.drain() {
             if let Some(beginning) = live.beginning.take() {
                 step.begin(beginning, None);
@@ -223,7 +225,9 @@ impl Dispatcher {
                 step.out.drops.push(live.handle);
             }
         }
-        step.out.aborts.extend(self.activities.give_up_all());
+        let mut runs = self.activities.give_up_all();
+        runs.retain(|run| !unheard.contains(run));
+        step.out.aborts.extend(runs);
         self.tasks.forget_all();
         self.entities.forget_all();
         let partitions = self.held.shares.partitions;
