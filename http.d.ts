@@ -1,4 +1,15 @@
-/// <reference lib="esnext.disposable" />
+declare global {
+    interface SymbolConstructor {
+        readonly dispose: unique symbol;
+        readonly asyncDispose: unique symbol;
+    }
+    interface Disposable {
+        [Symbol.dispose](): void;
+    }
+    interface AsyncDisposable {
+        [Symbol.asyncDispose](): PromiseLike<void>;
+    }
+}
 
 import type { IncomingMessage } from 'node:http';
 import type { ServerResponse } from 'node:http';

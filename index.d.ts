@@ -1,4 +1,15 @@
-/// <reference lib="esnext.disposable" />
+declare global {
+    interface SymbolConstructor {
+        readonly dispose: unique symbol;
+        readonly asyncDispose: unique symbol;
+    }
+    interface Disposable {
+        [Symbol.dispose](): void;
+    }
+    interface AsyncDisposable {
+        [Symbol.asyncDispose](): PromiseLike<void>;
+    }
+}
 
 /**
  * The context of an activity function.
@@ -2416,7 +2427,7 @@ export declare interface TaskCombinators {
      *
      * @throws NotATask, InvalidOption
      */
-    all<const T extends readonly AnyTask[]>(tasks: T, options?: AllOptions): AllTaskOf<T>;
+    all<T extends readonly AnyTask[] | readonly []>(tasks: T, options?: AllOptions): AllTaskOf<T>;
     /**
      * Completes with the first of the tasks that completes, failed or not. In a generator function
      * the result is that task; in an async function it is `{ index, isFaulted, result }`. The others
@@ -2424,7 +2435,7 @@ export declare interface TaskCombinators {
      *
      * @throws NotATask
      */
-    any<const T extends readonly AnyTask[]>(tasks: T): Task<AnyResult<AwaitedOf<T[number]>>, T[number]>;
+    any<T extends readonly AnyTask[] | readonly []>(tasks: T): Task<AnyResult<AwaitedOf<T[number]>>, T[number]>;
 }
 
 /**

@@ -9,6 +9,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import {
+  cpSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -149,9 +150,101 @@ test('import and require share one registry', () => {
   assert.equal(node('both.mjs', text), 'true true')
 })
 
+test('each entry has a default export, which is all of it, in both module systems', () => {
+  const text = `
+    import { createRequire } from 'node:module'
+    import df from 'durafn'
+    import http from 'durafn/http'
+    const require = createRequire(import.meta.url)
+    // What compilers make of a default import in CommonJS.
+    const compiled = (module) => (module.__esModule ? module : { default: module }).default
+    const all = ['durafn', 'durafn/http'].map((name) => [require(name), compiled(require(name))])
+    console.log(df === all[0][0], http === all[1][0], all.every(([a, b]) => a === b))
+    console.log(df.app === (await import('durafn')).app, Object.keys(df).includes('default'))`
+  assert.equal(node('default.mjs', text), 'true true true\ntrue false')
+})
+
 test('package.json can be imported', () => {
   assert.equal(node('json.cjs', "console.log(require('durafn/package.json').name)"), 'durafn')
 })
+
+/** What the types must be read by: the oldest, the last of 4, and the newest, with Node's types of their time. */
+const compilers = [
+  ['4.7', 'typescript-4.7', 'types-node-16'],
+  ['4.9', 'typescript-4.9', 'types-node-16'],
+  ['4.9 and types of Node 20', 'typescript-4.9', '@types/node'],
+  ['the newest', 'typescript', '@types/node'],
+]
+/** By both ways to find types: as old apps do, and as Node does. The newest has the second alone. */
+const modules = [
+  ['an old CommonJS app', 'cts', { module: 'commonjs', moduleResolution: 'node' }],
+  ['CommonJS', 'cts', { module: 'node16', moduleResolution: 'node16' }],
+  ['ESM', 'mts', { module: 'node16', moduleResolution: 'node16' }],
+]
+
+const typedApp = `
+import df, { type OrchestrationContext } from 'durafn'
+import * as all from 'durafn'
+import http from 'durafn/http'
+const { app } = all
+const length = app.activity('length', { handler: (text: string) => text.length })
+app.orchestration('flow', function* (context: OrchestrationContext<string>) {
+  const both = yield* context.df.Task.all([
+    context.df.call(length, context.df.getInput()),
+    context.df.callActivity<string>('now'),
+  ])
+  const [count, text]: [number, string] = both
+  const first = yield* context.df.Task.any([context.df.createTimer(new Date())])
+  return [count + 1, text.length, first.isCompleted]
+})
+const classic: df.OrchestrationHandler = function* (context) {
+  return yield context.df.callActivity('length', context.df.getInput())
+}
+df.orchestrator(function* (context) {
+  return yield context.df.callActivity('length', context.df.getInput())
+})
+export async function main(): Promise<void> {
+  const hub: df.TaskHub = await df.open({ store: 'sqlite::memory:' })
+  const disposable: AsyncDisposable = hub
+  const server = await http.serve(hub, { port: 0 })
+  await server[Symbol.asyncDispose]()
+  await disposable[Symbol.asyncDispose]()
+  console.log(classic)
+}
+`
+
+for (const [version, compiler, nodeTypes] of compilers) {
+  test(`the types are read by TypeScript ${version}, and checked`, () => {
+    const types = join(project, 'types')
+    rmSync(types, { recursive: true, force: true })
+    cpSync(join(root, 'node_modules', nodeTypes), join(types, 'node'), { recursive: true })
+    cpSync(join(root, 'node_modules/undici-types'), join(project, 'node_modules/undici-types'), {
+      recursive: true,
+    })
+    for (const [what, extension, options] of modules) {
+      if (compiler === 'typescript' && options.moduleResolution === 'node') continue
+      const file = `app.${extension}`
+      // Before 4.9 nothing but \`moduleResolution\` tells how old an app is; its files end in \`.ts\`.
+      const old = options.moduleResolution === 'node' ? 'app.ts' : file
+      writeFileSync(join(project, old), typedApp)
+      const compilerOptions = {
+        ...options,
+        target: 'ES2021',
+        strict: true,
+        esModuleInterop: true,
+        skipLibCheck: false,
+        noEmit: true,
+        types: ['node'],
+        typeRoots: [types],
+      }
+      const config = { compilerOptions, files: [old] }
+      writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(config))
+      const tsc = join(root, 'node_modules', compiler, 'bin/tsc')
+      const { status, stdout } = run(process.execPath, [tsc])
+      assert.equal(status, 0, `${what}:\n${stdout}`)
+    }
+  })
+}
 
 for (const extension of ['mts', 'cts']) {
   test(`it compiles and runs from TypeScript (.${extension})`, () => {

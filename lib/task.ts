@@ -93,7 +93,8 @@ export interface TaskCombinators {
    *
    * @throws NotATask, InvalidOption
    */
-  all<const T extends readonly AnyTask[]>(tasks: T, options?: AllOptions): AllTaskOf<T>
+  // `readonly []` has a list read as a tuple, as `const T` would, which older compilers cannot read.
+  all<T extends readonly AnyTask[] | readonly []>(tasks: T, options?: AllOptions): AllTaskOf<T>
   /**
    * Completes with the first of the tasks that completes, failed or not. In a generator function
    * the result is that task; in an async function it is `{ index, isFaulted, result }`. The others
@@ -101,7 +102,7 @@ export interface TaskCombinators {
    *
    * @throws NotATask
    */
-  any<const T extends readonly AnyTask[]>(
+  any<T extends readonly AnyTask[] | readonly []>(
     tasks: T,
   ): Task<AnyResult<AwaitedOf<T[number]>>, T[number]>
 }

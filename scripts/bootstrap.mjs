@@ -12,7 +12,15 @@
 
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -160,19 +168,32 @@ function buildNative({ force }) {
 
 // -------------------------------------------------------------------------------------------- ts
 
+const ESM_ENTRY = `import all from './index.js'
+export * from './index.js'
+export default all
+`
+/** What a compiler makes of a default import in CommonJS. It is not among the keys, as it is no name of its own. */
+const CJS_DEFAULT = "\nObject.defineProperty(exports, 'default', { value: exports })\n"
+
 function buildTypeScript({ force }) {
   const { typescript } = readJson('package.json').devDependencies
   buildFolder({
     folder: 'dist',
     product: 'index.mjs',
     what: 'compiling lib/ to dist/ with tsc',
-    input: hashOf(['lib', 'tsconfig.json', 'native/index.d.ts'], typescript),
+    input: hashOf(
+      ['lib', 'tsconfig.json', 'native/index.d.ts'],
+      typescript,
+      ESM_ENTRY,
+      CJS_DEFAULT,
+    ),
     force,
     build() {
       runPackage('tsc', 'typescript', 'tsc', [])
       // One module registry for `import` and `require`: two copies of `df.app` would be two apps.
       for (const folder of ['dist', 'dist/http']) {
-        writeFileSync(join(root, folder, 'index.mjs'), "export * from './index.js'\n")
+        writeFileSync(join(root, folder, 'index.mjs'), ESM_ENTRY)
+        appendFileSync(join(root, folder, 'index.js'), CJS_DEFAULT)
       }
     },
   })
