@@ -1211,8 +1211,12 @@ export declare interface FolderContext extends InvocationContext {
      * which starts can be assigned.
      */
     bindings: Record<string, any>;
-    /** `invocationId`, `instanceId`, and the trigger's input as `data` and by its name. */
-    readonly bindingData: Record<string, unknown>;
+    /**
+     * `invocationId`, `instanceId`, the trigger's input as `data` and by its name, and the fields of a trigger
+     * that is a JSON object, each name with its first letter in lower case. Of an orchestrator `input`,
+     * `instanceId`, `parentInstanceId` and `isReplaying`.
+     */
+    readonly bindingData: Record<string, any>;
     readonly bindingDefinitions: readonly BindingDefinition[];
     readonly traceContext: {
         readonly traceparent: null;
@@ -1349,6 +1353,10 @@ export declare interface FunctionExtras {
         traceState?: string | undefined;
         attributes?: Record<string, string>;
     };
+    /**
+     * What is known of the trigger: of an activity `instanceId`, its input as `data`, and the input's fields; of an
+     * orchestrator `input`, `instanceId`, `parentInstanceId`, `isReplaying`. Names begin in lower case.
+     */
     readonly triggerMetadata?: Record<string, unknown>;
 }
 
@@ -2054,7 +2062,10 @@ export declare function orchestrator<TInput = unknown, TResult = unknown>(handle
 
 export declare function orchestrator<TInput = unknown, TResult = unknown>(handler: AsyncHandler<TInput, TResult>): AsyncHandler<TInput, TResult>;
 
-/** What a handler is told of the binding: its fields in `function.json`, or of `output.…()`. */
+/**
+ * What a handler is told of the binding: its fields in `function.json`, or of `output.…()`. Of expressions in
+ * them, such as `{name}` or `%SETTING%`, it gets what they stand for in this call.
+ */
 export declare interface OutputBinding extends BindingDefinition {
     readonly [setting: string]: unknown;
 }

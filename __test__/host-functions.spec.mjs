@@ -96,7 +96,7 @@ describe('activities', () => {
       bindings: { input: { a: 1 } },
       bindingDefinitions: [{ name: 'input', type: 'activityTrigger', direction: 'in' }],
       input: { a: 1 },
-      bindingData: { instanceId: 'one', data: { a: 1 }, input: { a: 1 } },
+      bindingData: { instanceId: 'one', data: { a: 1 }, input: { a: 1 }, a: 1 },
       instanceId: 'one',
       attempt: 1,
       signal: false,
@@ -123,14 +123,14 @@ describe('activities', () => {
     ])
   })
 
-  test('inputs come in the order of function.json, a client among them if its direction is in', async (t) => {
+  test('the trigger comes first wherever it stands, then a client if its direction is in', async (t) => {
     const json = activity('starter')
     json.bindings[1].direction = 'in'
     json.bindings.reverse()
     const script =
-      'module.exports = async (context, starter, input) => [typeof starter.startNew, input]'
+      'module.exports = async (context, input, starter) => [input, typeof starter.startNew]'
     const { client } = await openApp(t, work(script, json))
-    assert.deepEqual(await complete(client, 'Call', 7), ['function', 7])
+    assert.deepEqual(await complete(client, 'Call', 7), [7, 'function'])
   })
 })
 

@@ -112,6 +112,20 @@ describe('classic http functions', () => {
     assert.doesNotMatch(text, /transfer-encoding|keep-alive/i)
   })
 
+  test('the request comes first and is context.req, wherever the trigger stands', async (t) => {
+    const json = http({ route: 'who/{name}', methods: ['get'] })
+    json.bindings.unshift({ name: 'starter', type: 'orchestrationClient', direction: 'in' })
+    json.bindings.reverse()
+    const { ask } = await serveOne(
+      t,
+      `module.exports = async (context, req, starter) => {
+        context.res = { body: [req.params.name, context.req === req, typeof starter.startNew] }
+      }`,
+      json,
+    )
+    assert.deepEqual(await (await ask('/api/who/ada')).json(), ['ada', true, 'function'])
+  })
+
   test('the request is argument, context.req, binding and binding data', async (t) => {
     const { ask, app } = await serveOne(
       t,

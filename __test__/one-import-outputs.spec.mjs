@@ -17,8 +17,10 @@ function handle(type) {
 }
 
 test('what an activity leaves for an output is handed on, and so is its result', async (t) => {
+  process.env.TestPhone = '+1'
+  t.after(() => delete process.env.TestPhone)
   const taken = handle('testSms')
-  const sms = { type: 'testSms', name: 'sms1', direction: 'out', to: '%Phone%' }
+  const sms = { type: 'testSms', name: 'sms1', direction: 'out', to: '%TestPhone% {instanceId}' }
   const back = { type: 'testSms', name: '$return', to: 'all' }
   const { client } = await openHub(t, (app) => {
     app.activity('send', {
@@ -33,9 +35,9 @@ test('what an activity leaves for an output is handed on, and so is its result',
       return yield context.df.callActivity('send', context.df.getInput())
     })
   })
-  assert.equal(await complete(client, 'o', 'hello'), 5)
+  assert.equal(await complete(client, 'o', 'hello', { instanceId: 'one' }), 5)
   assert.deepEqual(taken, [
-    ['hello', 'sms1', '%Phone%', 'send'],
+    ['hello', 'sms1', '+1 one', 'send'],
     [5, '$return', 'all', 'send'],
   ])
   assert.equal(await complete(client, 'o'), null)

@@ -36,6 +36,8 @@ describe('with the import changed the programs', () => {
 
   before(async () => {
     assert.equal(compilePrograms(dir, 'durafn'), '')
+    // A host would read it from local.settings.json.
+    process.env.Phone = '+15550100'
     const load = createRequire(join(dir, 'package.json'))
     process.once('warning', ({ message }) => said.push(message))
     for (const file of readdirSync(join(dir, 'dist'))) {

@@ -7,6 +7,7 @@
  */
 
 import { randomUUID } from 'node:crypto'
+import { activityData, orchestrationData } from './azure/binding-data.js'
 import { bareOptions, ExtraValues } from './azure/extras.js'
 import type { EffectiveFunctionOptions } from './azure/functions.js'
 import { bindMethods } from './bound.js'
@@ -121,6 +122,11 @@ export class OrchestrationInvocation extends LoggingContext implements Orchestra
 
   get options(): EffectiveFunctionOptions {
     return bareOptions('orchestrationTrigger')
+  }
+
+  get triggerMetadata(): Record<string, unknown> {
+    const { input, instanceId, parentInstanceId, replaying } = this.execution
+    return orchestrationData({ input, instanceId, parentInstanceId, isReplaying: replaying })
   }
 
   protected write(level: LogLevel, args: unknown[]): void {
@@ -361,6 +367,7 @@ export class ActivityInvocation extends LoggingContext implements ActivityContex
   readonly idempotencyKey: string
   /** What the hub is to its activities; it tells whose client is theirs. */
   readonly hub: { readonly log: Log }
+  private readonly input: unknown
   private controller: AbortController | null = null
   private abortReason: unknown = undefined
   private isAborted = false
@@ -370,6 +377,7 @@ export class ActivityInvocation extends LoggingContext implements ActivityContex
     this.instanceId = start.instanceId
     this.attempt = start.attempt
     this.idempotencyKey = start.idempotencyKey
+    this.input = start.input
     this.hub = hub
   }
 
@@ -391,6 +399,10 @@ export class ActivityInvocation extends LoggingContext implements ActivityContex
 
   get options(): EffectiveFunctionOptions {
     return bareOptions('activityTrigger')
+  }
+
+  get triggerMetadata(): Record<string, unknown> {
+    return activityData(this.instanceId, this.input)
   }
 
   protected write(level: LogLevel, args: unknown[]): void {

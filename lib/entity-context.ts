@@ -34,6 +34,12 @@ export class EntityInvocation extends LoggingContext implements EntityContext {
     return bareOptions('entityTrigger')
   }
 
+  get triggerMetadata(): Record<string, unknown> {
+    const { df } = this
+    const self = { name: df.entityName, key: df.entityKey }
+    return { self, exists: !df.isNewlyConstructed, state: df.getState() ?? null }
+  }
+
   /** The operation is over: what it still does has no effect, and it is told so. */
   close(): void {
     this.df.isOver = true

@@ -44,6 +44,8 @@ export function compilePrograms(dir, name) {
   }
   writeFileSync(join(dir, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['src'] }))
   writeFileSync(join(dir, 'package.json'), JSON.stringify({ main: 'dist/*.js' }))
+  const settings = { Values: { Phone: '+15550100' } }
+  writeFileSync(join(dir, 'local.settings.json'), JSON.stringify(settings))
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
   const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', dir], { encoding: 'utf8' })
   link(dir, '@azure/functions@4', 'durafn')

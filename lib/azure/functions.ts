@@ -65,6 +65,10 @@ export interface FunctionExtras {
     traceState?: string | undefined
     attributes?: Record<string, string>
   }
+  /**
+   * What is known of the trigger: of an activity `instanceId`, its input as `data`, and the input's fields; of an
+   * orchestrator `input`, `instanceId`, `parentInstanceId`, `isReplaying`. Names begin in lower case.
+   */
   readonly triggerMetadata?: Record<string, unknown>
 }
 

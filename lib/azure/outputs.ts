@@ -7,8 +7,11 @@
  */
 
 import { InvalidFunction } from '../errors.js'
+import type { Binding } from '../host/binding.js'
+import { checkExpressions } from '../host/expressions.js'
 import { handOn, hasHandler } from '../host/outputs.js'
 import type { ActivityContext, ActivityHandler } from '../types.js'
+import type { BindingData } from './binding-data.js'
 import type { FunctionOutput } from './functions.js'
 
 /** The outputs of an activity. */
@@ -37,12 +40,17 @@ export function withOutputs(
 }
 
 async function give(
-  { name, type, direction: _, ...settings }: FunctionOutput,
+  output: FunctionOutput,
   value: unknown,
   context: ActivityContext,
 ): Promise<void> {
   if (value === undefined || value === null) return
-  await handOn(value, { name, type, direction: 'out', settings }, context)
+  const data = (): BindingData => context.triggerMetadata ?? {}
+  await handOn(value, bindingOf(output), context, data)
+}
+
+function bindingOf({ name, type, direction: _, ...settings }: FunctionOutput): Binding {
+  return { name, type, direction: 'out', settings }
 }
 
 /**
@@ -54,9 +62,13 @@ async function give(
 export function requireHandlersOf(name: string, outputs: Outputs | undefined, file?: string): void {
   if (outputs === undefined) return
   const all = outputs.result === undefined ? outputs.extra : [...outputs.extra, outputs.result]
-  const missing = all.find(({ type }) => !hasHandler(type))
-  if (missing === undefined) return
   const where = file === undefined ? '' : `${file}: `
+  const missing = all.find(({ type }) => !hasHandler(type))
+  if (missing === undefined) {
+    for (const output of all)
+      checkExpressions(bindingOf(output), output.name, `${where}activity '${name}'`)
+    return
+  }
   throw new InvalidFunction(
     `${where}activity '${name}' has the output '${missing.name}' of type '${missing.type}', which nobody takes: register a handler, df.registerBinding('${missing.type}', async (value, binding, context) => { … }).`,
   )

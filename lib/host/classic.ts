@@ -6,6 +6,7 @@
  * Proved by: `__test__/host-functions.spec.mjs`.
  */
 
+import type { BindingData } from '../azure/binding-data.js'
 import { messageOf } from '../failure.js'
 import type { InvocationContext, OrchestrationContext } from '../types.js'
 import type { EntityContext } from '../types-entity.js'
@@ -21,6 +22,7 @@ import {
   type TriggerValue,
 } from './invocation.js'
 import type { LoadedFunction } from './script.js'
+import { triggerData } from './trigger-data.js'
 
 /** What `context.bindings` holds for an orchestrator's trigger. */
 export interface OrchestrationTrigger {
@@ -42,7 +44,10 @@ export function callOrchestrator(func: LoadedFunction, context: OrchestrationCon
     },
   }
   const bindings = { [func.trigger.name]: trigger }
-  return func.run(extend(context, func, bindings, { instanceId: df.instanceId }), trigger)
+  return func.run(
+    extend(context, func, bindings, () => context.triggerMetadata ?? {}),
+    trigger,
+  )
 }
 
 /** Calls an entity function for one operation. */
@@ -50,7 +55,8 @@ export function callEntity(func: LoadedFunction, context: EntityContext): unknow
   const { entityName, entityKey, operationName } = context.df
   const trigger = { self: { name: entityName, key: entityKey }, operationName }
   const bindings = { [func.trigger.name]: trigger }
-  return func.run(extend(context, func, bindings, trigger), trigger)
+  const data = (): BindingData => ({ ...context.triggerMetadata, operationName })
+  return func.run(extend(context, func, bindings, data), trigger)
 }
 
 /** A function of a folder, ready to be called. */
@@ -101,18 +107,19 @@ export class ClassicFunction implements Invocable {
       const value = isTrigger(binding) ? input : await this.#environment.input(binding, this)
       if (value === undefined && isOutput(binding)) continue
       bindings[binding.name] = value
-      if (binding.direction !== 'out') inputs.push(value)
+      // The trigger comes first, wherever it stands in the file.
+      if (isTrigger(binding)) inputs.unshift(value)
+      else if (binding.direction !== 'out') inputs.push(value)
     }
-    const data = { ...call.data, ...('http' in call.trigger ? { req: input } : { data: input }) }
-    const known = { ...data, [func.trigger.name]: input }
-    const context = extend(base, func, bindings, known, call.retry)
+    const data = (): BindingData => triggerData(func, call, input)
+    const context = extend(base, func, bindings, data, call.retry)
     const before = { ...bindings }
     await this.#environment.enter(context)
     const result = await bounded(this, this.#environment, () =>
       run(func, context as FunctionContext, inputs, call.trigger),
     )
     const outputs = outputsOf(func, context as FunctionContext, result, before)
-    await this.#environment.deliver(this, outputs, context)
+    await this.#environment.deliver(this, outputs, context, data)
     return { returnValue: result, outputs }
   }
 }

@@ -7,6 +7,7 @@
  */
 
 import { randomUUID } from 'node:crypto'
+import { type BindingData, lazily } from '../azure/binding-data.js'
 import { type Log, logFunction } from '../log.js'
 import type { InvocationContext } from '../types.js'
 import type { BindingDefinition } from './binding.js'
@@ -33,8 +34,13 @@ export interface FolderContext extends InvocationContext {
    */
   // biome-ignore lint/suspicious/noExplicitAny: values of any type by names of the user's
   bindings: Record<string, any>
-  /** `invocationId`, `instanceId`, and the trigger's input as `data` and by its name. */
-  readonly bindingData: Record<string, unknown>
+  /**
+   * `invocationId`, `instanceId`, the trigger's input as `data` and by its name, and the fields of a trigger
+   * that is a JSON object, each name with its first letter in lower case. Of an orchestrator `input`,
+   * `instanceId`, `parentInstanceId` and `isReplaying`.
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: values of any type by names of the user's
+  readonly bindingData: Record<string, any>
   readonly bindingDefinitions: readonly BindingDefinition[]
   readonly traceContext: {
     readonly traceparent: null
@@ -58,7 +64,7 @@ export function extend(
   context: InvocationContext,
   func: FunctionDefinition,
   bindings: Record<string, unknown>,
-  data: Readonly<Record<string, unknown>>,
+  data: () => BindingData,
   retry?: RetryContext,
 ): FolderContext {
   const { invocationId } = context
@@ -68,10 +74,10 @@ export function extend(
     functionDirectory: func.directory,
     retryContext: retry ?? null,
   }
-  return Object.assign(context, {
+  lazily(context, 'bindingData', () => ({ ...data(), invocationId }))
+  return Object.assign(context as FolderContext, {
     executionContext,
     bindings,
-    bindingData: { invocationId, ...data },
     bindingDefinitions: func.bindings.map(({ name, type, direction }) => {
       return { name, type, direction }
     }),

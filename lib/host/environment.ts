@@ -6,6 +6,7 @@
  * Proved by: `__test__/starter.spec.mjs`, `__test__/host-bindings.spec.mjs`.
  */
 
+import type { BindingData } from '../azure/binding-data.js'
 import { classicMethod } from '../azure/classic-client.js'
 import { DurableClient } from '../client.js'
 import type { ClientBinding } from '../http/binding.js'
@@ -63,13 +64,14 @@ export class HubEnvironment implements Environment {
     func: Invocable,
     outputs: Outcome['outputs'],
     context: InvocationContext,
+    data: () => BindingData,
   ): Promise<void> {
     const assigned: Assigned[] = []
     for (const binding of func.bindings) {
       const value = outputs[binding.name]
       if (!isAssigned(value)) continue
       if (isClient(binding)) assigned.push({ binding: binding.name, value })
-      else if (isForeign(binding)) await handOn(value, binding, context)
+      else if (isForeign(binding)) await handOn(value, binding, context, data)
     }
     if (assigned.length === 0) return
     await startAssigned(await this.#client(), assigned, (text) => this.log.user('warn', [text]))

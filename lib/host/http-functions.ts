@@ -6,7 +6,6 @@
  * Proved by: `__test__/host-http.spec.mjs`.
  */
 
-import { randomUUID } from 'node:crypto'
 import { messageOf } from '../failure.js'
 import type { Answer } from '../http/answers.js'
 import type { Log } from '../log.js'
@@ -79,7 +78,7 @@ export async function callHttpFunction(
 ): Promise<Answer | Response> {
   const http = inputOf(request, params, body)
   try {
-    const outcome = await func.invoke({ trigger: { http }, data: dataOf(func, http) })
+    const outcome = await func.invoke({ trigger: { http } })
     return answerOf(outputOf(func, outcome), func.model === 'v4')
   } catch (error) {
     logFailure(func.name, error, log)
@@ -120,13 +119,6 @@ function queryOf(url: string): Record<string, string> {
     }
   }
   return Object.fromEntries(query)
-}
-
-/** Binding data as the classic model has it; the newer one has all of it on the request. */
-function dataOf(func: Invocable, { query, headers, params }: HttpInput): Record<string, unknown> {
-  if (func.model === 'v4') return {}
-  const sys = { methodName: func.name, utcNow: new Date().toISOString(), randGuid: randomUUID() }
-  return { ...params, sys, query: { ...query }, headers: { ...headers } }
 }
 
 /** What a function gives as its response; undefined if it has no output for one. */

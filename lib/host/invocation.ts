@@ -7,6 +7,7 @@
  * Proved by: `__test__/host-functions.spec.mjs`, `__test__/host-modern.spec.mjs`.
  */
 
+import type { BindingData } from '../azure/binding-data.js'
 import { TimeoutError } from '../errors.js'
 import type { Log } from '../log.js'
 import { Timeout } from '../timer.js'
@@ -27,7 +28,7 @@ export type TriggerValue =
 /** A call of a function. */
 export interface Call {
   readonly trigger: TriggerValue
-  /** What else is known of the trigger: `context.bindingData`, or in the newer model `triggerMetadata`. */
+  /** What is known of the trigger beside its value. */
   readonly data?: Readonly<Record<string, unknown>>
   /** Default: a new UUID. */
   readonly invocationId?: string
@@ -102,5 +103,10 @@ export interface Environment {
   /** Remembers whose context it is, for `clientOf`. */
   enter(context: object): Promise<void>
   /** Hands on what a call left for its outputs, except for http. */
-  deliver(func: Invocable, outputs: Outcome['outputs'], context: InvocationContext): Promise<void>
+  deliver(
+    func: Invocable,
+    outputs: Outcome['outputs'],
+    context: InvocationContext,
+    data: () => BindingData,
+  ): Promise<void>
 }

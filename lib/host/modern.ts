@@ -7,6 +7,7 @@
  */
 
 import { randomUUID } from 'node:crypto'
+import { type BindingData, lazily } from '../azure/binding-data.js'
 import { InvalidFunction } from '../errors.js'
 import type { InvocationContext } from '../types.js'
 import {
@@ -36,6 +37,7 @@ import {
   type Outcome,
   type TriggerValue,
 } from './invocation.js'
+import { triggerData } from './trigger-data.js'
 import {
   fromTypedData,
   liveTypedData,
@@ -86,11 +88,16 @@ export class ModernFunction implements Invocable {
       invocationId,
       functionId: this.#registration.metadata.functionId ?? this.name,
       inputData: await this.#inputs(call),
-      triggerMetadata: metadataOf(call, this.trigger.name, !this.isHosted),
+      triggerMetadata: routeOf(call),
       traceContext: null,
       retryContext: call.retry ?? null,
     }
-    const enter = (context: object): Promise<void> => this.#environment.enter(context)
+    const data = (): BindingData => triggerData(this, call, inputOf(call.trigger))
+    const enter = (context: object): Promise<void> => {
+      // Of http and timers the package gives none, as requests and timers have all of it.
+      if (this.kind !== 'http' && this.kind !== 'timer') lazily(context, 'triggerMetadata', data)
+      return this.#environment.enter(context)
+    }
     const invocation = new CoreInvocation(this.#app, this.#registration, request, enter)
     const run = (): ReturnType<CoreInvocation['run']> => invocation.run()
     const { response, result, context } = await bounded(this, this.#environment, run)
@@ -98,7 +105,7 @@ export class ModernFunction implements Invocable {
     for (const { name, data } of response.outputData ?? []) outputs[name] = fromTypedData(data)
     const hasReturn = this.bindings.some(({ name }) => name === RETURN)
     if (hasReturn) outputs[RETURN] = fromTypedData(response.returnValue)
-    await this.#environment.deliver(this, outputs, context as InvocationContext)
+    await this.#environment.deliver(this, outputs, context as InvocationContext, data)
     // As it is: what the engine stores is made of it once, and not twice.
     return { returnValue: result, outputs }
   }
@@ -122,15 +129,18 @@ export class ModernFunction implements Invocable {
   }
 }
 
-function metadataOf(call: Call, name: string, hasValue: boolean): Record<string, TypedData> {
-  const metadata: Record<string, TypedData> = {}
-  for (const [key, value] of Object.entries(call.data ?? {})) {
-    // Parameters of a route are looked for as texts; those are of http alone.
-    const isParameter = 'http' in call.trigger && typeof value === 'string'
-    metadata[key] = isParameter ? { string: value } : valueToTypedData(value)
-  }
-  if (hasValue && 'value' in call.trigger) metadata[name] = valueToTypedData(call.trigger.value)
-  return metadata
+/** Of a request that is streamed, the parameters of its route: the package looks for them here. */
+function routeOf({ trigger, data = {} }: Call): Record<string, TypedData> {
+  if (!('http' in trigger)) return {}
+  const typed = Object.entries(data).map(([key, value]): [string, TypedData] => {
+    return [key, typeof value === 'string' ? { string: value } : valueToTypedData(value)]
+  })
+  return Object.fromEntries(typed)
+}
+
+function inputOf(trigger: TriggerValue): unknown {
+  if ('http' in trigger) return trigger.http
+  return 'json' in trigger ? JSON.parse(trigger.json) : trigger.value
 }
 
 /** One call, as the worker of the original makes it. */

@@ -6,11 +6,16 @@
  * Proved by: `__test__/host-bindings.spec.mjs`.
  */
 
+import type { BindingData } from '../azure/binding-data.js'
 import { invalid } from '../check.js'
 import type { InvocationContext } from '../types.js'
 import { type Binding, type BindingDefinition, isForeign, unsupported } from './binding.js'
+import { checkExpressions, resolved } from './expressions.js'
 
-/** What a handler is told of the binding: its fields in `function.json`, or of `output.…()`. */
+/**
+ * What a handler is told of the binding: its fields in `function.json`, or of `output.…()`. Of expressions in
+ * them, such as `{name}` or `%SETTING%`, it gets what they stand for in this call.
+ */
 export interface OutputBinding extends BindingDefinition {
   readonly [setting: string]: unknown
 }
@@ -60,24 +65,34 @@ export function hasHandler(type: string): boolean {
   return handlers.has(keyOf(type))
 }
 
-/** Hands a value on. */
+/**
+ * Hands a value on.
+ *
+ * @param data what expressions in the binding's settings may stand for
+ */
 export async function handOn(
   value: unknown,
-  { settings, ...definition }: Binding,
+  binding: Binding,
   context: InvocationContext,
+  data: () => BindingData,
 ): Promise<void> {
+  const { settings: _, ...definition } = binding
+  const settings = resolved(binding, context.functionName, data)
   await handlers.get(keyOf(definition.type))?.(value, { ...settings, ...definition }, context)
 }
 
 /**
- * Refuses outputs that nobody has registered a handler for.
+ * Refuses outputs that nobody has registered a handler for, or whose expressions cannot be resolved.
  *
  * @throws InvalidFunction
  */
 export function requireHandlers(bindings: readonly Binding[], file: string): void {
   for (const [index, binding] of bindings.entries()) {
-    if (!isForeign(binding) || handlers.has(keyOf(binding.type))) continue
-    throw unsupported(binding.name, binding.type, `bindings[${index}]`, file)
+    if (!isForeign(binding)) continue
+    const where = `bindings[${index}]`
+    if (!handlers.has(keyOf(binding.type)))
+      throw unsupported(binding.name, binding.type, where, file)
+    checkExpressions(binding, where, file)
   }
 }
 
