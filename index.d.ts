@@ -374,6 +374,9 @@ export declare interface ClientFunctions {
     generic(functionName: string, options: DurableClientOptions): void;
 }
 
+/** See `ConnectOptions.clientSemantics`. */
+export declare type ClientSemantics = 'durafn' | 'azure';
+
 /** How a hub is closed. */
 export declare interface CloseOptions {
     /** How long running activities may take to end, in milliseconds; then they are aborted. Default 10,000. */
@@ -455,6 +458,13 @@ export declare interface ConnectOptions {
     distributed?: boolean | undefined;
     /** 1 to 64 letters, digits, `.`, `_` or `-`. Default: what the store has, else 'default'. */
     hubName?: string | undefined;
+    /**
+     * What calls of the client do that can change nothing. 'durafn': `terminate`, `suspend` and `resume` of an
+     * instance that has ended reject with `InstanceEnded`, and `raiseEvent` to an unknown one resolves and says
+     * that it was discarded. 'azure': as `durable-functions` of every version, the first resolve, and the last
+     * rejects with `InstanceNotFound`. Default 'durafn'.
+     */
+    clientSemantics?: ClientSemantics | undefined;
     /** Where log lines go; false: nowhere. Default: `console`, with the engine's warnings and errors. */
     logger?: Logger | false | undefined;
 }
@@ -1300,6 +1310,11 @@ export declare interface FunctionAppOptions extends Omit<OpenOptions, 'threads'>
     /** Default: 'discard'; in an app with a `durableClient` binding, or with the package
      * `durable-functions`, 'buffer', unless `host.json` says. */
     unmatchedEvents?: 'discard' | 'buffer' | undefined;
+    /**
+     * As `ConnectOptions` has it. Default: 'durafn'; the clients that functions get have 'azure' in an app with a
+     * `durableClient` binding, of modules, or with the package `durable-functions`, unless `host.json` says.
+     */
+    clientSemantics?: ClientSemantics | undefined;
     /**
      * What to do with a function that cannot be loaded: 'refuse' the app, or 'skip' the function, with an
      * error in the log, as long as others are left. Default 'refuse'; `durafn start` skips.

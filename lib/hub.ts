@@ -7,6 +7,7 @@
  */
 
 import { App, app as defaultApp } from './app.js'
+import { CLIENT_SEMANTICS, type ClientSemantics, withSemantics } from './azure/client-semantics.js'
 import { type HttpOptions, type HttpSettings, httpSettings } from './call-http/settings.js'
 import {
   invalid,
@@ -54,6 +55,13 @@ export interface ConnectOptions {
   distributed?: boolean | undefined
   /** 1 to 64 letters, digits, `.`, `_` or `-`. Default: what the store has, else 'default'. */
   hubName?: string | undefined
+  /**
+   * What calls of the client do that can change nothing. 'durafn': `terminate`, `suspend` and `resume` of an
+   * instance that has ended reject with `InstanceEnded`, and `raiseEvent` to an unknown one resolves and says
+   * that it was discarded. 'azure': as `durable-functions` of every version, the first resolve, and the last
+   * rejects with `InstanceNotFound`. Default 'durafn'.
+   */
+  clientSemantics?: ClientSemantics | undefined
   /** Where log lines go; false: nowhere. Default: `console`, with the engine's warnings and errors. */
   logger?: Logger | false | undefined
 }
@@ -165,7 +173,7 @@ export interface CloseOptions {
   drainTimeoutMs?: number | undefined
 }
 
-const CONNECT_KEYS = ['store', 'listenUrl', 'distributed', 'hubName', 'logger']
+const CONNECT_KEYS = ['store', 'listenUrl', 'distributed', 'hubName', 'clientSemantics', 'logger']
 const OPEN_KEYS = [
   ...CONNECT_KEYS,
   'app',
@@ -216,6 +224,7 @@ export async function open(options?: OpenOptions): Promise<TaskHub> {
   const source = sourceOf(known)
   const log = new Log(checkLogger(known['logger'], 'options.logger'))
   const place = storeOf(known, true)
+  const semantics = semanticsOf(known)
   const engineOptions = workerOptions(known, place)
   const limits = optionsOf(known['limits'], 'options.limits', LIMIT_KEYS)
   const pendingCalls = optionalInteger(limits, 'pendingCalls', 'options.limits', 1)
@@ -224,7 +233,7 @@ export async function open(options?: OpenOptions): Promise<TaskHub> {
   const { functions, app } = await functionsOf(source, log, http)
   engineOptions.registered = functions.registered()
   const engine = await Engine.open(engineOptions, functions, log, pendingCalls, http)
-  return new TaskHub(engine, app)
+  return new TaskHub(engine, app, semantics)
 }
 
 /**
@@ -244,12 +253,13 @@ export async function connect(options?: ConnectOptions): Promise<ConnectedClient
   const known = optionsOf(options, 'options', CONNECT_KEYS)
   const log = new Log(checkLogger(known['logger'], 'options.logger'))
   const place = storeOf(known, false)
+  const semantics = semanticsOf(known)
   const engineOptions: EngineOptions = { role: 'client', ...place }
   const hubName = hubNameOf(known)
   if (hubName !== undefined) engineOptions.hubName = hubName
   makeFolder(place.path)
   const engine = await Engine.open(engineOptions, new LocalFunctions(defaultApp), log)
-  return new ConnectedClient(engine, engine.hubName)
+  return withSemantics(new ConnectedClient(engine, engine.hubName), semantics)
 }
 
 /** An open task hub. */
@@ -267,12 +277,18 @@ export class TaskHub implements AsyncDisposable {
   readonly synchronous: string
 
   /** @internal */
-  constructor(engine: Engine, app: App) {
-    this.client = new DurableClient(engine, engine.hubName) as HubClient
-    rememberClient(engine, this.client)
+  constructor(engine: Engine, app: App, semantics: ClientSemantics) {
+    this.#engine = engine
+    this.client = this.lend(semantics) as HubClient
     this.app = app
     this.synchronous = engine.synchronous
-    this.#engine = engine
+  }
+
+  /** @internal A client of its own semantics; the activities of the hub get it from now on. */
+  lend(semantics: ClientSemantics): DurableClient {
+    const client = new DurableClient(this.#engine, this.#engine.hubName)
+    rememberClient(this.#engine, client)
+    return withSemantics(client, semantics)
   }
 
   /**
@@ -439,6 +455,10 @@ function defaultVersionOf(options: Options): string | undefined {
     const must = 'must have at most 256 characters, none of which controls'
     throw invalid('options.defaultVersion', must, version)
   }
+}
+
+function semanticsOf(options: Options): ClientSemantics {
+  return optionalOneOf(options, 'clientSemantics', 'options', CLIENT_SEMANTICS) ?? 'durafn'
 }
 
 function hubNameOf(options: Options): string | undefined {

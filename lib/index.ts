@@ -130,6 +130,7 @@ export type {
   TimerDurableClientHandler,
   TimerDurableClientOptions,
 } from './azure/client-functions.js'
+export type { ClientSemantics } from './azure/client-semantics.js'
 export {
   type DummyContext,
   DummyEntityContext,

@@ -7,6 +7,7 @@
  */
 
 import type { App } from '../app.js'
+import type { ClientSemantics } from '../azure/client-semantics.js'
 import { invalid } from '../check.js'
 import type { HubClient } from '../client.js'
 import { type DurableError, HubClosed, NotRegistered } from '../errors.js'
@@ -29,6 +30,11 @@ export interface FunctionAppOptions extends Omit<OpenOptions, 'threads'> {
   /** Default: 'discard'; in an app with a `durableClient` binding, or with the package
    * `durable-functions`, 'buffer', unless `host.json` says. */
   unmatchedEvents?: 'discard' | 'buffer' | undefined
+  /**
+   * As `ConnectOptions` has it. Default: 'durafn'; the clients that functions get have 'azure' in an app with a
+   * `durableClient` binding, of modules, or with the package `durable-functions`, unless `host.json` says.
+   */
+  clientSemantics?: ClientSemantics | undefined
   /**
    * What to do with a function that cannot be loaded: 'refuse' the app, or 'skip' the function, with an
    * error in the log, as long as others are left. Default 'refuse'; `durafn start` skips.

@@ -8,6 +8,7 @@
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { CLIENT_SEMANTICS, type ClientSemantics } from '../azure/client-semantics.js'
 import { type HttpOptions, httpSettings } from '../call-http/settings.js'
 import { FAILURE_STRATEGIES, MATCH_STRATEGIES } from '../hub.js'
 import { firstLine, isObject, refused } from './binding.js'
@@ -24,6 +25,7 @@ export interface HostSettings {
   readonly hubName: string | undefined
   readonly maxConcurrentActivities: number | undefined
   readonly unmatchedEvents: 'discard' | 'buffer' | undefined
+  readonly clientSemantics: ClientSemantics | undefined
   readonly defaultVersion: string | undefined
   readonly versionMatchStrategy: MatchStrategy | undefined
   readonly versionFailureStrategy: FailureStrategy | undefined
@@ -71,6 +73,7 @@ export function readHostSettings(directory: string): HostSettings {
       1_000_000,
     ),
     unmatchedEvents: unmatchedEventsOf(durableTask, file),
+    clientSemantics: oneOf(durableTask, 'clientSemantics', CLIENT_SEMANTICS, file),
     defaultVersion: text(durableTask, 'defaultVersion', 'durableTask', file),
     versionMatchStrategy: oneOf(durableTask, 'versionMatchStrategy', MATCH_STRATEGIES, file),
     versionFailureStrategy: oneOf(durableTask, 'versionFailureStrategy', FAILURE_STRATEGIES, file),

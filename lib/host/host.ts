@@ -17,11 +17,12 @@ import {
   optionalString,
   optionsOf,
 } from '../check.js'
+import type { DurableClient } from '../client.js'
 import { isClass } from '../entity-class.js'
 import { messageOf } from '../failure.js'
 import { createHttpApi, type HttpApi, type HttpApiOptions } from '../http/api.js'
 import { hostsOf } from '../http/origins.js'
-import { rememberOrigin } from '../http/responses.js'
+import { rememberOrigin, shareWebhooks } from '../http/responses.js'
 import { HttpServer } from '../http/server.js'
 import { type CloseOptions, type OpenOptions, open, type TaskHub } from '../hub.js'
 import { checkLogger, Log } from '../log.js'
@@ -128,7 +129,7 @@ async function openOn(
   // An activity may run before `open` has told its caller that the hub is open.
   const environment = new HubEnvironment({
     log,
-    client: async () => (await opening).hub.client,
+    client: async () => (await opening).client,
     payload: async () => (await opening).urls.binding(),
     functionTimeoutMs,
   })
@@ -155,6 +156,8 @@ async function openOn(
 
 interface OpenHub {
   readonly hub: TaskHub
+  /** What functions get. */
+  readonly client: DurableClient
   readonly api: HttpApi
   readonly urls: ClientUrls
 }
@@ -166,8 +169,10 @@ async function openHub(
   loaded: LoadedApp,
   server: HttpServer | undefined,
 ): Promise<OpenHub> {
+  const clientSemantics = rest.clientSemantics ?? settings.clientSemantics
   const hub = await open({
     ...rest,
+    clientSemantics,
     app,
     store: rest.store ?? defaultStore(directory),
     hubName: rest.hubName ?? settings.hubName,
@@ -183,9 +188,13 @@ async function openHub(
     const { bodyBytesMax } = settings
     const api = createHttpApi(hub, { ...apiOptions, bodyBytesMax, allowedHosts })
     const origin = apiOptions.publicUrl?.replace(/\/+$/, '') ?? originOf(server)
+    // The functions of such an app were written for the original; whoever opens the app was not.
+    const isLent = clientSemantics === undefined && isModern(loaded)
+    const client = isLent ? hub.lend('azure') : hub.client
     rememberOrigin(hub.client, origin)
+    shareWebhooks(hub.client, client)
     const urls = new ClientUrls(hub, api, origin)
-    return { hub, api, urls }
+    return { hub, client, api, urls }
   } catch (error) {
     await hub.close({ drainTimeoutMs: 0 })
     throw error
@@ -294,11 +303,15 @@ function adopt(app: App, entry: Entry, functionTimeoutMs: number | undefined): v
 /** What the app's generation documents, unless `host.json` says otherwise. */
 function unmatchedEventsOf(
   { unmatchedEvents }: HostSettings,
-  { invocables, entry }: LoadedApp,
+  loaded: LoadedApp,
 ): 'discard' | 'buffer' {
-  if (unmatchedEvents !== undefined) return unmatchedEvents
-  const isModern = invocables.some(
+  return unmatchedEvents ?? (isModern(loaded) ? 'buffer' : 'discard')
+}
+
+/** Whether an app is of a generation that documents Azure's newer ways. */
+function isModern({ invocables, entry }: LoadedApp): boolean {
+  if (entry !== undefined) return true
+  return invocables.some(
     ({ isHosted, bindings }) => isHosted || bindings.some(({ type }) => type === 'durableClient'),
   )
-  return isModern || entry !== undefined ? 'buffer' : 'discard'
 }

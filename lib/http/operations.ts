@@ -6,6 +6,7 @@
  * Proved by: `__test__/http.spec.mjs`.
  */
 
+import { exactly } from '../azure/client-semantics.js'
 import {
   DurableError,
   InstanceAlreadyExists,
@@ -71,7 +72,7 @@ export async function raiseEvent(parts: ApiParts, context: RouteContext): Promis
   if ('error' in data) {
     return (await absence(parts, instanceId)) ?? failed(400, INVALID_JSON, data.error)
   }
-  const outcome = await parts.client.raiseEvent(instanceId, eventName, data.value)
+  const outcome = await exactly(parts.client).raiseEvent(instanceId, eventName, data.value)
   if (outcome.outcome !== 'discarded' || outcome.reason === 'NotWaiting') return empty(202)
   return empty(outcome.reason === 'NotFound' ? 404 : 410)
 }
@@ -87,14 +88,14 @@ async function absence(parts: ApiParts, instanceId: string): Promise<Answer | un
 
 /** `POST instances/{id}/terminate` */
 export async function terminate(parts: ApiParts, context: RouteContext): Promise<Answer> {
-  return changed(() => parts.client.terminate(idOf(context), reasonOf(context)))
+  return changed(() => exactly(parts.client).terminate(idOf(context), reasonOf(context)))
 }
 
 /** `POST instances/{id}/suspend` */
 export async function suspend(parts: ApiParts, context: RouteContext): Promise<Answer> {
   const status = await parts.client.getStatus(idOf(context), { pending: true, showInput: false })
   if (status?.runtimeStatus === 'Suspended') return notAllowed(`The instance is suspended already.`)
-  return changed(() => parts.client.suspend(idOf(context), reasonOf(context)))
+  return changed(() => exactly(parts.client).suspend(idOf(context), reasonOf(context)))
 }
 
 /** `POST instances/{id}/resume` */
@@ -104,7 +105,7 @@ export async function resume(parts: ApiParts, context: RouteContext): Promise<An
   if (isOpen && status.runtimeStatus !== 'Suspended') {
     return notAllowed(`The instance is ${status.runtimeStatus}, not suspended.`)
   }
-  return changed(() => parts.client.resume(idOf(context), reasonOf(context)))
+  return changed(() => exactly(parts.client).resume(idOf(context), reasonOf(context)))
 }
 
 /** What the original says of a change that the instance's status does not allow. */

@@ -41,6 +41,12 @@ export function rememberOrigin(client: DurableClient, origin: string): void {
   if (webhooks !== undefined) known.set(client, { ...webhooks, origin })
 }
 
+/** Says the same of another client of the hub. */
+export function shareWebhooks(client: DurableClient, other: DurableClient): void {
+  const webhooks = known.get(client)
+  if (webhooks !== undefined) known.set(other, webhooks)
+}
+
 /** The origins at which the API is served. */
 export function originsFor(client: DurableClient): string[] {
   const webhooks = known.get(client)
