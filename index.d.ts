@@ -299,6 +299,9 @@ export declare interface CallOptions {
     version?: string | undefined;
 }
 
+/** A generator function in a folder. */
+export declare type ClassicOrchestrator<TInput = unknown, TResult = unknown> = (context: IOrchestrationFunctionContext<TInput>) => Generator<unknown, TResult, any>;
+
 /** The request of a classic http function: `context.req`, and the function's first argument. */
 export declare interface ClassicRequest {
     readonly method: string;
@@ -773,7 +776,7 @@ export declare interface DurableEntityContext<TState = any> {
     /** Whether the entity has no state yet. */
     readonly isNewlyConstructed: boolean;
     /** The operation's input; undefined when there is none. */
-    getInput<TInput = unknown>(): TInput | undefined;
+    getInput<TInput = TState>(): TInput | undefined;
     /**
      * A copy of the state; to change it, call `setState`.
      *
@@ -866,6 +869,29 @@ export declare class DurableLock implements Disposable {
     /** Gives the entities back. Does nothing when it was called before. */
     release(): void;
     [Symbol.dispose](): void;
+}
+
+/**
+ * The client that functions of a folder get: as its binding, and by `df.getClient(context)`. It takes its
+ * arguments one after the other too.
+ */
+export declare interface DurableOrchestrationClient extends DurableClient {
+    getStatus(instanceId: string, options?: GetStatusOptions): Promise<OrchestrationStatus>;
+    getStatus(instanceId: string, showHistory?: boolean, showHistoryOutput?: boolean, showInput?: boolean): Promise<OrchestrationStatus>;
+    getStatusBy(filter: OrchestrationFilter): Promise<OrchestrationStatus[]>;
+    getStatusBy(createdTimeFrom: Date | undefined, createdTimeTo: Date | undefined, runtimeStatus?: OrchestrationRuntimeStatus[]): Promise<OrchestrationStatus[]>;
+    purgeInstanceHistoryBy(filter: OrchestrationFilter): Promise<PurgeHistoryResult>;
+    purgeInstanceHistoryBy(createdTimeFrom: Date, createdTimeTo?: Date, runtimeStatus?: OrchestrationRuntimeStatus[]): Promise<PurgeHistoryResult>;
+    raiseEvent(instanceId: string, eventName: string, eventData?: unknown, options?: TaskHubOptions): Promise<RaiseEventOutcome>;
+    raiseEvent(instanceId: string, eventName: string, eventData: unknown, taskHubName?: string, connectionName?: string): Promise<RaiseEventOutcome>;
+    rewind(instanceId: string, reason?: unknown, options?: TaskHubOptions): Promise<void>;
+    rewind(instanceId: string, reason: string, taskHubName?: string, connectionName?: string): Promise<void>;
+    signalEntity(entityId: EntityId, operationName?: string, operationInput?: unknown, options?: SignalOptions & TaskHubOptions): Promise<void>;
+    signalEntity(entityId: EntityId, operationName?: string, operationContent?: unknown, taskHubName?: string, connectionName?: string): Promise<void>;
+    readEntityState<TState = unknown>(entityId: EntityId, options?: TaskHubOptions): Promise<EntityStateResponse<TState>>;
+    readEntityState<TState = unknown>(entityId: EntityId, taskHubName?: string, connectionName?: string): Promise<EntityStateResponse<TState>>;
+    waitForCompletionOrCreateCheckStatusResponse(request: WithUrl | null | undefined, instanceId: string, waitOptions?: WaitForCompletionOptions): Promise<HttpResponse>;
+    waitForCompletionOrCreateCheckStatusResponse(request: WithUrl | null | undefined, instanceId: string, timeoutInMilliseconds?: number, retryIntervalInMilliseconds?: number): Promise<HttpResponse>;
 }
 
 /**
@@ -1045,7 +1071,9 @@ export declare interface EffectiveFunctionOptions {
  * })
  * ```
  */
-export declare function entity<THandler extends EntityHandler<any> | EntityClass>(handler: THandler): THandler;
+export declare function entity<TState = any>(handler: (context: IEntityFunctionContext<TState>) => unknown): EntityHandler<TState>;
+
+export declare function entity<TClass extends EntityClass>(entityClass: TClass): TClass;
 
 /** An entity that is written as a class, see `App.entity`. */
 export declare type EntityClass = new () => object;
@@ -1226,8 +1254,11 @@ export declare interface FolderContext extends InvocationContext {
      * that is a JSON object, each name with its first letter in lower case. Of an orchestrator `input`,
      * `instanceId`, `parentInstanceId` and `isReplaying`.
      */
-    readonly bindingData: Record<string, any>;
-    readonly bindingDefinitions: readonly BindingDefinition[];
+    readonly bindingData: {
+        readonly invocationId: string;
+        readonly [name: string]: any;
+    };
+    readonly bindingDefinitions: BindingDefinition[];
     readonly traceContext: {
         readonly traceparent: null;
         readonly tracestate: null;
@@ -1461,6 +1492,10 @@ export declare type GeneratorHandler<TInput = unknown, TResult = unknown> = (con
  * })
  * ```
  */
+export declare function getClient(context: {
+    bindings: Record<string, unknown>;
+}): DurableOrchestrationClient;
+
 export declare function getClient(context: object): DurableClient;
 
 /** What a status shows. */
@@ -1625,6 +1660,27 @@ export declare class HubTooNew extends DurableError {
     static readonly code: string;
 }
 
+/** The context of an entity function in a folder. */
+export declare interface IEntityFunctionContext<TState = any> extends EntityContext<TState>, FolderContext {
+    readonly traceContext: FolderContext['traceContext'];
+    /** Does nothing: the function ends when it returns. */
+    done(error?: unknown, result?: unknown): void;
+}
+
+/** A request, as check-status responses are made for one. */
+export declare interface IHttpRequest {
+    http: {
+        url: string;
+    };
+}
+
+/** A response, as far as programs of folders look at it. */
+export declare interface IHttpResponse {
+    status: number;
+    body: unknown;
+    headers?: object;
+}
+
 /** Inputs of functions, for `extraInputs`. */
 export declare const input: Inputs;
 
@@ -1717,6 +1773,13 @@ export declare interface InvocationContextExtraInputs {
 export declare interface InvocationContextExtraOutputs {
     get(outputOrName: FunctionOutput | string): unknown;
     set(outputOrName: FunctionOutput | string, value: unknown): void;
+}
+
+/** The context of an orchestrator in a folder. */
+export declare interface IOrchestrationFunctionContext<TInput = unknown> extends OrchestrationContext<TInput>, FolderContext {
+    readonly traceContext: FolderContext['traceContext'];
+    /** Does nothing: the function ends when it returns. */
+    done(error?: unknown, result?: unknown): void;
 }
 
 /** Bounds of size. */
@@ -2073,9 +2136,9 @@ export declare interface OrchestrationTriggerInput {
  * })
  * ```
  */
-export declare function orchestrator<TInput = unknown, TResult = unknown>(handler: GeneratorHandler<TInput, TResult>): GeneratorHandler<TInput, TResult>;
+export declare function orchestrator<TInput = unknown, TResult = unknown>(handler: ClassicOrchestrator<TInput, TResult>): GeneratorHandler<TInput, TResult>;
 
-export declare function orchestrator<TInput = unknown, TResult = unknown>(handler: AsyncHandler<TInput, TResult>): AsyncHandler<TInput, TResult>;
+export declare function orchestrator<TInput = unknown, TResult = unknown>(handler: (context: IOrchestrationFunctionContext<TInput>) => TResult | PromiseLike<TResult>): AsyncHandler<TInput, TResult>;
 
 /**
  * What a handler is told of the binding: its fields in `function.json`, or of `output.…()`. Of expressions in

@@ -105,6 +105,14 @@ export {
   trigger,
 } from './azure/bindings.js'
 export type {
+  ClassicOrchestrator,
+  DurableOrchestrationClient,
+  IEntityFunctionContext,
+  IHttpRequest,
+  IHttpResponse,
+  IOrchestrationFunctionContext,
+} from './azure/classic-types.js'
+export type {
   ClientFunctions,
   CloudDurableClientOptions,
   CosmosDBDurableClientHandler,

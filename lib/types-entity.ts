@@ -39,7 +39,7 @@ export interface DurableEntityContext<TState = any> {
   readonly isNewlyConstructed: boolean
 
   /** The operation's input; undefined when there is none. */
-  getInput<TInput = unknown>(): TInput | undefined
+  getInput<TInput = TState>(): TInput | undefined
 
   /**
    * A copy of the state; to change it, call `setState`.

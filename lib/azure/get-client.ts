@@ -10,6 +10,7 @@ import { DurableClient } from '../client.js'
 import { ActivityInvocation, OrchestrationInvocation } from '../context.js'
 import { InvalidOption } from '../errors.js'
 import { clientOf } from '../host/client-of.js'
+import type { DurableOrchestrationClient } from './classic-types.js'
 
 /**
  * The client of the hub that the function with this context runs in: an activity, in any process; in the
@@ -27,6 +28,10 @@ import { clientOf } from '../host/client-of.js'
  * })
  * ```
  */
+export function getClient(context: {
+  bindings: Record<string, unknown>
+}): DurableOrchestrationClient
+export function getClient(context: object): DurableClient
 export function getClient(context: object): DurableClient {
   const client = bound(context) ?? clientOf(context) ?? ofHub(context)
   if (client !== undefined) return client

@@ -32,6 +32,9 @@ export interface OrchestrationTrigger {
   readonly isReplaying: boolean
 }
 
+/** `done` of what ends when it returns; the type that Azure has for contexts wants one. */
+const NOTHING = (): void => {}
+
 /** Calls an orchestrator; what that gives, a generator or a promise, is the engine's to run. */
 export function callOrchestrator(func: LoadedFunction, context: OrchestrationContext): unknown {
   const { df } = context
@@ -44,10 +47,8 @@ export function callOrchestrator(func: LoadedFunction, context: OrchestrationCon
     },
   }
   const bindings = { [func.trigger.name]: trigger }
-  return func.run(
-    extend(context, func, bindings, () => context.triggerMetadata ?? {}),
-    trigger,
-  )
+  const extended = extend(context, func, bindings, () => context.triggerMetadata ?? {})
+  return func.run(Object.assign(extended, { done: NOTHING }), trigger)
 }
 
 /** Calls an entity function for one operation. */
@@ -56,7 +57,7 @@ export function callEntity(func: LoadedFunction, context: EntityContext): unknow
   const trigger = { self: { name: entityName, key: entityKey }, operationName }
   const bindings = { [func.trigger.name]: trigger }
   const data = (): BindingData => ({ ...context.triggerMetadata, operationName })
-  return func.run(extend(context, func, bindings, data), trigger)
+  return func.run(Object.assign(extend(context, func, bindings, data), { done: NOTHING }), trigger)
 }
 
 /** A function of a folder, ready to be called. */

@@ -40,8 +40,8 @@ export interface FolderContext extends InvocationContext {
    * `instanceId`, `parentInstanceId` and `isReplaying`.
    */
   // biome-ignore lint/suspicious/noExplicitAny: values of any type by names of the user's
-  readonly bindingData: Record<string, any>
-  readonly bindingDefinitions: readonly BindingDefinition[]
+  readonly bindingData: { readonly invocationId: string; readonly [name: string]: any }
+  readonly bindingDefinitions: BindingDefinition[]
   readonly traceContext: {
     readonly traceparent: null
     readonly tracestate: null

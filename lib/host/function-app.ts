@@ -7,6 +7,11 @@
  */
 
 import type { App } from '../app.js'
+import type {
+  ClassicOrchestrator,
+  IEntityFunctionContext,
+  IOrchestrationFunctionContext,
+} from '../azure/classic-types.js'
 import type { ClientSemantics } from '../azure/client-semantics.js'
 import { invalid } from '../check.js'
 import type { HubClient } from '../client.js'
@@ -77,10 +82,10 @@ export interface FunctionAppOptions extends Omit<OpenOptions, 'threads'> {
  * ```
  */
 export function orchestrator<TInput = unknown, TResult = unknown>(
-  handler: GeneratorHandler<TInput, TResult>,
+  handler: ClassicOrchestrator<TInput, TResult>,
 ): GeneratorHandler<TInput, TResult>
 export function orchestrator<TInput = unknown, TResult = unknown>(
-  handler: AsyncHandler<TInput, TResult>,
+  handler: (context: IOrchestrationFunctionContext<TInput>) => TResult | PromiseLike<TResult>,
 ): AsyncHandler<TInput, TResult>
 export function orchestrator(handler: unknown): unknown {
   if (typeof handler === 'function') {
@@ -109,9 +114,11 @@ export function orchestrator(handler: unknown): unknown {
  * ```
  */
 // biome-ignore lint/suspicious/noExplicitAny: of any state unless it is said
-export function entity<THandler extends EntityHandler<any> | EntityClass>(
-  handler: THandler,
-): THandler {
+export function entity<TState = any>(
+  handler: (context: IEntityFunctionContext<TState>) => unknown,
+): EntityHandler<TState>
+export function entity<TClass extends EntityClass>(entityClass: TClass): TClass
+export function entity(handler: unknown): unknown {
   if (typeof handler !== 'function') {
     throw invalid(
       'handler',
