@@ -1300,11 +1300,11 @@ export declare class FunctionApp implements AsyncDisposable {
     readonly url: string | undefined;
     /** All that is served, in the order in which it is tried, and who may reach it. */
     get routes(): readonly ServedRoute[];
-    /** The file that holds the keys; undefined for a hub in memory, whose keys end with it. */
+    /** The file that holds the keys; undefined for a hub in memory, whose keys end with it, and with `auth: false`. */
     get keyFile(): string | undefined;
-    /** The key that opens all that is served. Keep it as a password. */
+    /** The key that opens all that is served, '' with `auth: false`. Keep it as a password. */
     get masterKey(): string;
-    /** The key that opens http functions of `authLevel` 'function'. */
+    /** The key that opens http functions of `authLevel` 'function'; '' with `auth: false`. */
     get functionKey(): string;
     /**
      * Answers a request as the server of the app would, for an app that is mounted into another server.
@@ -1369,6 +1369,12 @@ export declare interface FunctionAppOptions extends Omit<OpenOptions, 'threads'>
      * `https://shop.example`; '*': any. Default: `Host.CORS` of `local.settings.json`.
      */
     allowedOrigins?: readonly string[] | undefined;
+    /**
+     * Whether http functions, the management API and `/admin` ask for their keys. False is for the development on
+     * this machine, as `func start` has it: with `port`, `host` must be reached from this machine alone; pages of
+     * other sites are refused all the same. Default true.
+     */
+    auth?: boolean | undefined;
     /** Where callers reach the app, if not where it is served: for the URLs that they are given. */
     publicUrl?: string | undefined;
 }

@@ -205,7 +205,10 @@ describe('an address', () => {
     for (const url of refused) {
       const { code, message } = await fail(client, 'call', { method: 'GET', url })
       assert.equal(code, 'AddressRefused', url)
-      assert.match(message, /allowPrivateAddresses/)
+      assert.match(
+        message,
+        /allowPrivateAddresses: .* host\.json extensions\.durableTask\.httpSettings\./,
+      )
     }
   })
 

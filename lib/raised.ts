@@ -30,7 +30,7 @@ export function warnOfDiscard(
   }[reason]
   const remedy =
     reason === 'NotWaiting'
-      ? "Open the hub with unmatchedEvents: 'buffer' to keep events until they are waited for."
+      ? "Open the hub with unmatchedEvents: 'buffer' to keep events until they are waited for (of a function app host.json, extensions.durableTask.unmatchedEvents)."
       : "unmatchedEvents: 'buffer' keeps only events for instances that have not ended."
   log.engine(
     'warn',

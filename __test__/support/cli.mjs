@@ -73,7 +73,10 @@ export async function refuse(code, args, options) {
 /** `durafn start`, once it runs, on a free port unless one is given; killed after the test. */
 export async function startHost(t, args, options) {
   const port = args.includes('--port') ? [] : ['--port', '0']
-  const host = start(script, ['start', ...args, ...port], options)
+  // Tests that kill it kill the worker, and nobody starts that again.
+  const isAlone = !args.includes('--restart') && !args.includes('--watch')
+  const restart = isAlone ? ['--no-restart'] : []
+  const host = start(script, ['start', ...args, ...port, ...restart], options)
   t.after(() => host.child.kill('SIGKILL'))
   await says(host, /Running\. Stop with Ctrl-C\./)
   return host

@@ -120,7 +120,7 @@ export class AddressRules {
     if (this.names.has(host.toLowerCase())) return
     const found = host === address ? '' : ` has the address ${address}, which`
     throw new AddressRefused(
-      `callHttp does not call '${host}': it${found} is private, loopback, link-local or reserved. If it is meant to be called, allow it: http: { allowPrivateAddresses: ['${host}'] }.`,
+      `callHttp does not call '${host}': it${found} is private, loopback, link-local or reserved. If it is meant to be called, allow it: http: { allowPrivateAddresses: ['${host}'] } of df.open, or in host.json extensions.durableTask.httpSettings.allowPrivateAddresses: ["${host}"].`,
       { field: 'url' },
     )
   }

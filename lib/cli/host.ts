@@ -1,7 +1,7 @@
 /**
  * `durafn start` and `durafn invoke`: function folders from the command line.
  *
- * Owns: the signals of the process, and when it ends.
+ * Owns: the signals of the host's process, and when it ends.
  * Must never: run a worker for `invoke`.
  * Proved by: `__test__/cli.spec.mjs`.
  */
@@ -18,6 +18,8 @@ import { createHttpApi } from '../http/api.js'
 import { connect } from '../hub.js'
 import { Log, type Logger } from '../log.js'
 import { jsonOption } from './arguments.js'
+import { followParent, isSupervised, tellRunning } from './host-process.js'
+import { keep } from './keep.js'
 import { note, print, printError, printJson, printTable, stderrLogger } from './output.js'
 import { type StoreOptions, shownStore, storeOf, withStore } from './store.js'
 import { watch } from './watch.js'
@@ -34,18 +36,26 @@ export function addHost(program: Command): void {
     )
     .option('--host <address>', 'where to listen; default: this machine alone', '127.0.0.1')
     .option('--allowed-hosts <names...>', 'other names that requests may have it by; *: any')
+    .option(
+      '--no-auth',
+      'ask for no keys, for development; only while this machine alone is listened to',
+    )
     .option('--public-url <url>', 'where callers reach it, for the URLs that they are given')
     .option('--watch', 'start anew when a file of the folder changes')
+    .option('--restart', 'start again what ended by itself; default, unless a supervisor does that')
+    .option('--no-restart', 'run in this process, and end with it')
     .addHelpText(
       'after',
       `
 A function is a folder with function.json and index.js, or is registered with app of @azure/functions
 4 by the main of package.json. On SIGTERM or SIGINT (Ctrl-C) the host answers the requests under way,
-lets running activities end and exits; instances go on at the next start.
+lets running activities end and exits; instances go on at the next start. A host that ends by itself is
+started again, unless a supervisor does that (systemd, pm2, a container's).
 
 Examples:
   $ durafn start
   $ durafn start functions --port 8080
+  $ durafn start functions --watch --no-auth
   $ durafn start functions --store sqlite:/var/lib/orders/hub.db`,
     )
     .action((dir: string | undefined, options: StartOptions) =>
@@ -74,8 +84,11 @@ interface StartOptions extends StoreOptions {
   port: number
   host: string
   allowedHosts?: string[]
+  auth: boolean
   publicUrl?: string
   watch?: boolean
+  /** Undefined: unless a supervisor does. */
+  restart?: boolean
 }
 
 function parsePort(given: string): number {
@@ -92,8 +105,10 @@ const hostLogger: Logger = {
 
 async function start(options: StartOptions & { dir: string }): Promise<void> {
   if (options.watch) return watch(options.dir)
+  if (options.restart ?? !isSupervised()) return keep()
   // Before anything else, so that no signal finds the process without its handler.
   const stopping = stopSignal()
+  followParent()
   const store = storeOf(options)
   enter(appDirectory(options.dir))
   const app = await openFunctionApp('.', {
@@ -101,11 +116,13 @@ async function start(options: StartOptions & { dir: string }): Promise<void> {
     port: options.port,
     host: options.host,
     allowedHosts: options.allowedHosts,
+    auth: options.auth,
     publicUrl: options.publicUrl,
     logger: hostLogger,
     onInvalidFunction: 'skip',
   })
   printLoaded(app, store)
+  tellRunning(app.url)
   const isIdle = (): void => {
     printError(new HubClosed('The hub has stopped by itself; the lines above say why.'))
     process.exitCode = 1
@@ -136,7 +153,7 @@ function stopSignal(): Promise<NodeJS.Signals> {
 function printLoaded(app: FunctionApp, store: string): void {
   print(`Function app  ${app.directory}`)
   print(`Store         ${shownStore(store)}`)
-  print(`Keys          ${app.keyFile}`)
+  print(`Keys          ${app.keyFile ?? 'none are asked for (--no-auth)'}`)
   print(`Address       ${app.url}`)
   print()
   printTable(

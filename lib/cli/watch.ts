@@ -1,14 +1,14 @@
 /**
  * `durafn start --watch`: a process for the host, started anew when a file changes.
  *
- * Owns: the child, and which changes count.
+ * Owns: which changes count.
  * Must never: open a hub.
  * Proved by: `__test__/host-watch.spec.mjs`.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process'
 import { type FSWatcher, watch as watchFiles } from 'node:fs'
 import { appDirectory } from '../host/function-json.js'
+import { HostProcess } from './host-process.js'
 import { note, print } from './output.js'
 
 /** Editors write a file in several steps, and a build many files. */
@@ -28,7 +28,7 @@ export async function watch(dir: string): Promise<void> {
 }
 
 class Restarts {
-  #child: ChildProcess | undefined
+  readonly #host: HostProcess = new HostProcess(['--watch'])
   #calm: NodeJS.Timeout | undefined
   #isStopping = false
   #isStale = false
@@ -36,17 +36,13 @@ class Restarts {
 
   /** Resolves to the exit code when the user has stopped it. */
   async run(): Promise<number> {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.on(signal, () => {
-        this.#isStopping = true
-        // Not a second time what a terminal has sent it, which would end it at once.
-        this.#child?.kill('SIGTERM')
-        this.#wake?.()
-      })
-    }
+    this.#host.onStop(() => {
+      this.#isStopping = true
+      this.#wake?.()
+    })
     for (;;) {
       this.#isStale = false
-      const code = await this.#runOnce()
+      const { code } = await this.#host.run()
       if (this.#isStopping) return code
       // What ended by itself, for a fault of the code for example, waits for a change of it.
       if (!this.#isStale) await this.#change()
@@ -59,25 +55,9 @@ class Restarts {
     clearTimeout(this.#calm)
     this.#calm = setTimeout(() => {
       this.#isStale = true
-      this.#child?.kill('SIGTERM')
+      this.#host.stop()
       this.#wake?.()
     }, CALM_MS)
-  }
-
-  #runOnce(): Promise<number> {
-    const args = process.argv.slice(1).filter((arg) => arg !== '--watch')
-    const child = spawn(process.execPath, [...process.execArgv, ...args], { stdio: 'inherit' })
-    this.#child = child
-    return new Promise((resolve) => {
-      child.once('error', (error) => {
-        note(`The host cannot be started: ${error.message}`)
-        resolve(1)
-      })
-      child.once('exit', (code, signal) => {
-        this.#child = undefined
-        resolve(code ?? (signal === null ? 0 : 1))
-      })
-    })
   }
 
   #change(): Promise<void> {

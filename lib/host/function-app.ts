@@ -63,6 +63,12 @@ export interface FunctionAppOptions extends Omit<OpenOptions, 'threads'> {
    * `https://shop.example`; '*': any. Default: `Host.CORS` of `local.settings.json`.
    */
   allowedOrigins?: readonly string[] | undefined
+  /**
+   * Whether http functions, the management API and `/admin` ask for their keys. False is for the development on
+   * this machine, as `func start` has it: with `port`, `host` must be reached from this machine alone; pages of
+   * other sites are refused all the same. Default true.
+   */
+  auth?: boolean | undefined
   /** Where callers reach the app, if not where it is served: for the URLs that they are given. */
   publicUrl?: string | undefined
 }
@@ -190,8 +196,8 @@ export class FunctionApp implements AsyncDisposable {
     this.#invocables = loaded.invocables
   }
 
-  get #keys(): Keys {
-    return this.#host.api.keys as Keys
+  get #keys(): Keys | null {
+    return this.#host.api.keys
   }
 
   /** All that is served, in the order in which it is tried, and who may reach it. */
@@ -203,20 +209,20 @@ export class FunctionApp implements AsyncDisposable {
     }))
   }
 
-  /** The file that holds the keys; undefined for a hub in memory, whose keys end with it. */
+  /** The file that holds the keys; undefined for a hub in memory, whose keys end with it, and with `auth: false`. */
   get keyFile(): string | undefined {
     const { filePrefix } = this.hub.client
-    return filePrefix === null ? undefined : `${filePrefix}-keys.json`
+    return filePrefix === null || this.#keys === null ? undefined : `${filePrefix}-keys.json`
   }
 
-  /** The key that opens all that is served. Keep it as a password. */
+  /** The key that opens all that is served, '' with `auth: false`. Keep it as a password. */
   get masterKey(): string {
-    return this.#keys.master
+    return this.#keys?.master ?? ''
   }
 
-  /** The key that opens http functions of `authLevel` 'function'. */
+  /** The key that opens http functions of `authLevel` 'function'; '' with `auth: false`. */
   get functionKey(): string {
-    return this.#keys.function
+    return this.#keys?.function ?? ''
   }
 
   /**

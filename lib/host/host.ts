@@ -11,6 +11,7 @@ import { App } from '../app.js'
 import {
   invalid,
   type Options,
+  optionalBoolean,
   optionalInteger,
   optionalMs,
   optionalOneOf,
@@ -19,9 +20,10 @@ import {
 } from '../check.js'
 import type { DurableClient } from '../client.js'
 import { isClass } from '../entity-class.js'
+import { InvalidOption } from '../errors.js'
 import { messageOf } from '../failure.js'
 import { createHttpApi, type HttpApi, type HttpApiOptions } from '../http/api.js'
-import { hostsOf } from '../http/origins.js'
+import { hostsOf, isLoopback } from '../http/origins.js'
 import { rememberOrigin, shareWebhooks } from '../http/responses.js'
 import { HttpServer } from '../http/server.js'
 import { type CloseOptions, type OpenOptions, open, type TaskHub } from '../hub.js'
@@ -90,7 +92,7 @@ interface OwnOptions {
   readonly log: Log
   readonly app: App
   /** Those of the management API, checked where it is made. */
-  readonly api: Pick<HttpApiOptions, 'allowedHosts' | 'allowedOrigins' | 'publicUrl'>
+  readonly api: Pick<HttpApiOptions, 'allowedHosts' | 'allowedOrigins' | 'publicUrl' | 'keys'>
   /** Those of `open`. */
   readonly rest: Omit<OpenOptions, 'app'>
 }
@@ -99,21 +101,34 @@ function ownOptions(options: FunctionAppOptions, local: LocalSettings): OwnOptio
   if ((options as OpenOptions).threads) {
     throw invalid('options.threads', 'is for apps of a module; a folder runs in the calling thread')
   }
-  const { onInvalidFunction, port, host, app, ...others } = options
+  const { onInvalidFunction, port, host, auth, app, ...others } = options
   const { allowedHosts, allowedOrigins = local.allowedOrigins, publicUrl, ...rest } = others
-  const own: Options = { onInvalidFunction, port, host }
+  const own: Options = { onInvalidFunction, port, host, auth }
   const chosen = app ?? new App()
   if (!(chosen instanceof App)) throw invalid('options.app', 'must be an App', chosen)
   const how = optionalOneOf(own, 'onInvalidFunction', 'options', ['refuse', 'skip'])
+  const hostname = optionalString(own, 'host', 'options') ?? HOST_DEFAULT
+  // What is not said is true.
+  const isOpen = auth !== undefined && !optionalBoolean(own, 'auth', 'options')
+  if (isOpen) requireLoopback(hostname)
   return {
     isLenient: how === 'skip',
     port: optionalInteger(own, 'port', 'options', 0, PORT_MAX),
-    host: optionalString(own, 'host', 'options') ?? HOST_DEFAULT,
+    host: hostname,
     log: new Log(checkLogger(options.logger, 'options.logger')),
     app: chosen,
-    api: { allowedHosts, allowedOrigins, publicUrl },
+    api: { allowedHosts, allowedOrigins, publicUrl, keys: isOpen ? false : undefined },
     rest,
   }
+}
+
+/** Without keys whoever reaches the app may do anything with it. */
+function requireLoopback(hostname: string): void {
+  if (isLoopback(hostname)) return
+  throw new InvalidOption(
+    `options.host '${hostname}' is reached from other machines, which needs keys: leave out auth: false (--no-auth), or listen to 127.0.0.1.`,
+    { field: 'options.host' },
+  )
 }
 
 async function openOn(
