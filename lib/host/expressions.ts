@@ -9,12 +9,13 @@
 import { randomUUID } from 'node:crypto'
 import type { BindingData } from '../azure/binding-data.js'
 import { InvalidOption } from '../errors.js'
+import { SETTING, settingOf } from './app-settings.js'
 import { type Binding, isObject, refused } from './binding.js'
 
 type Settings = Readonly<Record<string, unknown>>
 
-/** `%NAME%`, `{name}`, `{name:format}`; what is neither, such as a lone percent sign, is text. */
-const EXPRESSION = /%([\w.:-]+)%|\{([^{}:]*)(?::([^{}]*))?\}/g
+/** `%NAME%`, `{name}`, `{name:format}`. */
+const EXPRESSION = new RegExp(`${SETTING}|\\{([^{}:]*)(?::([^{}]*))?\\}`, 'g')
 
 /**
  * The settings of an output, with what its expressions stand for in this call.
@@ -37,7 +38,7 @@ export function resolved(
       const value =
         setting === undefined
           ? valueOfPath(String(path).trim(), format, { now, known, functionName })
-          : process.env[setting]
+          : settingOf(setting)
       if (value !== undefined) return value
       const names = Object.keys(known).join(', ')
       const where = `${field} '${text}' of output '${name}' (${type})`
@@ -63,7 +64,7 @@ export function checkExpressions({ name, settings }: Binding, where: string, fil
     if (typeof text !== 'string') continue
     const place = `${where}.${field}`
     const missing = [...text.matchAll(EXPRESSION)].find(([, setting]) => {
-      return setting !== undefined && process.env[setting] === undefined
+      return setting !== undefined && settingOf(setting) === undefined
     })?.[1]
     if (missing !== undefined) {
       const must = `of '${name}' names the setting '${missing}', which is not set: put it into Values of local.settings.json, or into the environment`

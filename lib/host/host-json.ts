@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { CLIENT_SEMANTICS, type ClientSemantics } from '../azure/client-semantics.js'
 import { type HttpOptions, httpSettings } from '../call-http/settings.js'
 import { FAILURE_STRATEGIES, MATCH_STRATEGIES } from '../hub.js'
+import { withSettings } from './app-settings.js'
 import { firstLine, isObject, refused } from './binding.js'
 import { readObject } from './function-json.js'
 
@@ -86,11 +87,10 @@ export function readHostSettings(directory: string): HostSettings {
 function hubNameOf(durableTask: Json, file: string): string | undefined {
   const key = durableTask['hubName'] === undefined ? 'HubName' : 'hubName'
   const given = text(durableTask, key, 'durableTask', file)
-  const setting = /^%([^%]+)%$/.exec(given ?? '')?.[1]
-  if (setting === undefined) return given
-  const value = process.env[setting]
-  if (value !== undefined && value !== '') return value
-  throw refused(file, `durableTask.${key}`, `names the setting '${setting}', which is not set`)
+  if (given === undefined) return undefined
+  return withSettings(given, (name) =>
+    refused(file, `durableTask.${key}`, `names the setting '${name}', which is not set`),
+  )
 }
 
 function unmatchedEventsOf(durableTask: Json, file: string): HostSettings['unmatchedEvents'] {

@@ -7,6 +7,7 @@
  */
 
 import { Cron } from 'croner'
+import { withSettings } from './app-settings.js'
 import { firstLine, refused } from './binding.js'
 
 /** When something is due. */
@@ -34,18 +35,12 @@ export function parseSchedule(given: unknown, file: string): Schedule {
   if (typeof given !== 'string' || given.trim() === '') {
     throw refused(file, 'schedule', "must be a text, such as '0 */5 * * * *' or '00:05:00'")
   }
-  const text = filledIn(given.trim(), file)
+  const filled = withSettings(given, (name) =>
+    refused(file, 'schedule', `names the setting '${name}', which is not set`),
+  )
+  const text = filled.trim()
   const interval = INTERVAL.exec(text)
   return interval === null ? cron(text, file) : every(text, interval, file)
-}
-
-/** `%NAME%` is a setting of the environment. */
-function filledIn(text: string, file: string): string {
-  return text.replace(/%([^%]+)%/g, (_, name: string) => {
-    const value = process.env[name]
-    if (value !== undefined && value !== '') return value.trim()
-    throw refused(file, 'schedule', `names the setting '${name}', which is not set`)
-  })
 }
 
 function every(text: string, parts: RegExpExecArray, file: string): Schedule {
