@@ -2000,7 +2000,9 @@ export declare interface OpenOptions extends ConnectOptions {
     versionFailureStrategy?: 'Reject' | 'Fail' | undefined;
     /**
      * 'full': what is acknowledged survives a power failure. 'relaxed': it survives the death of the
-     * process, and may be lost, never half, in a power failure. Default 'full'.
+     * process, and may be lost, never half, in a power failure. On PostgreSQL 'full' sets `synchronous_commit`
+     * to `on` where the server, the database or the role have it weaker, and 'relaxed' to `off`; what was
+     * acknowledged with 'relaxed' may be lost when the server crashes. Default 'full'.
      */
     durability?: 'full' | 'relaxed' | undefined;
     /** How many activities run at a time. Default 256. */
@@ -2565,7 +2567,9 @@ export declare class TaskHub implements AsyncDisposable {
     readonly app: App;
     /**
      * What the store says, read back when it was opened, of how it syncs: for SQLite the value of
-     * `PRAGMA synchronous`, 'FULL', or 'NORMAL' with `durability: 'relaxed'`; 'in memory' for a hub in memory.
+     * `PRAGMA synchronous`, 'FULL', or 'NORMAL' with `durability: 'relaxed'`; 'in memory' for a hub in memory;
+     * on PostgreSQL `synchronous_commit=…, fsync=…, full_page_writes=…`: the first as the hub's transactions
+     * have it, the others as the server has them. What is not as it should be is a warning in the log.
      */
     readonly synchronous: string;
     /**

@@ -49,7 +49,10 @@ describe('a hub behind pgbouncer in transaction mode', { skip: noPgbouncer }, ()
       assert.deepEqual(new Set(outputs), new Set([13]))
       const counts = await Promise.all(workers.map((child) => asked(child, 'close')))
       assert.equal(counts[0].ran + counts[1].ran, 2 * INSTANCES)
-      assert.deepEqual([...logger.lines, ...counts.flatMap(({ lines }) => lines)], [])
+      const lines = logger.lines.map(({ message }) => message)
+      // The server of the tests does not sync.
+      const other = (line) => !line.includes('fsync is off')
+      assert.deepEqual([...lines, ...counts.flatMap(({ lines }) => lines)].filter(other), [])
     })
   }
 

@@ -229,6 +229,8 @@ export interface EngineInfo {
   hubName: string | null
   epoch: number
   synchronous: string
+  /** What of the store's durability is not as it should be, each with its remedy; told to the log once. */
+  warnings: string[]
   payloadBytes: number
 }
 

@@ -4,6 +4,7 @@
  */
 
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, chownSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -15,7 +16,7 @@ const PASSWORD = 'durafn'
 
 /**
  * Resolves to `{ url, stop }`; with `own`, always for a server of its own, which `restart(pauseMs)` stops and
- * starts again. With `tls`, it has a certificate for 127.0.0.1, signed by that in the file `authority`.
+ * starts again, and `crash()` as a machine that fails does. With `tls`, it has a certificate for 127.0.0.1, signed by that in the file `authority`.
  */
 export async function startPostgres({ own = false, tls = false } = {}) {
   const given = process.env.DURAFN_TEST_POSTGRES
@@ -49,6 +50,13 @@ export async function startPostgres({ own = false, tls = false } = {}) {
     async restart(pauseMs) {
       await server.stop()
       await delay(pauseMs)
+      await server.start()
+    },
+    async crash() {
+      const ended = once(server.process, 'exit')
+      // At once, and with all that is not yet out of its memory.
+      server.process.kill('SIGQUIT')
+      await ended
       await server.start()
     },
     async stop() {

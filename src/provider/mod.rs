@@ -156,9 +156,8 @@ pub trait Provider: Reader {
     /// The name that the hub was given, if it was.
     fn hub_name(&mut self) -> Result<Option<String>>;
 
-    /// What was found of the store when it was opened, for people: for SQLite the value of
-    /// `PRAGMA synchronous`.
-    fn durability(&mut self) -> Result<String>;
+    /// What of acknowledged commits outlives a crash.
+    fn durability(&mut self) -> Result<Synced>;
 }
 
 /// Questions to a store. Each sees one committed state.
@@ -214,6 +213,15 @@ pub trait Reader: EntityReader {
 
     /// The whole content in a canonical form, for comparing two stores in tests.
     fn snapshot(&mut self) -> Result<Snapshot>;
+}
+
+/// See [`Provider::durability`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Synced {
+    /// The store's settings, for people: for SQLite the value of `PRAGMA synchronous`.
+    pub settings: String,
+    /// What is not as it should be, each with its remedy.
+    pub warnings: Vec<String>,
 }
 
 /// The id of an instance that is not open, and its row if there is one.

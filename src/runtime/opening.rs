@@ -118,11 +118,13 @@ fn open_store(
             Some(sender)
         }
     };
+    let synced = provider.durability()?;
     let info = EngineInfo {
         hub_id: ownership.map(|ownership| ownership.hub_id).unwrap_or_default(),
         hub_name: provider.hub_name()?,
         epoch: epoch.unwrap_or_default(),
-        synchronous: provider.durability()?,
+        synchronous: synced.settings,
+        warnings: synced.warnings,
         payload_bytes: settings.payload_bytes,
     };
     let entropy = Box::new(SystemEntropy);

@@ -264,9 +264,9 @@ fn a_hub_keeps_its_name() {
 #[test]
 fn the_level_of_sync_is_what_was_asked_for() {
     let folder = Folder::new();
-    assert_eq!(client(&folder.hub()).durability().unwrap(), "FULL");
+    assert_eq!(client(&folder.hub()).durability().unwrap().settings, "FULL");
     let options = SqliteOptions { relaxed: true, ..options(&folder.hub(), Role::Worker) };
-    assert_eq!(SqliteProvider::open(&options).unwrap().durability().unwrap(), "NORMAL");
+    assert_eq!(SqliteProvider::open(&options).unwrap().durability().unwrap().settings, "NORMAL");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::provider::rows::{Clear, NewMessage};
 use crate::provider::snapshot::Lines;
 use crate::provider::{
     Arrivals, Epoch, Listing, Loaded, Ownership, Page, Provider, ProviderError, ProviderErrorKind,
-    Reader, Result, Rows, Snapshot, StoreStats, StoredMessage, TaskRows, TimerRow,
+    Reader, Result, Rows, Snapshot, StoreStats, StoredMessage, Synced, TaskRows, TimerRow,
 };
 
 /// A hub in memory, of which there is one view: nobody else writes to it.
@@ -124,8 +124,8 @@ impl Provider for MemoryProvider {
         Ok(None)
     }
 
-    fn durability(&mut self) -> Result<String> {
-        Ok("in memory".to_owned())
+    fn durability(&mut self) -> Result<Synced> {
+        Ok(Synced { settings: "in memory".to_owned(), ..Synced::default() })
     }
 }
 

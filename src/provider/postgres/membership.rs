@@ -25,7 +25,7 @@ use crate::provider::{
 
 use super::columns::{column, stored};
 use super::departed;
-use super::limits::{limited, limits};
+use super::limits::{CommitSync, limited, limits};
 use super::session::{self, Ask, Session};
 use super::tasks;
 
@@ -34,21 +34,24 @@ pub(super) const FENCE: &str = concat!(
     "UPDATE hub.workers SET commits = commits + 1, \
      lease_until = clock_timestamp() + $2::bigint * interval '1 millisecond' WHERE epoch = $1 \
      RETURNING pg_current_xact_id()::text, commits, ",
-    limits!("$3", "$4")
+    limits!("$3", "$4", "$5")
 );
 pub(super) const LIVING: &str =
     "SELECT EXISTS (SELECT 1 FROM hub.workers WHERE lease_until > clock_timestamp())";
 const LOCK_HUB: &str =
-    concat!("SELECT hub_id, last_epoch, ", limits!("$1", "$2"), " FROM hub.hub FOR UPDATE");
+    concat!("SELECT hub_id, last_epoch, ", limits!("$1", "$2", "$3"), " FROM hub.hub FOR UPDATE");
 const JOIN: &str = "INSERT INTO hub.workers (epoch, owner, lease_until, leaving, commits, settings) \
     VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', false, 0, $4)";
 const COUNT_EPOCH: &str = "UPDATE hub.hub SET last_epoch = $1, settings = $2";
 const MEMBERS: &str = "SELECT epoch, leaving, settings, \
     (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::bigint FROM hub.workers";
 const OWNERS: &str = "SELECT part, epoch FROM hub.parts ORDER BY part";
-const TAKE: &str = "UPDATE hub.parts AS p SET epoch = $1 \
-    FROM unnest($2::smallint[], $3::bigint[]) AS free(part, epoch) \
-    WHERE p.part = free.part AND p.epoch IS NOT DISTINCT FROM free.epoch RETURNING p.part";
+const TAKE: &str = concat!(
+    "UPDATE hub.parts AS p SET epoch = $1 \
+     FROM unnest($2::smallint[], $3::bigint[]) AS free(part, epoch) \
+     WHERE p.part = free.part AND p.epoch IS NOT DISTINCT FROM free.epoch RETURNING p.part, ",
+    limits!("$4", "$5", "$6")
+);
 const GIVE: &str = "UPDATE hub.parts SET epoch = NULL WHERE part = ANY($1) AND epoch = $2";
 const COUNT: &str = "SELECT commits FROM hub.workers WHERE epoch = $1 FOR UPDATE";
 const SAY_LEAVING: &str = "UPDATE hub.workers SET leaving = true WHERE epoch = $1";
@@ -80,6 +83,8 @@ pub(super) struct Membership {
     /// Those of them in which no process is known to have died under its last owner.
     pub(super) spared: Parts,
     lease_ms: i64,
+    /// What its commits wait for.
+    sync: CommitSync,
     /// How many commits its row has counted.
     commits: i64,
     /// When the lease was last lengthened.
@@ -93,9 +98,11 @@ impl Membership {
     pub(super) fn join(
         session: &mut Session,
         lease_ms: i64,
+        sync: CommitSync,
         settings: &HubSettings,
     ) -> Result<(Self, String)> {
-        let lock = limited(Ask::new(LOCK_HUB), lease_ms);
+        // Who is a worker, and of what, is never relaxed: it acts on it before it commits anything else.
+        let lock = limited(Ask::new(LOCK_HUB), lease_ms, CommitSync::Full);
         let found = session.all(JOINING, &[Ask::new("BEGIN"), lock])?;
         let row = found.get(1).and_then(|rows| rows.first()).ok_or_else(no_row)?;
         let (hub_id, last): (String, Epoch) = (column(row, 0)?, column(row, 1)?);
@@ -120,6 +127,7 @@ impl Membership {
             untold: Parts::NONE,
             spared: Parts::NONE,
             lease_ms,
+            sync,
             commits: 0,
             renewed: now,
             next_look: now,
@@ -129,7 +137,8 @@ impl Membership {
 
     /// The statement that begins each of its transactions.
     pub(super) fn fence(&self) -> Ask<'static> {
-        limited(Ask::new(FENCE).with(self.epoch).with(self.lease_ms), self.lease_ms)
+        let fence = Ask::new(FENCE).with(self.epoch).with(self.lease_ms);
+        limited(fence, self.lease_ms, self.sync)
     }
 
     /// What the fence returned: the number of the transaction.
@@ -251,7 +260,8 @@ impl Membership {
         let former: Vec<Option<Epoch>> =
             parts.iter().map(|part| owners.get(usize::from(part)).copied().flatten()).collect();
         let ask = Ask::new(TAKE).with(self.epoch).with(numbers).with(former);
-        let taken = session.rows("take partitions", ask)?;
+        let taken =
+            session.rows("take partitions", limited(ask, self.lease_ms, CommitSync::Full))?;
         let part = |row: &Row| Ok(column::<i16>(row, 0)?.unsigned_abs());
         taken.iter().map(part).collect()
     }

@@ -12,7 +12,7 @@
 //! rows      what a transaction reads (`known`, `history`)   batch    what it writes
 //! query     Reader                                         listing  filters and pages
 //! arrivals  what other processes wrote                    membership  who has which partitions
-//! limits    how long a transaction may hold others up
+//! limits    what each transaction sets for itself          synced   what of it is said at the open
 //! tasks     activities that any worker may run
 //! doubt     commits whose answer was lost                  departed  which workers have died
 //! hints     word that there is something to look at       listener    the connection for it
@@ -39,6 +39,7 @@ mod query;
 mod rows;
 mod schema;
 mod session;
+mod synced;
 mod tasks;
 mod tls;
 
@@ -52,13 +53,13 @@ use crate::core::task::Served;
 use crate::provider::transaction::{Foresight, Work};
 use crate::provider::{
     Arrivals, Balanced, Epoch, Ownership, Provider, ProviderError, ProviderErrorKind, Reader,
-    Result, Rows,
+    Result, Rows, Synced,
 };
 
 use arrivals::Watch;
 use columns::column;
 use hints::{Hints, Listener, Message};
-use limits::{limited, limits};
+use limits::{CommitSync, limited, limits};
 use membership::Membership;
 use query::Source;
 use rows::PostgresRows;
@@ -67,8 +68,7 @@ use tasks::ServedNames;
 
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
-const NUMBER: &str = concat!("SELECT pg_current_xact_id()::text, ", limits!("$1", "$2"));
-const DURABILITY: &str = "SELECT current_setting('synchronous_commit'), current_setting('fsync')";
+const NUMBER: &str = concat!("SELECT pg_current_xact_id()::text, ", limits!("$1", "$2", "$3"));
 
 /// Tries of a transaction that meets others, or loses its connection before it is committed.
 const TRIES: usize = 10;
@@ -111,12 +111,12 @@ impl PostgresProvider {
     /// Opens a hub, and makes it if there is none.
     pub fn open(options: &PostgresOptions) -> Result<Self> {
         let schema = schema::name(options.hub_name.as_deref())?;
-        let mut place = Place::parse(&options.url, &schema, options.relaxed)?;
+        let mut place = Place::parse(&options.url, &schema, CommitSync::of(options.relaxed))?;
         if options.distributed {
             place = place.distribute();
         }
         let ear = match &options.listen_url {
-            Some(url) => Place::parse(url, &schema, false)?,
+            Some(url) => Place::parse(url, &schema, CommitSync::Full)?,
             None => place.clone(),
         };
         let mut session = Session::connect(&place)?;
@@ -153,10 +153,10 @@ impl PostgresProvider {
         }
         let session = connected(&mut self.session, &self.place).map_err(Some)?;
         let worker = member.map(|member| (member.epoch, member.mine));
-        let mut first = session.begin();
+        let mut first = vec![Ask::new("BEGIN")];
         let mut rows = PostgresRows::new(session, self.facts.partitions, worker);
         let fence = member.filter(|_| fenced);
-        let number = || limited(Ask::new(NUMBER), self.lease_ms);
+        let number = || limited(Ask::new(NUMBER), self.lease_ms, self.place.sync);
         first.push(fence.map_or_else(number, Membership::fence));
         let begun = rows.begin(first, foresight);
         let number = begun.and_then(|answers| {
@@ -257,7 +257,8 @@ impl PostgresProvider {
             membership::leave(session, former)?;
             self.former = None;
         }
-        let (mut member, hub_id) = Membership::join(session, self.lease_ms, settings)?;
+        let (mut member, hub_id) =
+            Membership::join(session, self.lease_ms, self.place.sync, settings)?;
         departed::mark(session, member.epoch)?;
         let balanced = member.balance(session)?;
         self.watch = Watch::of(ServedNames::of(&settings.activities));
@@ -429,11 +430,9 @@ impl Provider for PostgresProvider {
         Ok(self.facts.hub_name.clone())
     }
 
-    fn durability(&mut self) -> Result<String> {
-        let rows = self.connection()?.rows("read what is synced", Ask::new(DURABILITY))?;
-        let row = rows.first().ok_or_else(|| no_row("read what is synced"))?;
-        let (commit, sync): (String, String) = (column(row, 0)?, column(row, 1)?);
-        Ok(format!("synchronous_commit={commit}, fsync={sync}"))
+    fn durability(&mut self) -> Result<Synced> {
+        let sync = self.place.sync;
+        synced::read(self.connection()?, sync)
     }
 }
 

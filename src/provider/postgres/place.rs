@@ -17,6 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::provider::{ProviderError, ProviderErrorKind, Result};
 
+use super::limits::CommitSync;
 use super::session::{chain, is_of};
 use super::tls;
 
@@ -42,8 +43,8 @@ pub(super) struct Place {
     name: String,
     /// The same, quoted.
     schema: String,
-    /// Commits are not synced one by one.
-    pub(super) relaxed: bool,
+    /// What a commit waits for.
+    pub(super) sync: CommitSync,
     /// It was found that connections keep nothing, or it is not to be counted on.
     pooled: Arc<AtomicBool>,
     /// Only what PostgreSQL has in common with servers that speak its protocol, see docs/scaling.md.
@@ -52,7 +53,7 @@ pub(super) struct Place {
 
 impl Place {
     /// From the URL of a database, without the hub's tables.
-    pub(super) fn parse(url: &str, schema: &str, relaxed: bool) -> Result<Self> {
+    pub(super) fn parse(url: &str, schema: &str, sync: CommitSync) -> Result<Self> {
         let (url, distributed) = without(url, "distributed");
         let distributed = distributed.is_some_and(|value| value == "true");
         let (url, roots) = without(&url, "sslrootcert");
@@ -72,7 +73,7 @@ impl Place {
         };
         let (name, schema) = (schema.to_owned(), format!("\"{}\"", schema.replace('"', "\"\"")));
         let pooled = Arc::new(AtomicBool::new(distributed));
-        Ok(Self { config, tls, name, schema, relaxed, pooled, distributed })
+        Ok(Self { config, tls, name, schema, sync, pooled, distributed })
     }
 
     /// See the field.
@@ -132,9 +133,14 @@ impl Place {
         Ok((self.open(&self.config, &ear).await?, false))
     }
 
+    /// What is no transaction of several statements is not waited for either.
+    fn relaxed(&self) -> Option<&'static str> {
+        (self.sync == CommitSync::Relaxed).then_some(RELAXED)
+    }
+
     fn with_settings(&self) -> Config {
         let mut options = self.config.get_options().unwrap_or_default().to_owned();
-        for more in [Some(SETTINGS), self.relaxed.then_some(RELAXED)].into_iter().flatten() {
+        for more in [Some(SETTINGS), self.relaxed()].into_iter().flatten() {
             options = format!("{options} {more}");
         }
         let mut config = self.config.clone();

@@ -3,6 +3,7 @@
 //! The plans are those for any values, with reading a whole table forbidden wherever there is another way
 //! (`place::SETTINGS`): what still reads one has no index to go by.
 
+use super::limits::CommitSync;
 use super::session::{Place, Session};
 use super::{
     arrivals, batch, departed, entities, history, listing, membership, query, rows, schema, tasks,
@@ -86,7 +87,7 @@ fn no_statement_reads_a_whole_table() {
     let url = std::env::var("DURAFN_TEST_POSTGRES")
         .expect("DURAFN_TEST_POSTGRES: `npm test -- --rust` starts a server");
     let schema = format!("durafn_plans-{}", std::process::id());
-    let place = Place::parse(&url, &schema, false).unwrap();
+    let place = Place::parse(&url, &schema, CommitSync::Full).unwrap();
     let mut session = Session::connect(&place).unwrap();
     schema::prepare(&mut session, &place, None).unwrap();
     session.batch("fill", FILL).unwrap();

@@ -102,13 +102,6 @@ impl Session {
         self.place.name()
     }
 
-    /// What begins a transaction that writes.
-    pub(super) fn begin(&self) -> Vec<Ask<'static>> {
-        let relaxed =
-            (self.place.relaxed && !self.keeps).then_some("SET LOCAL synchronous_commit = off");
-        [Some("BEGIN"), relaxed].into_iter().flatten().map(Ask::new).collect()
-    }
-
     /// Runs a text of several statements, without values.
     pub(super) fn batch(&mut self, operation: &str, text: &str) -> Result<()> {
         let text = self.spoken(text);

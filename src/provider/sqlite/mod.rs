@@ -40,6 +40,7 @@ use crate::core::partition::Shares;
 use crate::core::request::HubSettings;
 use crate::provider::{
     Arrivals, Epoch, Ownership, Provider, ProviderError, ProviderErrorKind, Reader, Result, Rows,
+    Synced,
 };
 
 use arrivals::{Newest, Watch, data_version};
@@ -369,17 +370,18 @@ impl Provider for SqliteProvider {
         Ok(sql.one("read the hub's name", NAME, [], |row| column(row, 0))?.flatten())
     }
 
-    fn durability(&mut self) -> Result<String> {
+    fn durability(&mut self) -> Result<Synced> {
         let operation = "read what is synced";
+        let of = |settings: &str| Synced { settings: settings.to_owned(), ..Synced::default() };
         if self.place.is_none() {
-            return Ok("in memory".to_owned());
+            return Ok(of("in memory"));
         }
         let sql = Sql(self.connection()?);
         let level = sql.one(operation, "PRAGMA synchronous", [], |row| column::<i64>(row, 0))?;
         Ok(match level {
-            Some(1) => "NORMAL".to_owned(),
-            Some(2) => "FULL".to_owned(),
-            level => format!("{level:?}"),
+            Some(1) => of("NORMAL"),
+            Some(2) => of("FULL"),
+            level => of(&format!("{level:?}")),
         })
     }
 }

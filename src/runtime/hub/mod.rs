@@ -425,16 +425,16 @@ impl Hub {
 
     fn opened(&mut self, opened: Opened, step: &mut Step) {
         let Opened { info, shares, reads, writer, hints } = opened;
-        (self.to_reader, self.sweep.hints) = (reads, hints);
-        self.opened = true;
+        (self.to_reader, self.sweep.hints, self.opened) = (reads, hints, true);
         // A client has its short transactions waited for elsewhere.
         self.writer = (self.options.role == Role::Worker).then_some(writer);
         self.settings.payload_bytes = info.payload_bytes;
         if self.options.role == Role::Worker {
             let options = DispatcherOptions::of(&self.options, &info, shares);
-            let entropy = Box::new(SystemEntropy);
-            self.dispatcher = Some(Dispatcher::new(options, &self.options.registered, entropy));
+            let (known, entropy) = (&self.options.registered, Box::new(SystemEntropy));
+            self.dispatcher = Some(Dispatcher::new(options, known, entropy));
         }
+        step.out.logs.extend(info.warnings());
         step.out.replies.push(Reply::ok(0, &info));
     }
 

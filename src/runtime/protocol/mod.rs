@@ -404,7 +404,16 @@ pub struct EngineInfo {
     pub hub_name: Option<String>,
     pub epoch: i64,
     pub synchronous: String,
+    pub warnings: Vec<String>,
     pub payload_bytes: usize,
+}
+
+impl EngineInfo {
+    /// Its warnings, as lines of the log.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = LogEntry> {
+        let line = |message| LogEntry { level: LogLevel::Warn, message, instance_id: None };
+        self.warnings.iter().cloned().map(line)
+    }
 }
 
 /// The task of a resolution, for tests.
