@@ -16,6 +16,19 @@ impl Schema {
         Self { hub_name: format!("test-{}", uuid::Uuid::now_v7().simple()) }
     }
 
+    /// The same, whose name ends in this.
+    pub(crate) fn named(end: &str) -> Self {
+        let id = uuid::Uuid::now_v7().simple().to_string();
+        Self { hub_name: format!("{}-{end}", &id[20..]) }
+    }
+
+    /// A database of its own, made so.
+    pub(crate) fn database(&self, how: &str) -> Database {
+        let name = format!("database-{}", self.hub_name);
+        execute(&format!("CREATE DATABASE \"{name}\" {how} TEMPLATE template0"));
+        Database { name }
+    }
+
     pub(crate) fn options(&self) -> PostgresOptions {
         PostgresOptions {
             url: format!("{}?application_name={}", url(), self.hub_name),
@@ -45,6 +58,28 @@ impl Schema {
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = '{}'",
             self.hub_name
         ));
+    }
+}
+
+/// A database, dropped at the end.
+pub(crate) struct Database {
+    name: String,
+}
+
+impl Database {
+    /// The URL with this database in place of the other.
+    pub(crate) fn url(&self, of: &str) -> String {
+        let (server, rest) = of.rsplit_once('/').unwrap();
+        let parameters = rest.split_once('?').map_or("", |(_, parameters)| parameters);
+        format!("{server}/{}?{parameters}", self.name)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            execute(&format!("DROP DATABASE \"{}\" WITH (FORCE)", self.name));
+        }
     }
 }
 
@@ -84,7 +119,7 @@ impl Drop for Role {
 impl Drop for Schema {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.run(&format!("DROP SCHEMA IF EXISTS \"durafn_{}\" CASCADE", self.hub_name));
+            execute(&format!("DROP SCHEMA IF EXISTS \"durafn_{}\" CASCADE", self.hub_name));
         }
     }
 }

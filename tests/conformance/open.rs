@@ -1,15 +1,20 @@
 //! What a worker finds when it takes a hub, who may write, and what a reader sees.
 
-use durafn::core::error::ErrorCode;
+use durafn::core::entity::Signal;
+use durafn::core::error::{Error, ErrorCode};
 use durafn::core::replay::Problem;
-use durafn::core::request::{Answer, Command, Filter, HubSettings, UnmatchedEvents};
+use durafn::core::request::{
+    Answer, Command, DiscardReason, EntityFilter, Filter, HubSettings, UnmatchedEvents,
+};
 use durafn::core::status::RuntimeStatus;
 use durafn::core::task::Served;
-use durafn::provider::transaction::{Park, Work};
+use durafn::provider::transaction::{Outcome, Park, Work};
 use durafn::provider::{Page, ProviderError, ProviderErrorKind};
 
 use crate::common::actions::{asks, call, completed, continues, nothing, returns, timer, wait};
-use crate::common::hub::{Hub, raise, spec, start, suspend, terminate};
+use crate::common::hub::{
+    DELIVERED, Hub, discarded, purge, raise, restart, rewind, spec, start, suspend, terminate,
+};
 
 pub(crate) fn a_fresh_worker_finds_what_is_ready_held_or_waits(hub: &mut Hub) {
     hub.buffering();
@@ -173,4 +178,67 @@ pub(crate) fn listings_counts_and_purges_see_what_the_filter_names(hub: &mut Hub
     let keys = hub.store.purgeable(&ended, None, 10).unwrap();
     assert_eq!(hub.command(Command::PurgeKeys(keys)), Ok(Answer::Deleted { deleted: 2 }));
     assert_eq!(hub.store.count(&Filter::default()).unwrap(), 3);
+}
+
+/// A NUL stands in no id and no name, and PostgreSQL holds no text with one.
+pub(crate) fn text_that_no_row_can_have_is_not_found(hub: &mut Hub) {
+    hub.command(start("a")).unwrap();
+    hub.turn("a", &[], asks([wait("go")]));
+    hub.command(signal("@e@a")).unwrap();
+    let none = || "a\0b".to_owned();
+    assert!(hub.store.find("a\0").unwrap().is_none());
+    assert!(hub.store.find_entity("@e@a\0").unwrap().is_none());
+    let settled = hub.store.settled(&["a".to_owned(), none(), "c".to_owned()]).unwrap();
+    let mut ids: Vec<String> = settled.into_iter().map(|(id, _)| id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [none(), "c".to_owned()]);
+    let by_prefix = Filter { id_prefix: Some(none()), ..Filter::default() };
+    let by_name = Filter { name: Some(none()), ..Filter::default() };
+    let both = Filter { name: Some("f".to_owned()), ..by_prefix.clone() };
+    for filter in [by_prefix, by_name, both] {
+        assert_eq!(hub.store.count(&filter).unwrap(), 0);
+        let listing = hub.store.list(&filter, &Page { top: 5, cursor: None }).unwrap();
+        assert!(listing.rows.is_empty());
+        assert!(hub.store.purgeable(&filter, None, 5).unwrap().is_empty());
+    }
+    let prefix = Filter { id_prefix: Some("a".to_owned()), ..Filter::default() };
+    let page = Page { top: 5, cursor: Some(format!("i{}", none())) };
+    assert!(hub.store.list(&prefix, &page).unwrap().rows.is_empty());
+    let entities = EntityFilter {
+        name: Some("e".to_owned()),
+        key_prefix: Some(none()),
+        include_transient: true,
+        ..EntityFilter::default()
+    };
+    assert!(
+        hub.store.list_entities(&entities, &Page { top: 5, cursor: None }).unwrap().rows.is_empty()
+    );
+    // Beside one that is there, in one transaction.
+    let works =
+        [terminate(&none()), raise(&none(), "go", &1), raise("a", "go", &1), purge("@e@a\0")]
+            .map(Work::Command);
+    let verdicts: Vec<_> = hub.transact(&works).unwrap().into_iter().map(verdict).collect();
+    assert_eq!(verdicts[0].as_ref().unwrap_err().code, ErrorCode::InstanceNotFound);
+    assert_eq!(verdicts[1], discarded(DiscardReason::NotFound));
+    assert_eq!(verdicts[2], DELIVERED);
+    assert_eq!(verdicts[3], Ok(Answer::Deleted { deleted: 0 }));
+    for command in [suspend(&none()), rewind(&none()), restart(&none(), true)] {
+        assert_eq!(hub.refusal(command), ErrorCode::InstanceNotFound);
+    }
+    assert_eq!(hub.command(purge(&none())), Ok(Answer::Deleted { deleted: 0 }));
+    assert_eq!(hub.refusal(start(&none())), ErrorCode::InvalidInstanceId);
+    assert_eq!(hub.refusal(raise("a", &none(), &1)), ErrorCode::InvalidName);
+    assert_eq!(hub.refusal(signal("@e@a\0")), ErrorCode::InvalidEntityId);
+}
+
+fn signal(id: &str) -> Command {
+    let (entity_id, operation) = (id.to_owned(), "x".to_owned());
+    Command::SignalEntity(Signal { entity_id, operation, input: None, fire_at: None })
+}
+
+fn verdict(outcome: Outcome) -> Result<Answer, Error> {
+    match outcome {
+        Outcome::Command(verdict) => verdict,
+        other => panic!("not the outcome of a command: {other:?}"),
+    }
 }

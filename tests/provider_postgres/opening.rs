@@ -7,6 +7,7 @@ use durafn::provider::postgres::{PostgresOptions, PostgresProvider};
 use durafn::provider::{Provider, ProviderErrorKind, Reader};
 use durafn::runtime::fault::caller_error;
 
+use crate::common::hub::{Hub, Store, start};
 use crate::common::postgres::Schema;
 
 fn refusal(options: &PostgresOptions) -> (ProviderErrorKind, String) {
@@ -128,4 +129,27 @@ fn a_role_without_the_right_to_make_tables_uses_a_hub_that_is_there() {
     })
     .unwrap();
     hub.release().unwrap();
+}
+
+#[test]
+fn a_hub_may_be_named_as_the_schema_is_in_statements() {
+    for distributed in [false, true] {
+        let schema = Schema::named("hub.a.hub.hub-SKIP");
+        let options = PostgresOptions { distributed, ..schema.options() };
+        let mut hub = Hub::over(Store::of(Box::new(PostgresProvider::open(&options).unwrap())));
+        hub.command(start("a")).unwrap();
+        assert!(hub.find("a").is_some());
+        assert!(!hub.store.stats().unwrap().tables.is_empty());
+    }
+}
+
+#[test]
+fn a_database_that_cannot_hold_every_text_is_refused_with_the_remedy() {
+    let schema = Schema::fresh();
+    let database = schema.database("ENCODING 'LATIN1' LOCALE 'C'");
+    let url = database.url(&schema.options().url);
+    let options = PostgresOptions { url, ..schema.options() };
+    let (kind, message) = refusal(&options);
+    assert_eq!(kind, ProviderErrorKind::Invalid, "{message}");
+    assert!(message.contains("LATIN1") && message.contains("UTF8"), "{message}");
 }

@@ -96,7 +96,7 @@ fn no_statement_reads_a_whole_table() {
         let plan = session.explain(&format!("EXPLAIN (GENERIC_PLAN, COSTS OFF) {text}"));
         plans.push((text, plan.unwrap()));
     }
-    session.batch("drop", &format!("DROP SCHEMA {} CASCADE", place.schema())).unwrap();
+    session.drop_schema().unwrap();
     for (text, plan) in plans {
         let scans = plan.iter().filter_map(|line| line.trim().split("Seq Scan on ").nth(1));
         let tables: Vec<&str> = scans.filter_map(|rest| rest.split(' ').next()).collect();

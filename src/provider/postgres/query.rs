@@ -32,7 +32,8 @@ pub(super) const END_READING: &str = "COMMIT";
 pub(super) const FIND: &str =
     concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE id = $1");
 /// Whether each is there, of those that are not open.
-pub(super) const SETTLED: &str = "SELECT w.id, i.id IS NOT NULL FROM unnest($1::text[]) AS w(id) \
+pub(super) const SETTLED: &str = "SELECT w.place, i.id IS NOT NULL \
+    FROM unnest($1::text[]) WITH ORDINALITY AS w(id, place) \
     LEFT JOIN hub.instances AS i ON i.id = w.id WHERE i.id IS NULL OR i.completed_ms IS NOT NULL";
 pub(super) const ROW: &str =
     concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE iid = $1");
@@ -165,11 +166,15 @@ answers_questions!(super::PostgresProvider, super::PostgresReader);
 /// First which ones: most of those that are asked about are open.
 fn settled(session: &mut Session, ids: &[String]) -> Result<Vec<Settled>> {
     let operation = "look for instances that have ended";
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let mut settled = Vec::new();
     let mut ended: Vec<String> = Vec::new();
     for row in session.rows(operation, Ask::new(SETTLED).with(ids))? {
-        let (id, is_there): (String, bool) = (column(&row, 0)?, column(&row, 1)?);
+        let (place, is_there): (i64, bool) = (column(&row, 0)?, column(&row, 1)?);
+        // By its place: what comes back of a text need not be what was asked for.
+        let Some(id) = usize::try_from(place - 1).ok().and_then(|place| ids.get(place)) else {
+            continue;
+        };
+        let id = id.clone();
         if is_there {
             ended.push(id);
         } else {

@@ -22,6 +22,9 @@ const TRIES: usize = 20;
 /// Longest name of a schema, in bytes.
 const NAME_BYTES: usize = 63;
 
+const ENCODING: &str = "SELECT current_setting('server_encoding', true)";
+/// Encodings that hold every text: that of Unicode, and none, which keeps the bytes as they are.
+const UNICODE: [&str; 3] = ["UTF8", "UNICODE", "SQL_ASCII"];
 /// Not `to_regclass`: a process may keep in mind that there is no such table.
 const TABLES: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c \
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
@@ -61,6 +64,7 @@ pub(super) fn prepare(
     place: &Place,
     hub_name: Option<&str>,
 ) -> Result<Facts> {
+    check_encoding(session)?;
     let mut version = version(session, place, HUB)?;
     let mut tries = 0;
     while version < MIGRATIONS.len() {
@@ -102,12 +106,28 @@ pub(super) fn prepare(
 fn migrate(session: &mut Session, place: &Place) -> Result<()> {
     let from = version(session, place, LOCK)?;
     if from == 0 {
-        session.batch(PREPARING, &format!("CREATE SCHEMA IF NOT EXISTS {}", place.schema()))?;
+        session.make_schema(PREPARING)?;
     }
     for migration in MIGRATIONS.iter().skip(from) {
         session.batch(PREPARING, migration)?;
     }
     Ok(())
+}
+
+/// A database of another encoding cannot hold every id, name and event.
+fn check_encoding(session: &mut Session) -> Result<()> {
+    let rows = session.rows(PREPARING, Ask::new(ENCODING))?;
+    let encoding: Option<String> = rows.first().map_or(Ok(None), |row| column(row, 0))?;
+    match encoding {
+        Some(encoding) if !UNICODE.contains(&encoding.as_str()) => {
+            let cause = format!(
+                "the database in the URL of 'store' has the encoding {encoding}, which cannot hold every text. \
+                 Use one with UTF8, made with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+            );
+            Err(ProviderError::new(ProviderErrorKind::Invalid, PREPARING, cause))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn tables_are_there(session: &mut Session, place: &Place) -> Result<bool> {

@@ -103,9 +103,24 @@ impl Session {
     }
 
     /// Runs a text of several statements, without values.
-    pub(super) fn batch(&mut self, operation: &str, text: &str) -> Result<()> {
-        let text = self.spoken(text);
-        let done = self.wait(self.client.batch_execute(&text));
+    pub(super) fn batch(&mut self, operation: &str, text: &'static str) -> Result<()> {
+        self.run(operation, &self.spoken(text))
+    }
+
+    /// Makes the schema of the hub, if there is none.
+    pub(super) fn make_schema(&mut self, operation: &str) -> Result<()> {
+        self.run(operation, &format!("CREATE SCHEMA IF NOT EXISTS {}", self.place.schema()))
+    }
+
+    /// Removes the schema with all that is in it.
+    #[cfg(test)]
+    pub(super) fn drop_schema(&mut self) -> Result<()> {
+        self.run("drop", &format!("DROP SCHEMA {} CASCADE", self.place.schema()))
+    }
+
+    /// Runs a text as it is.
+    fn run(&mut self, operation: &str, text: &str) -> Result<()> {
+        let done = self.wait(self.client.batch_execute(text));
         self.understood(operation, done)
     }
 
@@ -180,10 +195,11 @@ impl Session {
         self.client.is_closed()
     }
 
-    /// A statement as this server takes it.
-    fn spoken(&self, text: &str) -> String {
-        let text = text.replace("hub.", &self.schema);
-        if self.place.distributed { plain(text) } else { text }
+    /// A statement as this server takes it. The hub's name, in which anything may stand, comes last, and only
+    /// into texts that are written in the source.
+    fn spoken(&self, text: &'static str) -> String {
+        let text = if self.place.distributed { plain(text) } else { text.to_owned() };
+        text.replace("hub.", &self.schema)
     }
 
     fn prepare(&mut self, operation: &str, asks: &[Ask<'_>]) -> Result<()> {
@@ -239,7 +255,7 @@ impl Session {
 
 /// A statement without what only PostgreSQL has. Without `SKIP LOCKED` one waits for those who were faster, and
 /// gets less.
-pub(super) fn plain(text: String) -> String {
+pub(super) fn plain(text: &str) -> String {
     let others = [
         (" SKIP LOCKED", ""),
         ("pg_current_xact_id()::text", "''"),
@@ -249,7 +265,9 @@ pub(super) fn plain(text: String) -> String {
             "$2::text IS NOT NULL",
         ),
     ];
-    others.iter().fold(text, |text, (of_postgres, other)| text.replace(of_postgres, other))
+    others
+        .iter()
+        .fold(text.to_owned(), |text, (of_postgres, other)| text.replace(of_postgres, other))
 }
 
 async fn send(
