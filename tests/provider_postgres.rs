@@ -11,6 +11,7 @@ mod provider_postgres {
     mod departed;
     mod faults;
     mod leases;
+    mod locks;
     mod opening;
     mod sharing;
     mod tasks;

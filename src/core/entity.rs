@@ -124,6 +124,17 @@ pub struct EntityHead {
     pub version: EntityVersion,
 }
 
+impl EntityHead {
+    /// Takes in a change of its row.
+    pub fn change(&mut self, change: &EntityChange) {
+        let EntityChange { state, lock, scheduled, version, .. } = change;
+        self.exists = state.as_ref().map_or(self.exists, Option::is_some);
+        self.lock = lock.unwrap_or(self.lock);
+        self.scheduled = scheduled.unwrap_or(self.scheduled);
+        self.version = version.unwrap_or(self.version);
+    }
+}
+
 /// See [`EntityHead::version`].
 pub type EntityVersion = i64;
 

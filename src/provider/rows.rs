@@ -45,6 +45,11 @@ pub trait EntityRows {
     fn entity_by_id(&mut self, id: &str) -> Result<Option<EntityHead>>;
     /// The same, by key.
     fn entity(&mut self, key: InstanceKey) -> Result<Option<EntityHead>>;
+    /// Says that these are looked at next, all of them, by folded id: a store that locks rows locks them in
+    /// the order in which everybody does.
+    fn foresee_entities(&mut self, _ids: &[String]) -> Result<()> {
+        Ok(())
+    }
     /// A new entity, without a state. None has its id.
     fn insert_entity(&mut self, id: &str, now_ms: TimeMs) -> Result<InstanceKey>;
     /// Changes the fields that are set.

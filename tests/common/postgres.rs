@@ -52,6 +52,28 @@ impl Schema {
         Role { name, schema: format!("durafn_{}", self.hub_name) }
     }
 
+    /// Options of a process for which the server looks for no deadlock: one of two that wait for each other
+    /// is refused when it has waited for as long as it may.
+    pub(crate) fn options_without_deadlocks(&self) -> PostgresOptions {
+        let options = self.options();
+        PostgresOptions {
+            url: format!("{}&options=-c%20deadlock_timeout%3D1h", options.url),
+            ..options
+        }
+    }
+
+    /// Whether a process of this hub waits for a lock.
+    pub(crate) fn has_waiting(&self) -> bool {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&url(), NoTls).await.unwrap();
+            tokio::spawn(connection);
+            let text = "SELECT 1 FROM pg_stat_activity \
+                WHERE wait_event_type = 'Lock' AND application_name = $1";
+            !client.query(text, &[&self.hub_name]).await.unwrap().is_empty()
+        })
+    }
+
     /// Ends the connections to this hub, as a server that goes down does.
     pub(crate) fn cut(&self) {
         execute(&format!(

@@ -52,6 +52,9 @@ impl EntityRows for SeenRows<'_> {
     fn entity(&mut self, key: InstanceKey) -> Result<Option<EntityHead>> {
         self.read("entity").entity(key)
     }
+    fn foresee_entities(&mut self, ids: &[String]) -> Result<()> {
+        self.rows.foresee_entities(ids)
+    }
     fn entity_crashes(&mut self, key: InstanceKey) -> Result<Option<u32>> {
         self.read("entity_crashes").entity_crashes(key)
     }

@@ -8,17 +8,22 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::core::entity::EntityChange;
 use crate::core::instance::{InstanceChange, NewInstance};
 use crate::core::task::TaskRef;
 use crate::core::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs, TurnNumber, ids};
 use crate::provider::rows::{Clear, NewMessage};
 
+use super::entities::{self, NewEntity};
 use super::session::Ask;
 use super::tasks;
 
 pub(super) const DELETE_WAITS: &str = "DELETE FROM hub.waits WHERE iid = ANY($1)";
 pub(super) const DELETE_TIMERS: &str = "DELETE FROM hub.timers WHERE iid = ANY($1)";
-pub(super) const DELETE_TASKS: &str = "DELETE FROM hub.tasks WHERE iid = ANY($1)";
+/// In the order of their keys: a worker that reports some of them has those locked.
+pub(super) const DELETE_TASKS: &str = "DELETE FROM hub.tasks AS t USING \
+    (SELECT iid, exec, task FROM hub.tasks WHERE iid = ANY($1) ORDER BY iid, exec, task FOR UPDATE) \
+     AS gone WHERE t.iid = gone.iid AND t.exec = gone.exec AND t.task = gone.task";
 pub(super) const DELETE_MESSAGES: &str = "DELETE FROM hub.messages WHERE iid = ANY($1)";
 pub(super) const DELETE_TAKEN_MESSAGES: &str =
     "DELETE FROM hub.messages WHERE iid = ANY($1) AND taken";
@@ -117,6 +122,8 @@ pub(super) struct Batch {
     /// `None`: cleared.
     timers: BTreeMap<(InstanceKey, TaskId), Option<TimeMs>>,
     bells: Vec<(i16, InstanceKey, Option<MessageKey>)>,
+    pub(super) entities: Vec<NewEntity>,
+    pub(super) entity_changes: Vec<(InstanceKey, EntityChange)>,
     tasks_gone: Vec<TaskRef>,
     touched: HashMap<InstanceKey, Touched>,
 }
@@ -220,6 +227,10 @@ impl Batch {
         if !self.changes.is_empty() {
             asks.push(self.ask_changes());
         }
+        if !self.entities.is_empty() {
+            asks.push(entities::insert(&self.entities));
+        }
+        asks.extend(self.entity_changes.iter().map(|(key, to)| entities::update(*key, to)));
         self.ask_history(&mut asks);
         self.ask_messages(&mut asks);
         self.ask_waits(&mut asks);
@@ -244,6 +255,7 @@ impl Batch {
             let of_kind = self.cleared.iter().filter(|(_, what)| wanted(*what));
             of_kind.map(|(key, _)| *key).collect()
         };
+        // Nobody waits for another's: whoever clears an instance has it.
         for (text, keys) in [
             (DELETE_WAITS, keys(|_| true)),
             (DELETE_TIMERS, keys(|_| true)),
@@ -260,7 +272,10 @@ impl Batch {
     }
 
     fn ask_instances(&self) -> Ask<'_> {
-        let all = &self.instances;
+        // By id, as everybody does: another transaction may give the same ones.
+        let mut all: Vec<_> = self.instances.iter().collect();
+        all.sort_unstable_by(|(_, one), (_, other)| one.id.cmp(&other.id));
+        let all = &all;
         let link = |new: &NewInstance| new.parent;
         Ask::new(INSERT_INSTANCES)
             .with(column(all, |(key, _)| *key))

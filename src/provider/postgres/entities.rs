@@ -1,7 +1,8 @@
 //! Entities in PostgreSQL: their rows inside a transaction, and questions about them.
 //!
 //! Owns: the statements on `entities`. Whoever looks at an entity in a transaction has its row for
-//! himself, so that nobody sends it a message while it is being removed. Must never: decide anything.
+//! himself (`locks.rs`), so that nobody sends it a message while it is being removed. Must never: decide
+//! anything.
 //! Proved by `tests/conformance.rs` and `tests/differential.rs`.
 
 use tokio_postgres::Row;
@@ -10,6 +11,7 @@ use crate::core::entity::{EntityChange, EntityHead, EntityRow};
 use crate::core::ids::partition_of;
 use crate::core::instance::ParentLink;
 use crate::core::limits::PAGE_SCAN_ROWS;
+use crate::core::partition::key_in;
 use crate::core::request::EntityFilter;
 use crate::core::{InstanceKey, Payload, TimeMs};
 use crate::provider::page::{self, EntitySieve};
@@ -21,7 +23,7 @@ use super::batch::{DELETE_MESSAGES, DELETE_TIMERS, signed};
 use super::columns::{self, column, corrupt, number};
 use super::listing::{ids_from, sql_limit};
 use super::query::{BEGIN_READING, END_READING, Source};
-use super::rows::PostgresRows;
+use super::rows::{PostgresRows, READING, no_key};
 use super::session::Ask;
 
 macro_rules! head_columns {
@@ -30,26 +32,32 @@ macro_rules! head_columns {
     };
 }
 
+/// Where the id stands behind those.
+const HEAD_ID: usize = 7;
+
 macro_rules! row_columns {
     () => {
         concat!(head_columns!(), ", id, updated_ms, crashes, problem, state")
     };
 }
 
-pub(super) const HEAD: &str =
-    concat!("SELECT ", head_columns!(), " FROM hub.entities WHERE eid = $1 FOR NO KEY UPDATE");
-pub(super) const HEAD_BY_ID: &str =
-    concat!("SELECT ", head_columns!(), " FROM hub.entities WHERE id = $1 FOR NO KEY UPDATE");
+/// By id, see `locks.rs`.
+pub(super) const HEADS: &str = concat!(
+    "SELECT ",
+    head_columns!(),
+    ", id FROM hub.entities WHERE eid = ANY(ARRAY(SELECT unnest($1::bigint[]) \
+     UNION SELECT eid FROM hub.entities WHERE id = ANY($2::text[]))) ORDER BY id FOR NO KEY UPDATE"
+);
 pub(super) const ROW: &str =
     concat!("SELECT ", row_columns!(), " FROM hub.entities WHERE eid = $1");
 pub(super) const ROW_BY_ID: &str =
     concat!("SELECT ", row_columns!(), " FROM hub.entities WHERE id = $1");
 pub(super) const CRASHES: &str = "SELECT crashes FROM hub.entities WHERE eid = $1";
-// Another process may have made it meanwhile: then it is that one, and is locked.
-pub(super) const INSERT: &str = "INSERT INTO hub.entities AS e \
-    (eid, id, scheduled, updated_ms, crashes) \
-    VALUES (nextval('hub.eids') * $4::bigint + $1::bigint, $2, 0, $3, 0) \
-    ON CONFLICT (id) DO UPDATE SET id = e.id RETURNING eid";
+/// Another process may have made one meanwhile: then it is found when the transaction is begun anew.
+const INSERT: &str = "INSERT INTO hub.entities (eid, id, scheduled, updated_ms, crashes) \
+    SELECT eid, id, 0, updated_ms, 0 \
+    FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS new(eid, id, updated_ms)";
+const NEW_KEYS: &str = "SELECT nextval('hub.eids') FROM generate_series(1, $1::integer)";
 pub(super) const UPDATE: &str = "UPDATE hub.entities SET \
     state = CASE WHEN $2::integer & 1 <> 0 THEN $3::bytea ELSE state END, \
     problem = CASE WHEN $2 & 2 <> 0 THEN $4::bytea ELSE problem END, \
@@ -67,53 +75,122 @@ pub(super) const IN_RANGE: &str = "SELECT id, eid, state IS NOT NULL, updated_ms
     WHERE id >= $1 AND ($2::text IS NULL OR id < $2) ORDER BY id LIMIT $3";
 pub(super) const EVERY_ENTITY: &str = concat!("SELECT ", row_columns!(), " FROM hub.entities");
 
+/// An entity that comes to be.
+#[derive(Debug)]
+pub(super) struct NewEntity {
+    eid: i64,
+    id: String,
+    made_ms: TimeMs,
+}
+
+/// Asks for entities and locks them.
+pub(super) fn heads<'a>(keys: &[InstanceKey], ids: &'a [String]) -> Ask<'a> {
+    let eids: Vec<i64> = keys.iter().map(|key| -key).collect();
+    Ask::new(HEADS).with(eids).with(ids)
+}
+
+/// Inserts entities, by id.
+pub(super) fn insert(new: &[NewEntity]) -> Ask<'_> {
+    let mut new: Vec<&NewEntity> = new.iter().collect();
+    new.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+    Ask::new(INSERT)
+        .with(new.iter().map(|entity| entity.eid).collect::<Vec<_>>())
+        .with(new.iter().map(|entity| entity.id.as_str()).collect::<Vec<_>>())
+        .with(new.iter().map(|entity| entity.made_ms).collect::<Vec<_>>())
+}
+
+/// Changes one.
+pub(super) fn update(key: InstanceKey, change: &EntityChange) -> Ask<'_> {
+    let lock = change.lock.flatten();
+    let fields = i32::from(change.state.is_some())
+        | i32::from(change.problem.is_some()) << 1
+        | i32::from(change.lock.is_some()) << 2;
+    Ask::new(UPDATE)
+        .with(-key)
+        .with(fields)
+        .with(bytes(change.state.as_ref()))
+        .with(bytes(change.problem.as_ref()))
+        .with(lock.map(|lock| lock.key))
+        .with(lock.map(|lock| signed(lock.exec)))
+        .with(lock.map(|lock| i64::from(lock.task)))
+        .with(change.scheduled.map(i64::from))
+        .with(change.updated_ms)
+        .with(change.crashes.map(signed))
+        .with(change.version)
+}
+
+impl PostgresRows<'_> {
+    pub(super) fn learn_entities(
+        &mut self,
+        keys: &[InstanceKey],
+        ids: &[String],
+        rows: &[Row],
+    ) -> Result<()> {
+        let known = &mut self.known;
+        known.entities.extend(keys.iter().map(|key| (*key, None)));
+        known.entity_keys.extend(ids.iter().map(|id| (id.clone(), None)));
+        for row in rows {
+            let head = head(row)?;
+            known.entity_keys.insert(column(row, HEAD_ID)?, Some(head.key));
+            known.entities.insert(head.key, Some(head));
+        }
+        Ok(())
+    }
+}
+
 impl EntityRows for PostgresRows<'_> {
     fn entity_by_id(&mut self, id: &str) -> Result<Option<EntityHead>> {
-        let rows = self.read("read an entity", Ask::new(HEAD_BY_ID).with(id))?;
-        rows.first().map(head).transpose()
+        self.lock_entities(&[], &[id.to_owned()])?;
+        match self.known.entity_keys.get(id).copied().flatten() {
+            Some(key) => self.entity(key),
+            None => Ok(None),
+        }
     }
 
     fn entity(&mut self, key: InstanceKey) -> Result<Option<EntityHead>> {
-        let rows = self.read("read an entity", Ask::new(HEAD).with(-key))?;
-        rows.first().map(head).transpose()
+        self.lock_entities(&[key], &[])?;
+        Ok(self.known.entities.get(&key).cloned().flatten())
     }
 
     fn entity_crashes(&mut self, key: InstanceKey) -> Result<Option<u32>> {
-        let rows = self.read("read an entity", Ask::new(CRASHES).with(-key))?;
+        self.lock_entities(&[key], &[])?;
+        let rows = self.read(READING, Ask::new(CRASHES).with(-key))?;
         let crashes = |row: &Row| number("an entity", column::<i32>(row, 0)?);
         rows.first().map(crashes).transpose()
     }
 
+    fn foresee_entities(&mut self, ids: &[String]) -> Result<()> {
+        self.lock_entities(&[], ids)
+    }
+
     fn insert_entity(&mut self, id: &str, now_ms: TimeMs) -> Result<InstanceKey> {
-        let part = i64::from(partition_of(id, self.partitions));
-        let partitions = i64::from(self.partitions);
-        let ask = Ask::new(INSERT).with(part).with(id).with(now_ms).with(partitions);
-        let rows = self.read("insert an entity", ask)?;
-        let eid: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
+        if self.known.new_entities.is_empty() {
+            self.known.new_entities = self.more_keys(NEW_KEYS)?;
+        }
+        let number = self.known.new_entities.pop_front().ok_or_else(no_key)?;
+        let eid = key_in(partition_of(id, self.partitions), number, self.partitions);
+        let head = EntityHead { key: -eid, lock: None, exists: false, scheduled: 0, version: 0 };
+        self.known.entities.insert(-eid, Some(head));
+        self.known.entity_keys.insert(id.to_owned(), Some(-eid));
+        self.batch.entities.push(NewEntity { eid, id: id.to_owned(), made_ms: now_ms });
         Ok(-eid)
     }
 
     fn update_entity(&mut self, key: InstanceKey, change: &EntityChange) -> Result<()> {
-        let lock = change.lock.flatten();
-        let fields = i32::from(change.state.is_some())
-            | i32::from(change.problem.is_some()) << 1
-            | i32::from(change.lock.is_some()) << 2;
-        let ask = Ask::new(UPDATE)
-            .with(-key)
-            .with(fields)
-            .with(bytes(change.state.as_ref()))
-            .with(bytes(change.problem.as_ref()))
-            .with(lock.map(|lock| lock.key))
-            .with(lock.map(|lock| signed(lock.exec)))
-            .with(lock.map(|lock| i64::from(lock.task)))
-            .with(change.scheduled.map(i64::from))
-            .with(change.updated_ms)
-            .with(change.crashes.map(signed))
-            .with(change.version);
-        self.read("update an entity", ask).map(|_| ())
+        self.lock_entities(&[key], &[])?;
+        if let Some(Some(head)) = self.known.entities.get_mut(&key) {
+            head.change(change);
+        }
+        self.batch.entity_changes.push((key, change.clone()));
+        Ok(())
     }
 
     fn remove_entity(&mut self, key: InstanceKey) -> Result<()> {
+        self.lock_entities(&[key], &[])?;
+        self.known.entities.insert(key, None);
+        for known in self.known.entity_keys.values_mut() {
+            *known = known.filter(|known| *known != key);
+        }
         let operation = "remove an entity";
         let keys: &[InstanceKey] = &[key];
         self.read(operation, Ask::new(DELETE_MESSAGES).with(keys))?;
@@ -218,7 +295,7 @@ fn head(row: &Row) -> Result<EntityHead> {
 }
 
 pub(super) fn entity(row: &Row) -> Result<EntityRow> {
-    let id: String = column(row, 7)?;
+    let id: String = column(row, HEAD_ID)?;
     let payload = |index, field: &str| {
         let bytes: Option<Vec<u8>> = column(row, index)?;
         let Some(bytes) = bytes else { return Ok(None) };

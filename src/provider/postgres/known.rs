@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use crate::core::entity::EntityHead;
 use crate::core::instance::InstanceHead;
 use crate::core::task::TaskRef;
 use crate::core::{ExecutionId, InstanceKey, MessageKey, TurnNumber};
@@ -21,6 +22,13 @@ pub(super) struct Known {
     pub(super) taken: HashMap<InstanceKey, Vec<MessageKey>>,
     pub(super) kept: HashMap<(InstanceKey, String), Option<StoredMessage>>,
     pub(super) waits: HashMap<(InstanceKey, String), i32>,
+    /// Entities, by key and by folded id.
+    pub(super) entities: HashMap<InstanceKey, Option<EntityHead>>,
+    pub(super) entity_keys: HashMap<String, Option<InstanceKey>>,
+    /// The hub's row is locked.
+    pub(super) hub: bool,
+    /// Numbers for new entities.
+    pub(super) new_entities: VecDeque<i64>,
     /// Numbers for new instances.
     pub(super) instance_keys: VecDeque<i64>,
     pub(super) message_keys: VecDeque<MessageKey>,
@@ -29,6 +37,14 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// Whether the transaction has a row for itself that another one may wait for.
+    pub(super) fn has_locked(&self) -> bool {
+        self.hub
+            || self.heads.values().any(Option::is_some)
+            || self.entities.values().any(Option::is_some)
+            || !self.held_tasks.is_empty()
+    }
+
     pub(super) fn learn_head(&mut self, head: InstanceHead) {
         self.keys.insert(head.id.clone(), Some(head.key));
         self.heads.insert(head.key, Some(head));

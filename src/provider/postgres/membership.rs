@@ -48,8 +48,11 @@ const MEMBERS: &str = "SELECT epoch, leaving, settings, \
 const OWNERS: &str = "SELECT part, epoch FROM hub.parts ORDER BY part";
 const TAKE: &str = concat!(
     "UPDATE hub.parts AS p SET epoch = $1 \
-     FROM unnest($2::smallint[], $3::bigint[]) AS free(part, epoch) \
-     WHERE p.part = free.part AND p.epoch IS NOT DISTINCT FROM free.epoch RETURNING p.part, ",
+     FROM (SELECT h.part FROM hub.parts AS h \
+      JOIN unnest($2::smallint[], $3::bigint[]) AS free(part, epoch) \
+       ON h.part = free.part AND h.epoch IS NOT DISTINCT FROM free.epoch \
+      ORDER BY h.part FOR UPDATE OF h) AS free \
+     WHERE p.part = free.part RETURNING p.part, ",
     limits!("$4", "$5", "$6")
 );
 const GIVE: &str = "UPDATE hub.parts SET epoch = NULL WHERE part = ANY($1) AND epoch = $2";
@@ -60,8 +63,10 @@ const LEAVE: &str = "DELETE FROM hub.workers WHERE epoch = $1";
 pub(super) const CALL: &str = "INSERT INTO hub.bells (part, iid) \
     SELECT (-1 - epoch % 32767)::smallint, 0 FROM hub.workers WHERE epoch <> $1";
 /// Calls for those who are gone.
-const HUSH: &str = "DELETE FROM hub.bells AS b WHERE part < 0 AND NOT EXISTS \
-    (SELECT FROM hub.workers WHERE (-1 - epoch % 32767)::smallint = b.part)";
+const HUSH: &str = "DELETE FROM hub.bells AS b USING \
+    (SELECT part, bell FROM hub.bells AS c WHERE part < 0 AND NOT EXISTS \
+      (SELECT FROM hub.workers WHERE (-1 - epoch % 32767)::smallint = c.part) \
+     ORDER BY part, bell FOR UPDATE SKIP LOCKED) AS gone WHERE b.part = gone.part AND b.bell = gone.bell";
 const SERVER_MS: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 /// How often a worker looks who else is there.

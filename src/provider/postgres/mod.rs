@@ -13,7 +13,7 @@
 //! query     Reader                                         listing  filters and pages
 //! arrivals  what other processes wrote                    membership  who has which partitions
 //! limits    what each transaction sets for itself          synced   what of it is said at the open
-//! tasks     activities that any worker may run
+//! tasks     activities that any worker may run               locks    the one order in which rows are locked
 //! doubt     commits whose answer was lost                  departed  which workers have died
 //! hints     word that there is something to look at       listener    the connection for it
 //! ```
@@ -31,6 +31,7 @@ mod known;
 mod limits;
 mod listener;
 mod listing;
+mod locks;
 mod membership;
 mod place;
 #[cfg(test)]
@@ -140,7 +141,7 @@ impl PostgresProvider {
     fn attempt(
         &mut self,
         fenced: bool,
-        foresight: &Foresight,
+        foresight: &mut Foresight,
         work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
     ) -> std::result::Result<(), Option<ProviderError>> {
         let session = connected(&mut self.session, &self.place).map_err(Some)?;
@@ -176,7 +177,10 @@ impl PostgresProvider {
             Err(error) => return Err(self.undo(error)),
         };
         if let Err(error) = work(&mut rows) {
-            return Err(self.undo(error));
+            let Some(later) = rows.take_later() else { return Err(self.undo(error)) };
+            foresight.add_all(later);
+            self.roll_back();
+            return Err(None);
         }
         let (mine, mut told) = (rows.mine, std::mem::take(&mut rows.told));
         told.called |= rows.reported && self.watch.served.any_limited();
@@ -279,16 +283,20 @@ impl Provider for PostgresProvider {
         fence: Option<Epoch>,
         work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
     ) -> Result<()> {
-        let foresight = std::mem::take(&mut self.foresight);
+        let mut foresight = std::mem::take(&mut self.foresight);
         let epoch = self.membership.as_ref().map(|member| member.epoch);
         if fence.is_some() && fence != epoch {
             return Err(membership::lost("this process does not have it"));
         }
-        for _ in 0..TRIES {
-            match self.attempt(fence.is_some(), &foresight, work) {
+        let mut tries = 0;
+        while tries < TRIES {
+            let known = foresight.rows();
+            match self.attempt(fence.is_some(), &mut foresight, work) {
                 Ok(()) => return Ok(()),
                 Err(Some(error)) => return Err(error),
-                Err(None) => {}
+                // Begun anew to lock more rows: that comes to an end by itself.
+                Err(None) if foresight.rows() > known => {}
+                Err(None) => tries += 1,
             }
         }
         let cause = "each time it met other transactions, or lost the connection";

@@ -6,7 +6,8 @@
 use super::limits::CommitSync;
 use super::session::{Place, Session};
 use super::{
-    arrivals, batch, departed, entities, history, listing, membership, query, rows, schema, tasks,
+    arrivals, batch, departed, entities, history, listing, locks, membership, query, rows, schema,
+    tasks,
 };
 
 /// Tables of a row or of few.
@@ -15,7 +16,8 @@ const SMALL: [&str; 4] = ["hub", "workers", "parts", "departed"];
 const STATEMENTS: [&str; 67] = [
     membership::FENCE,
     membership::CALL,
-    rows::HEADS,
+    locks::HEADS,
+    locks::TREES,
     rows::TAKEN_EVENTS,
     rows::KEPT_EVENTS,
     rows::WAITS,
@@ -62,8 +64,7 @@ const STATEMENTS: [&str; 67] = [
     listing::CANDIDATES,
     listing::COUNT_IDS,
     listing::ROWS,
-    entities::HEAD,
-    entities::HEAD_BY_ID,
+    entities::HEADS,
     entities::ROW,
     entities::ROW_BY_ID,
     entities::CRASHES,

@@ -5,8 +5,8 @@
 //! Proved by `tests/conformance.rs` and `tests/differential.rs`.
 //!
 //! A statement that is sent and waited for costs as much as a whole transaction of SQLite. So all that is
-//! foreseen is read in one go, and locked in the order of the keys; rules then read from memory; and what
-//! they write is sent in one go at the end (`batch.rs`). What was not foreseen is read when it is asked for.
+//! foreseen is read and locked in one go (`locks.rs`); rules then read from memory; and what they write is
+//! sent in one go at the end (`batch.rs`). What was not foreseen is read when it is asked for.
 
 use std::collections::VecDeque;
 
@@ -18,29 +18,18 @@ use crate::core::partition::{Epoch, Parts, key_in, partition_of_key};
 use crate::core::request::HubSettings;
 use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, TurnNumber};
 use crate::provider::rows::{Clear, NewMessage};
-use crate::provider::transaction::Foresight;
 use crate::provider::{
     ProviderError, ProviderErrorKind, Result, Rows, StoredMessage, decode_settings, encode_settings,
 };
 
 use super::batch::Batch;
-use super::columns::{self, Unreadable, column, head_columns, row_columns, stored};
+use super::columns::{self, Unreadable, column, row_columns, stored};
 use super::hints::Message;
-use super::history;
 use super::known::Known;
+use super::locks::Later;
 use super::membership;
 use super::session::{Ask, Session};
-use super::tasks;
 
-pub(super) const HEADS: &str = concat!(
-    "SELECT ",
-    head_columns!(),
-    " FROM hub.instances WHERE iid = ANY(ARRAY(SELECT unnest($1::bigint[]) \
-     UNION SELECT iid FROM hub.instances WHERE id = ANY($2::text[]) \
-     UNION SELECT parent_iid FROM hub.instances \
-      WHERE iid = ANY($3::bigint[]) AND parent_iid IS NOT NULL)) \
-     ORDER BY iid FOR NO KEY UPDATE"
-);
 pub(super) const TAKEN_EVENTS: &str = "SELECT iid, mid FROM hub.messages \
     WHERE iid = ANY($1) AND taken AND event >= '' ORDER BY mid";
 pub(super) const KEPT_EVENTS: &str = "SELECT w.iid, w.event, m.mid, m.exec, m.body \
@@ -57,11 +46,9 @@ pub(super) const MESSAGE_KEYS: &str =
     "SELECT nextval('hub.mids') FROM generate_series(1, $1::integer)";
 pub(super) const ROW: &str =
     concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE iid = $1");
-pub(super) const CHILDREN: &str = concat!(
-    "SELECT ",
-    head_columns!(),
-    " FROM hub.instances WHERE parent_iid = $1 ORDER BY iid FOR NO KEY UPDATE"
-);
+/// The open ones.
+pub(super) const CHILDREN: &str = "SELECT iid FROM hub.instances \
+    WHERE parent_iid = $1 AND completed_ms IS NULL ORDER BY iid";
 /// Of the workers that live, the last one first; of the last one that lived, if none does.
 pub(super) const SETTINGS: &str = "(SELECT settings FROM hub.workers \
      WHERE lease_until > clock_timestamp() ORDER BY epoch DESC) \
@@ -72,11 +59,11 @@ pub(super) const PUT_OWN_SETTINGS: &str = "UPDATE hub.workers SET settings = $2 
 
 /// Keys asked for at a time where they were not foreseen.
 const MORE_KEYS: i32 = 16;
-const READING: &str = "read instances";
+pub(super) const READING: &str = "read instances";
 
 /// See the module's text.
 pub(super) struct PostgresRows<'s> {
-    session: &'s mut Session,
+    pub(super) session: &'s mut Session,
     /// How many partitions the hub has.
     pub(super) partitions: u16,
     /// Who writes, if it is a worker.
@@ -89,6 +76,8 @@ pub(super) struct PostgresRows<'s> {
     pub(super) reported: bool,
     pub(super) known: Known,
     pub(super) batch: Batch,
+    /// See `locks.rs`.
+    pub(super) later: Later,
 }
 
 impl<'s> PostgresRows<'s> {
@@ -107,96 +96,8 @@ impl<'s> PostgresRows<'s> {
             reported: false,
             known: Known::default(),
             batch: Batch::default(),
+            later: Later::default(),
         }
-    }
-
-    /// Sends what begins the transaction, and with it reads all that is foreseen. Gives the rows of the
-    /// statements in `first`.
-    pub(super) fn begin(
-        &mut self,
-        first: Vec<Ask<'_>>,
-        foresight: &Foresight,
-    ) -> Result<Vec<Vec<Row>>> {
-        let (first, mut asks) = (first.len(), first);
-        let events: Vec<&str> = foresight.kept.iter().map(|(_, event)| event.as_str()).collect();
-        let raised: Vec<&str> = foresight.waits.iter().map(|(_, event)| event.as_str()).collect();
-        asks.push(
-            Ask::new(HEADS)
-                .with(foresight.keys.as_slice())
-                .with(foresight.ids.as_slice())
-                .with(foresight.ending.as_slice()),
-        );
-        asks.push(history::last_turns(&foresight.turns));
-        asks.push(Ask::new(TAKEN_EVENTS).with(foresight.ending.as_slice()));
-        let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
-        let keys: Vec<InstanceKey> = foresight.kept.iter().map(|(key, _)| *key).collect();
-        asks.push(Ask::new(KEPT_EVENTS).with(keys).with(events));
-        let ids: Vec<&str> = foresight.waits.iter().map(|(id, _)| id.as_str()).collect();
-        asks.push(Ask::new(WAITS).with(ids).with(raised));
-        asks.push(Ask::new(INSTANCE_KEYS).with(count(foresight.starts)));
-        asks.push(Ask::new(MESSAGE_KEYS).with(count(foresight.messages)));
-        asks.push(tasks::held(self.epoch.unwrap_or_default(), &foresight.reports));
-        // A statement that would read nothing is not sent.
-        let needed = [
-            !(foresight.keys.is_empty() && foresight.ids.is_empty()),
-            !foresight.turns.is_empty(),
-            !foresight.ending.is_empty(),
-            !foresight.kept.is_empty(),
-            !foresight.waits.is_empty(),
-            foresight.starts > 0,
-            foresight.messages > 0,
-            !foresight.reports.is_empty(),
-        ];
-        let mut place = 0;
-        asks.retain(|_| {
-            place += 1;
-            place <= first || needed[place - 1 - first]
-        });
-        let mut answers = self.session.all("begin a transaction", &asks)?;
-        let mut read = answers.split_off(first).into_iter();
-        let mut next =
-            |needed: bool| if needed { read.next().unwrap_or_default() } else { Vec::new() };
-        let [heads, turns, taken, kept, waits, instance_keys, message_keys, held] =
-            needed.map(&mut next);
-        self.learn(foresight, &heads, &taken, &kept, &waits)?;
-        self.learn_turns(&foresight.turns, &turns)?;
-        for row in &instance_keys {
-            self.known.instance_keys.push_back(column(row, 0)?);
-        }
-        for row in &message_keys {
-            self.known.message_keys.push_back(column(row, 0)?);
-        }
-        self.learn_held_tasks(&held)?;
-        Ok(answers)
-    }
-
-    fn learn(
-        &mut self,
-        foresight: &Foresight,
-        heads: &[Row],
-        taken: &[Row],
-        kept: &[Row],
-        waits: &[Row],
-    ) -> Result<()> {
-        let known = &mut self.known;
-        known.heads.extend(foresight.keys.iter().map(|key| (*key, None)));
-        known.keys.extend(foresight.ids.iter().map(|id| (id.clone(), None)));
-        known.taken.extend(foresight.ending.iter().map(|key| (*key, Vec::new())));
-        known.kept.extend(foresight.kept.iter().map(|wait| (wait.clone(), None)));
-        for row in heads {
-            known.learn_head(columns::head(row)?);
-        }
-        for row in taken {
-            known.taken.entry(column(row, 0)?).or_default().push(column(row, 1)?);
-        }
-        for row in kept {
-            let wait = (column(row, 0)?, column(row, 1)?);
-            known.kept.insert(wait, Some(columns::message(row, 2)?));
-        }
-        for row in waits {
-            known.waits.insert((column(row, 0)?, column(row, 1)?), column(row, 2)?);
-        }
-        Ok(())
     }
 
     /// Sends the gathered writes, and `last` behind them.
@@ -213,18 +114,9 @@ impl<'s> PostgresRows<'s> {
         self.session.rows(operation, ask)
     }
 
-    fn more_keys(&mut self, text: &'static str) -> Result<VecDeque<i64>> {
+    pub(super) fn more_keys(&mut self, text: &'static str) -> Result<VecDeque<i64>> {
         let rows = self.session.rows("make keys", Ask::new(text).with(MORE_KEYS))?;
         rows.iter().map(|row| column(row, 0)).collect()
-    }
-
-    fn read_heads(&mut self, keys: &[InstanceKey], ids: &[&str]) -> Result<()> {
-        let none: &[InstanceKey] = &[];
-        let rows = self.read(READING, Ask::new(HEADS).with(keys).with(ids).with(none))?;
-        for row in &rows {
-            self.known.learn_head(columns::head(row)?);
-        }
-        Ok(())
     }
 
     /// Tells whoever has the partition.
@@ -239,16 +131,12 @@ impl<'s> PostgresRows<'s> {
 
 impl Rows for PostgresRows<'_> {
     fn head(&mut self, key: InstanceKey) -> Result<Option<InstanceHead>> {
-        if !self.known.heads.contains_key(&key) {
-            self.read_heads(&[key], &[])?;
-        }
+        self.lock_heads(&[key], &[])?;
         Ok(self.known.heads.entry(key).or_default().clone())
     }
 
     fn head_by_id(&mut self, id: &str) -> Result<Option<InstanceHead>> {
-        if !self.known.keys.contains_key(id) {
-            self.read_heads(&[], &[id])?;
-        }
+        self.lock_heads(&[], &[id])?;
         match *self.known.keys.entry(id.to_owned()).or_default() {
             Some(key) => self.head(key),
             None => Ok(None),
@@ -292,15 +180,11 @@ impl Rows for PostgresRows<'_> {
 
     fn open_children(&mut self, key: InstanceKey) -> Result<Vec<InstanceHead>> {
         let rows = self.read(READING, Ask::new(CHILDREN).with(key))?;
-        let mut children = Vec::new();
-        for row in &rows {
-            let head = columns::head(row)?;
-            self.known.learn_head(head.clone());
-            if !head.status.has_ended() {
-                children.push(head);
-            }
-        }
-        Ok(children)
+        let keys: Vec<InstanceKey> =
+            rows.iter().map(|row| column(row, 0)).collect::<Result<_>>()?;
+        self.lock_heads(&keys, &[])?;
+        let heads = keys.iter().filter_map(|key| self.known.heads.get(key)?.clone());
+        Ok(heads.filter(|head| !head.status.has_ended()).collect())
     }
 
     fn is_next_turn(
@@ -481,6 +365,6 @@ impl Rows for PostgresRows<'_> {
     }
 }
 
-fn no_key() -> ProviderError {
+pub(super) fn no_key() -> ProviderError {
     ProviderError::new(ProviderErrorKind::Permanent, "make keys", "the sequence gave none")
 }

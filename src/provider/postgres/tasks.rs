@@ -28,7 +28,6 @@ pub(super) const OFFER: &str = "INSERT INTO hub.tasks \
      $7::text[], $8::bytea[]) WITH ORDINALITY \
      AS new(iid, exec, task, attempt, instance_id, name, name_folded, input, place) ORDER BY place \
     ON CONFLICT (iid, exec, task) DO NOTHING RETURNING iid, exec, task";
-const LOCK: &str = "SELECT one FROM hub.hub FOR UPDATE";
 pub(super) const CLAIM: &str = "UPDATE hub.tasks AS t SET worker = $1, claims = t.claims + 1 \
     FROM (SELECT w.iid, w.exec, w.task FROM unnest($2::text[]) AS n(name) CROSS JOIN LATERAL \
       (SELECT iid, exec, task, tid FROM hub.tasks WHERE worker IS NULL AND name_folded = n.name \
@@ -64,11 +63,15 @@ pub(super) const TAKEN: &str = "SELECT iid, exec, task FROM hub.tasks WHERE work
 /// What workers had that are gone.
 pub(super) const FREE: &str = "UPDATE hub.tasks AS t SET worker = NULL, \
     claims = t.claims - CASE WHEN EXISTS (SELECT FROM hub.departed AS d \
-     WHERE d.epoch = t.worker AND NOT d.died) THEN 1 ELSE 0 END \
-    WHERE worker IS NOT NULL AND NOT EXISTS (SELECT 1 FROM hub.workers AS w WHERE w.epoch = t.worker)";
+     WHERE d.epoch = t.worker AND NOT d.died) THEN 1 ELSE 0 END FROM \
+    (SELECT iid, exec, task FROM hub.tasks WHERE worker IS NOT NULL \
+      AND NOT EXISTS (SELECT 1 FROM hub.workers AS w WHERE w.epoch = worker) \
+     ORDER BY iid, exec, task FOR UPDATE SKIP LOCKED) AS freed \
+    WHERE t.iid = freed.iid AND t.exec = freed.exec AND t.task = freed.task";
 /// A worker that ends in peace gives back what it has not done: nobody died of it.
-pub(super) const GIVE_BACK: &str =
-    "UPDATE hub.tasks SET worker = NULL, claims = claims - 1 WHERE worker = $1";
+pub(super) const GIVE_BACK: &str = "UPDATE hub.tasks AS t SET worker = NULL, claims = claims - 1 FROM \
+    (SELECT iid, exec, task FROM hub.tasks WHERE worker = $1 ORDER BY iid, exec, task FOR UPDATE) AS own \
+    WHERE t.iid = own.iid AND t.exec = own.exec AND t.task = own.task";
 
 /// The activities that a worker runs, as statements take them.
 #[derive(Debug, Clone, Default)]
@@ -208,7 +211,7 @@ impl TaskRows for PostgresRows<'_> {
         let room = i64::try_from(claim.room).unwrap_or(i64::MAX);
         let mut taken = Vec::new();
         if !limited.is_empty() {
-            self.read("count activities", Ask::new(LOCK))?;
+            self.lock_hub()?;
             let ask = Ask::new(CLAIM_LIMITED).with(worker).with(limited).with(room).with(limits);
             taken = self.read("take activities", ask)?;
         }

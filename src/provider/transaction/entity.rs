@@ -21,6 +21,20 @@ use super::{Context, Effect};
 use crate::provider::rows::NewMessage;
 use crate::provider::{ProviderError, ProviderErrorKind, Result, Rows};
 
+/// Calls that are made anew by what no work names: entities that nobody has foreseen.
+pub(super) fn call_again(
+    rows: &mut dyn Rows,
+    head: &InstanceHead,
+    calls: Vec<(TaskId, Signal)>,
+    context: &mut Context<'_>,
+) -> Result<()> {
+    let ids: Vec<String> =
+        calls.iter().map(|(_, signal)| fold_entity_id(&signal.entity_id)).collect();
+    rows.foresee_entities(&ids)?;
+    let calls = calls.into_iter().map(|(task, signal)| EntitySend::Call { task, signal });
+    send(rows, head.key, head.exec, &calls.collect::<Vec<_>>(), context)
+}
+
 /// Sends what a turn of an orchestration has for entities.
 pub(super) fn send(
     rows: &mut dyn Rows,
@@ -247,6 +261,7 @@ fn unlock(
     context: &mut Context<'_>,
 ) -> Result<()> {
     let owner = ParentLink { key, exec, task: lock.task };
+    rows.foresee_entities(&lock.entities)?;
     for id in &lock.entities {
         // Those that the wish has not come to need not be there.
         if let Some(entity) = rows.entity_by_id(id)? {

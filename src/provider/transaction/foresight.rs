@@ -1,15 +1,16 @@
 //! What a transaction will look at, as far as its work tells before it begins.
 //!
 //! Owns: which rows each kind of work reads. Must never: be relied on: what it leaves out is read when it
-//! is needed, one by one. Proved by `tests/conformance.rs` over PostgreSQL.
+//! is needed, or has the transaction begun anew. Proved by `tests/conformance.rs` over PostgreSQL.
 
 use crate::core::commit::TurnCommit;
-use crate::core::ids::fold_name;
-use crate::core::request::Command;
+use crate::core::entity::{EntityCommit, EntitySend};
+use crate::core::ids::{fold_entity_id, fold_name};
+use crate::core::request::{Command, Control, OnConflict, StartSpec};
 use crate::core::task::TaskRef;
 use crate::core::{ExecutionId, InstanceKey};
 
-use super::Work;
+use super::{Park, Work};
 
 /// See the module's text.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +23,16 @@ pub struct Foresight {
     pub ids: Vec<String>,
     /// Those of `keys` whose execution ends: their parents are read, and events that were taken.
     pub ending: Vec<InstanceKey>,
+    /// Those of `ids` that may end: their parents are read.
+    pub ending_ids: Vec<String>,
+    /// Instances by id, with all under them that are open or failed.
+    pub trees: Vec<String>,
+    /// Entities by folded id, some of which need not be there.
+    pub entity_ids: Vec<String>,
+    /// Entities by key.
+    pub entities: Vec<InstanceKey>,
+    /// The hub's own row is looked at or written.
+    pub hub: bool,
     /// Kept events that a wait may take, by instance and folded name.
     pub kept: Vec<(InstanceKey, String)>,
     /// Waits that an event may take, by instance id and folded name.
@@ -44,6 +55,21 @@ impl Foresight {
         all
     }
 
+    /// How many rows are named.
+    pub(in crate::provider) fn rows(&self) -> usize {
+        let Self { keys, ids, entities, entity_ids, hub, .. } = self;
+        keys.len() + ids.len() + entities.len() + entity_ids.len() + usize::from(*hub)
+    }
+
+    /// Rows that the work turned out to look at too.
+    pub(in crate::provider) fn add_all(&mut self, more: Self) {
+        self.keys.extend(more.keys);
+        self.ids.extend(more.ids);
+        self.entities.extend(more.entities);
+        self.entity_ids.extend(more.entity_ids);
+        self.hub |= more.hub;
+    }
+
     fn add(&mut self, work: &Work) {
         match work {
             Work::Turn(commit) => {
@@ -56,8 +82,7 @@ impl Foresight {
                 self.turn(commit);
             }
             Work::Begin(begin) => {
-                self.ids.extend(begin.spec.instance_id.clone());
-                self.starts += 1;
+                self.start(&begin.spec);
                 if let Some(commit) = &begin.commit {
                     self.turn(commit);
                 }
@@ -67,27 +92,61 @@ impl Foresight {
                 self.keys.push(*key);
                 self.messages += messages.len();
             }
-            Work::Park { key, .. } | Work::Unpark(key) => self.keys.push(*key),
-            Work::CountCrash(keys) | Work::ClearCrash(keys) => self.keys.extend(keys),
-            Work::Entity(commit) => {
-                self.messages += commit.replies.len() + commit.signals.len() + 1;
-                self.keys.extend(commit.replies.iter().map(|reply| reply.to.key));
-                self.keys.extend(commit.grant.as_ref().map(|grant| grant.owner.key));
+            Work::Park { key, how, .. } => {
+                self.keys.push(*key);
+                self.ending.extend((*how == Park::Fail).then_some(*key));
             }
-            Work::Signals(signals) => self.messages += signals.len(),
+            Work::Unpark(key) => self.keys.push(*key),
+            Work::CountCrash(keys) | Work::ClearCrash(keys) => self.keys.extend(keys),
+            Work::Entity(commit) => self.entity(commit),
+            Work::Signals(signals) => {
+                self.messages += signals.len();
+                self.operated(signals.iter().map(|(_, signal)| &signal.entity_id));
+            }
+            Work::Due(timers) => self.entities.extend(timers.iter().map(|(key, _)| *key)),
+            Work::MarkEntity(key, _) => self.entities.push(*key),
+            Work::EntityCrashes { keys, .. } => self.entities.extend(keys),
             Work::Offer { tasks, .. } => self.keys.extend(tasks.iter().map(|task| task.of.key)),
             Work::Report { of, .. } => {
                 self.reports.push(*of);
                 self.messages += 1;
             }
-            // Entities are looked at one by one.
-            Work::Due(_)
-            | Work::MarkEntity(..)
-            | Work::EntityCrashes { .. }
-            | Work::Forget(_)
-            | Work::PutSettings(_)
-            | Work::Claim(_)
-            | Work::Give(_) => {}
+            Work::PutSettings(_) => self.hub = true,
+            Work::Claim(claim) => self.hub |= claim.served.iter().any(|one| one.limit.is_some()),
+            Work::Forget(_) | Work::Give(_) => {}
+        }
+    }
+
+    fn entity(&mut self, commit: &EntityCommit) {
+        self.messages += commit.replies.len() + commit.signals.len() + 1;
+        self.entities.push(commit.key);
+        self.keys.extend(commit.replies.iter().map(|reply| reply.to.key));
+        self.operated(commit.signals.iter().map(|signal| &signal.entity_id));
+        if let Some(grant) = &commit.grant {
+            self.keys.push(grant.owner.key);
+            self.entity_ids.extend(grant.then.first().cloned());
+        }
+    }
+
+    fn operated<'s>(&mut self, ids: impl Iterator<Item = &'s String>) {
+        self.entity_ids.extend(ids.map(|id| fold_entity_id(id)));
+    }
+
+    fn send(&mut self, send: &EntitySend) {
+        match send {
+            EntitySend::Call { signal, .. } | EntitySend::Signal(signal) => {
+                self.operated(std::iter::once(&signal.entity_id));
+            }
+            EntitySend::Lock(lock) => self.entity_ids.extend(lock.entities.first().cloned()),
+            EntitySend::Unlock(lock) => self.entity_ids.extend(lock.entities.iter().cloned()),
+        }
+    }
+
+    fn start(&mut self, spec: &StartSpec) {
+        self.starts += 1;
+        self.ids.extend(spec.instance_id.clone());
+        if spec.on_conflict == OnConflict::Terminate {
+            self.ending_ids.extend(spec.instance_id.clone());
         }
     }
 
@@ -95,24 +154,38 @@ impl Foresight {
         self.ids.extend(commit.children.iter().map(|child| child.instance_id.clone()));
         self.starts += commit.children.len();
         self.messages += usize::from(commit.end.is_some()) + commit.sends.len();
+        commit.sends.iter().for_each(|send| self.send(send));
     }
 
     fn command(&mut self, command: &Command) {
         match command {
-            Command::Start(specs) => {
-                self.ids.extend(specs.iter().filter_map(|spec| spec.instance_id.clone()));
-                self.starts += specs.len();
-            }
+            Command::Start(specs) => specs.iter().for_each(|spec| self.start(spec)),
             Command::RaiseEvent { instance_id, name, .. } => {
                 self.ids.push(instance_id.clone());
                 self.waits.push((instance_id.clone(), fold_name(name)));
                 self.messages += 1;
             }
-            Command::Control { instance_id, .. }
-            | Command::Rewind { instance_id, .. }
-            | Command::Restart { instance_id, .. }
-            | Command::Purge { instance_id } => self.ids.push(instance_id.clone()),
-            Command::SignalEntity(_) => self.messages += 1,
+            Command::Control { instance_id, control, recursive, .. } => {
+                self.ids.push(instance_id.clone());
+                if *control == Control::Terminate {
+                    self.ending_ids.push(instance_id.clone());
+                }
+                self.trees.extend(recursive.then(|| instance_id.clone()));
+            }
+            Command::Rewind { instance_id, .. } => {
+                self.ids.push(instance_id.clone());
+                self.trees.push(instance_id.clone());
+            }
+            Command::Purge { instance_id } if instance_id.starts_with('@') => {
+                self.operated(std::iter::once(instance_id));
+            }
+            Command::Restart { instance_id, .. } | Command::Purge { instance_id } => {
+                self.ids.push(instance_id.clone());
+            }
+            Command::SignalEntity(signal) => {
+                self.messages += 1;
+                self.operated(std::iter::once(&signal.entity_id));
+            }
             Command::PurgeKeys(keys) => self.keys.extend(keys),
         }
     }

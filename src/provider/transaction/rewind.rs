@@ -3,7 +3,6 @@
 //! Owns: the rows that a rewind reads and writes. Must never: decide what is undone (that is
 //! `core::rewind`), or leave an execution waiting for a child that nobody will tell it of.
 
-use crate::core::entity::EntitySend;
 use crate::core::error::{ErrorCode, engine_failure};
 use crate::core::history::{ChildEnd, ChildStatus, HistoryEvent, HistoryRecord};
 use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, ParentLink};
@@ -73,10 +72,7 @@ fn rewind_one(
     for wait in plan.waits {
         rows.open_wait(head.key, &wait)?;
     }
-    for (task, signal) in plan.calls {
-        let call = EntitySend::Call { task, signal };
-        entity::send(rows, head.key, head.exec, &[call], context)?;
-    }
+    entity::call_again(rows, head, plan.calls, context)?;
     let now = context.hub.now_ms;
     append_notice(rows, head, now, HistoryEvent::ExecutionRewound { reason: reason.cloned() })?;
     let change = InstanceChange {
