@@ -10,8 +10,6 @@
 //! An arrow says what a room may import, and nothing else; `tests/tidy.rs` enforces it.
 //! `ARCHITECTURE.md` says why.
 
-#![cfg_attr(not(feature = "node"), forbid(unsafe_code))]
-
 pub mod core;
 #[cfg(feature = "node")]
 pub mod node;

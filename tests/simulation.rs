@@ -12,6 +12,7 @@ mod common;
 
 mod simulation {
     mod crowds;
+    mod given_up;
     pub(crate) mod host;
     pub(crate) mod observer;
     pub(crate) mod process;

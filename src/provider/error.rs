@@ -1,7 +1,7 @@
 //! What can go wrong in a store.
 //!
-//! Owns: the kinds that callers act on. Must never: be shown to users as it is (`runtime::fault`
-//! makes an `Error` of it).
+//! Owns: the kinds that callers act on, and which of them may be the fault of what was to be done. Must never:
+//! be shown to users as it is (`runtime::fault` makes an `Error` of it). Proved by the test below.
 
 use std::fmt;
 
@@ -35,6 +35,21 @@ pub enum ProviderErrorKind {
     Permanent,
 }
 
+impl ProviderErrorKind {
+    /// Whether it may be the fault of what was to be read or written. All others are about the store, and
+    /// nothing is given up for them: they pass.
+    #[must_use]
+    pub fn blames_work(self) -> bool {
+        matches!(self, Self::Corrupt | Self::Invalid | Self::Permanent)
+    }
+
+    /// Whether this process is no worker of the hub after it.
+    #[must_use]
+    pub fn ousts(self) -> bool {
+        matches!(self, Self::LostOwnership | Self::InDoubt)
+    }
+}
+
 /// A failure of a store.
 #[derive(Debug, Clone)]
 pub struct ProviderError {
@@ -49,6 +64,24 @@ impl ProviderError {
     pub fn new(kind: ProviderErrorKind, operation: &str, cause: impl fmt::Display) -> Self {
         Self { kind, message: format!("{operation}: {cause}") }
     }
+
+    /// What a failure to come as far as the work itself means once the hub was open: the options were right
+    /// then, and no work is at fault, so it passes.
+    #[must_use]
+    pub fn once_open(self) -> Self {
+        use ProviderErrorKind as Kind;
+        let kind = match self.kind {
+            Kind::Full | Kind::ReadOnly | Kind::LostOwnership | Kind::InDoubt => self.kind,
+            Kind::Transient
+            | Kind::HubInUse
+            | Kind::NotAHub
+            | Kind::TooNew
+            | Kind::Corrupt
+            | Kind::Invalid
+            | Kind::Permanent => Kind::Transient,
+        };
+        Self { kind, ..self }
+    }
 }
 
 impl fmt::Display for ProviderError {
@@ -58,3 +91,29 @@ impl fmt::Display for ProviderError {
 }
 
 impl std::error::Error for ProviderError {}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProviderError, ProviderErrorKind as Kind};
+
+    #[test]
+    fn on_the_way_to_the_work_nothing_is_at_fault_but_the_store() {
+        for (kind, then) in [
+            (Kind::Transient, Kind::Transient),
+            (Kind::Full, Kind::Full),
+            (Kind::ReadOnly, Kind::ReadOnly),
+            (Kind::LostOwnership, Kind::LostOwnership),
+            (Kind::InDoubt, Kind::InDoubt),
+            (Kind::HubInUse, Kind::Transient),
+            (Kind::NotAHub, Kind::Transient),
+            (Kind::TooNew, Kind::Transient),
+            (Kind::Corrupt, Kind::Transient),
+            (Kind::Invalid, Kind::Transient),
+            (Kind::Permanent, Kind::Transient),
+        ] {
+            let error = ProviderError::new(kind, "connect", "no").once_open();
+            assert_eq!((error.kind, error.message.as_str()), (then, "connect: no"), "{kind:?}");
+            assert!(!error.kind.blames_work());
+        }
+    }
+}

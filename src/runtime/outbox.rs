@@ -108,7 +108,8 @@ impl Outbox {
         self.signalled.fetch_and(before, Ordering::AcqRel);
     }
 
-    pub(super) fn take(&self) -> Vec<Event> {
+    /// Takes them, in order.
+    pub fn take(&self) -> Vec<Event> {
         self.signalled.store(false, Ordering::Release);
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -104,6 +104,11 @@ impl Purges {
                 return None;
             }
             Ok(count) => Reply::ok(rid, &Answer::Deleted { deleted: deleted + count }),
+            // What is gone already need not be removed once more.
+            Err(error) if joins_again(writer, &error) => {
+                self.asked.push_back((rid, filter, deleted));
+                return None;
+            }
             Err(error) => Reply::error(rid, caller_error(&error)),
         }))
     }
@@ -123,6 +128,7 @@ impl Purges {
                 Ok(count) if count == PURGE_INSTANCES => return None,
                 Ok(_) => {}
                 Err(error) => {
+                    joins_again(writer, &error);
                     self.end_round(began);
                     return Some(Event::Trouble(format!("Retention: {error}")));
                 }
@@ -136,6 +142,15 @@ impl Purges {
         self.round_began = None;
         self.round_due = Some(clock::instant().max(began) + RETENTION_PERIOD);
     }
+}
+
+/// Whether this was a worker that has lost its place and is to have another one.
+fn joins_again(writer: &mut Writer, error: &ProviderError) -> bool {
+    if !error.kind.ousts() || !writer.is_worker() {
+        return false;
+    }
+    writer.ousted(Vec::new(), error);
+    !writer.is_lost()
 }
 
 fn purge_batch(

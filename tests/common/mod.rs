@@ -4,6 +4,7 @@
 //! Must never: sleep, read a clock, or draw a number that no seed gave.
 
 pub(crate) mod actions;
+pub(crate) mod faulty;
 pub(crate) mod hub;
 pub(crate) mod postgres;
 pub(crate) mod rows;

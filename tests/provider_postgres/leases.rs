@@ -209,6 +209,18 @@ fn workers_learn_at_once_who_comes_who_goes_and_what_is_given() {
 }
 
 #[test]
+fn partitions_that_were_taken_by_a_statement_whose_answer_was_lost_are_found() {
+    let schema = Schema::fresh();
+    let mut worker = opened(&schema);
+    worker.acquire(&HubSettings::default()).unwrap();
+    let half: Parts = (0..128).collect();
+    worker.transaction(Some(1), &mut |rows| rows.give(half)).unwrap();
+    schema.run("UPDATE hub.parts SET epoch = 1 WHERE epoch IS NULL");
+    assert_eq!(balance(&mut worker).0, half);
+    assert!(balance(&mut worker).0.is_empty(), "once");
+}
+
+#[test]
 fn a_worker_that_writes_or_keeps_house_keeps_what_it_has() {
     let schema = Schema::fresh();
     let mut first = Hub::over(Store::postgres_in(&schema, LEASE_MS));

@@ -33,7 +33,9 @@ use crate::common::{Rng, SeededEntropy, trace};
 /// What may go wrong, in percent of the moves it may happen at.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Faults {
+    /// Transactions in which a read or a write fails.
     pub(crate) failed_commits: usize,
+    /// Readings of the reader thread: of instances, entities, timers, ready keys.
     pub(crate) failed_reads: usize,
     pub(crate) clock_jumps: usize,
     /// Activations whose thread dies before they are answered.
@@ -324,9 +326,9 @@ impl World {
         let count = 1 + self.rng.below(process.to_store.len());
         let batch: Vec<(Ticket, Work)> = process.to_store.drain(..count).collect();
         let fails = self.rng.chance(self.faults.failed_commits);
-        let writes = if fails { self.rng.below(4) } else { usize::MAX };
+        let calls = if fails { self.rng.below(8) } else { usize::MAX };
         let works: Vec<Work> = batch.iter().map(|(_, work)| work.clone()).collect();
-        match self.transact(Some(self.epoch), writes, &works) {
+        match self.transact(Some(self.epoch), calls, &works) {
             Ok((done, _)) => {
                 let mut events = VecDeque::new();
                 for ((ticket, work), (outcome, effects)) in batch.into_iter().zip(done) {
@@ -376,7 +378,11 @@ impl World {
     /// The reader thread answers the next question.
     pub(crate) fn read(&mut self) {
         let fails = self.rng.chance(self.faults.failed_reads);
-        let failure = || ProviderError::new(ProviderErrorKind::Transient, "read", "injected");
+        // Only what is found to be damaged is not asked for again.
+        let kinds =
+            [ProviderErrorKind::Transient, ProviderErrorKind::Full, ProviderErrorKind::Permanent];
+        let kind = *self.rng.pick(&kinds);
+        let failure = || ProviderError::new(kind, "read", "injected");
         let (era, read) = self.process().reads.pop_front().unwrap();
         let answer = match read {
             Read::Load(key) if key < 0 && fails => {
@@ -441,7 +447,7 @@ impl World {
     fn transact(
         &mut self,
         fence: Option<Epoch>,
-        writes: usize,
+        calls: usize,
         works: &[Work],
     ) -> Result<(Vec<(Outcome, Vec<Effect>)>, Arrivals), ProviderError> {
         let hub = HubFacts {
@@ -452,7 +458,7 @@ impl World {
         let (foreign, entropy) = (fence.is_none(), &mut self.entropy);
         let (mut done, mut found) = (Vec::new(), Arrivals::default());
         self.store.transaction(fence, &mut |rows| {
-            let mut rows = SeenRows::new(rows, writes);
+            let mut rows = SeenRows::new(rows, calls);
             let mut context = Context::new(hub.clone(), foreign, &mut *entropy);
             for work in works {
                 let outcome = apply(&mut rows, work, &mut context)?;

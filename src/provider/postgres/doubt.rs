@@ -13,7 +13,7 @@ use crate::provider::{ProviderError, ProviderErrorKind, Result};
 use super::columns::column;
 use super::query::Source as _;
 use super::session::{self, Ask, Session, Trouble};
-use super::{COMMITTING, PostgresProvider, connected};
+use super::{COMMITTING, PostgresProvider, Stopped, connected};
 
 const FATE: &str = "SELECT pg_xact_status($1::text::xid8)";
 /// How long is waited for the fate of a commit.
@@ -28,21 +28,20 @@ enum Fate {
 }
 
 impl PostgresProvider {
-    /// After a commit that was sent and failed, or whose answer did not come. `Err(None)`: it is not done,
-    /// and can be tried again.
+    /// After a commit that was sent and failed, or whose answer did not come.
     pub(super) fn ask_fate(
         &mut self,
         fenced: bool,
         number: &str,
         error: ProviderError,
-    ) -> std::result::Result<(), Option<ProviderError>> {
+    ) -> std::result::Result<(), Stopped> {
         let trouble = self.session.as_mut().and_then(Session::take_trouble);
         match trouble {
-            Some(Trouble::Lost | Trouble::Silent) => {}
+            Some(Trouble::Lost | Trouble::Doubtful) => {}
             trouble => {
                 self.roll_back();
                 let conflict = trouble == Some(Trouble::Conflict);
-                return Err((!conflict).then_some(error));
+                return Err(if conflict { Stopped::Again(error) } else { Stopped::For(error) });
             }
         }
         self.session = None;
@@ -53,7 +52,7 @@ impl PostgresProvider {
                 if self.place.distributed { self.count(fenced) } else { self.status(number) };
             match fate {
                 Ok(Fate::Committed) => return Ok(()),
-                Ok(Fate::NotCommitted) => return Err(None),
+                Ok(Fate::NotCommitted) => return Err(Stopped::Again(error)),
                 Ok(Fate::Open) => {}
                 Ok(Fate::Unknown) => break,
                 // It is not there.
@@ -65,7 +64,7 @@ impl PostgresProvider {
         // Whether it is written is not known: a worker must not go on from what it believes.
         self.lose();
         let cause = format!("a commit is in doubt: {}", error.message);
-        Err(Some(ProviderError::new(ProviderErrorKind::InDoubt, COMMITTING, cause)))
+        Err(Stopped::For(ProviderError::new(ProviderErrorKind::InDoubt, COMMITTING, cause)))
     }
 
     fn status(&mut self, number: &str) -> Result<Fate> {

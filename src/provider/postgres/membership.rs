@@ -242,6 +242,9 @@ impl Membership {
         }
         let owners: Vec<Option<Epoch>> =
             parts.iter().map(|row| column(row, 1)).collect::<Result<_>>()?;
+        // Those included that it took by a statement whose answer was lost.
+        let own = (0_u16..).zip(&owners).filter(|(_, owner)| **owner == Some(self.epoch));
+        self.got(own.map(|(part, _)| part).collect::<Parts>().without(self.mine));
         let plan = balance(self.epoch, &members, &owners);
         balanced.give = plan.give;
         if !plan.take.is_empty() {
@@ -252,11 +255,15 @@ impl Membership {
                 .collect();
             let spared = departed::spared(session, &former)?;
             self.spared = self.spared.without(taken).with(spared);
-            self.mine = self.mine.with(taken);
-            self.untold = self.untold.with(taken);
+            self.got(taken);
         }
         balanced.gained = self.untold;
         Ok(balanced)
+    }
+
+    fn got(&mut self, parts: Parts) {
+        self.mine = self.mine.with(parts);
+        self.untold = self.untold.with(parts);
     }
 
     /// Takes partitions whose owners are still who they were: another worker may have been faster.

@@ -9,6 +9,7 @@
 //! tls       which certificates are trusted
 //! place     the URL, connecting                            ask      a statement and its values
 //! session   a connection: statements, several at once      schema   tables, versions, the hub's row
+//! failure   what a code of the server means
 //! rows      what a transaction reads (`known`, `history`)   batch    what it writes
 //! query     Reader                                         listing  filters and pages
 //! arrivals  what other processes wrote                    membership  who has which partitions
@@ -25,6 +26,7 @@ mod columns;
 mod departed;
 mod doubt;
 mod entities;
+mod failure;
 pub(super) mod hints;
 mod history;
 mod known;
@@ -108,6 +110,19 @@ pub struct PostgresProvider {
     hints: Option<Arc<Hints>>,
 }
 
+/// Why a try of a transaction has come to nothing.
+enum Stopped {
+    /// It met another one, or its connection broke: the next try may do.
+    Again(ProviderError),
+    /// A value does not suit what reads ahead, and would spoil the work of others: it is read when it is asked
+    /// for, where only whoever asks fails.
+    Foreseeing,
+    /// It has to lock more rows, and all of them in one order.
+    Locking,
+    /// Anything else.
+    For(ProviderError),
+}
+
 impl PostgresProvider {
     /// Opens a hub, and makes it if there is none.
     pub fn open(options: &PostgresOptions) -> Result<Self> {
@@ -136,15 +151,14 @@ impl PostgresProvider {
         })
     }
 
-    /// One try of a transaction. `Err(None)`: it met another one, or its connection broke, and nothing was
-    /// written.
+    /// One try of a transaction.
     fn attempt(
         &mut self,
         fenced: bool,
         foresight: &mut Foresight,
         work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
-    ) -> std::result::Result<(), Option<ProviderError>> {
-        let session = connected(&mut self.session, &self.place).map_err(Some)?;
+    ) -> std::result::Result<(), Stopped> {
+        let session = connected(&mut self.session, &self.place).map_err(Stopped::For)?;
         session.take_trouble();
         let member = self.membership.as_ref();
         if let Some(member) = member.filter(|_| fenced)
@@ -152,7 +166,7 @@ impl PostgresProvider {
         {
             return Err(self.undo(error));
         }
-        let session = connected(&mut self.session, &self.place).map_err(Some)?;
+        let session = connected(&mut self.session, &self.place).map_err(Stopped::For)?;
         let worker = member.map(|member| (member.epoch, member.mine));
         let mut first = vec![Ask::new("BEGIN")];
         let mut rows = PostgresRows::new(session, self.facts.partitions, worker);
@@ -172,7 +186,11 @@ impl PostgresProvider {
             Err(error) if error.kind == ProviderErrorKind::LostOwnership => {
                 self.roll_back();
                 self.lose();
-                return Err(Some(error));
+                return Err(Stopped::For(error));
+            }
+            Err(error) if error.kind.blames_work() && !foresight.is_empty() => {
+                self.undo(error);
+                return Err(Stopped::Foreseeing);
             }
             Err(error) => return Err(self.undo(error)),
         };
@@ -180,7 +198,7 @@ impl PostgresProvider {
             let Some(later) = rows.take_later() else { return Err(self.undo(error)) };
             foresight.add_all(later);
             self.roll_back();
-            return Err(None);
+            return Err(Stopped::Locking);
         }
         let (mine, mut told) = (rows.mine, std::mem::take(&mut rows.told));
         told.called |= rows.reported && self.watch.served.any_limited();
@@ -217,15 +235,15 @@ impl PostgresProvider {
     }
 
     /// After a failure before the commit was sent: nothing is written.
-    fn undo(&mut self, error: ProviderError) -> Option<ProviderError> {
+    fn undo(&mut self, error: ProviderError) -> Stopped {
         let trouble = self.session.as_mut().and_then(Session::take_trouble);
         match trouble {
-            Some(Trouble::Lost | Trouble::Silent) => self.session = None,
+            Some(Trouble::Lost | Trouble::Doubtful) => self.session = None,
             _ => self.roll_back(),
         }
         match trouble {
-            Some(Trouble::Conflict | Trouble::Lost) => None,
-            _ => Some(error),
+            Some(Trouble::Conflict | Trouble::Lost) => Stopped::Again(error),
+            _ => Stopped::For(error),
         }
     }
 
@@ -263,6 +281,8 @@ impl PostgresProvider {
         }
         let (mut member, hub_id) =
             Membership::join(session, self.lease_ms, self.place.sync, settings)?;
+        // Should it come no further, nobody waits for its lease to run out.
+        self.former = Some(member.epoch);
         departed::mark(session, member.epoch)?;
         let balanced = member.balance(session)?;
         self.watch = Watch::of(ServedNames::of(&settings.activities));
@@ -270,7 +290,7 @@ impl PostgresProvider {
         member.untold = Parts::NONE;
         let shares = Shares { partitions: self.facts.partitions, parts: member.mine };
         let epoch = member.epoch;
-        self.membership = Some(member);
+        (self.membership, self.former) = (Some(member), None);
         self.say_what_is_mine();
         self.tell(&Message::CALL);
         Ok(Ownership { hub_id, epoch, shares })
@@ -288,18 +308,27 @@ impl Provider for PostgresProvider {
         if fence.is_some() && fence != epoch {
             return Err(membership::lost("this process does not have it"));
         }
+        let mut said = String::new();
         let mut tries = 0;
         while tries < TRIES {
-            let known = foresight.rows();
             match self.attempt(fence.is_some(), &mut foresight, work) {
                 Ok(()) => return Ok(()),
-                Err(Some(error)) => return Err(error),
-                // Begun anew to lock more rows: that comes to an end by itself.
-                Err(None) if foresight.rows() > known => {}
-                Err(None) => tries += 1,
+                Err(Stopped::For(error)) => return Err(error),
+                // That comes to an end by itself.
+                Err(Stopped::Locking) => {}
+                Err(Stopped::Again(error)) => {
+                    said = error.message;
+                    tries += 1;
+                }
+                Err(Stopped::Foreseeing) => {
+                    foresight = Foresight::default();
+                    tries += 1;
+                }
             }
         }
-        let cause = "each time it met other transactions, or lost the connection";
+        let cause = format!(
+            "{TRIES} times it met other transactions, or lost the connection; at last: {said}"
+        );
         Err(ProviderError::new(ProviderErrorKind::Transient, COMMITTING, cause))
     }
 
@@ -462,14 +491,17 @@ impl Source for PostgresReader {
     }
 }
 
-/// The session in `slot`, made anew if it was lost.
+/// The session in `slot`, made anew if it was lost: the hub is open, so what keeps it from that passes.
 fn connected<'s>(slot: &'s mut Option<Session>, place: &Place) -> Result<&'s mut Session> {
     if slot.as_ref().is_some_and(Session::is_lost) {
         *slot = None;
     }
     match slot {
         Some(session) => Ok(session),
-        slot => Ok(slot.insert(Session::connect(place)?)),
+        slot => {
+            let session = Session::connect(place).map_err(ProviderError::once_open)?;
+            Ok(slot.insert(session))
+        }
     }
 }
 

@@ -17,8 +17,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::provider::{ProviderError, ProviderErrorKind, Result};
 
+use super::failure::{chain, is_of};
 use super::limits::CommitSync;
-use super::session::{chain, is_of};
 use super::tls;
 
 /// Longest wait for a connection.

@@ -1,51 +1,33 @@
 //! A connection to PostgreSQL, for a thread that waits for its answers.
 //!
-//! Owns: prepared statements, sending several statements at once, and what a failure means. Must never:
-//! know what a statement is for, or prepare one where it may not be there the next time. Proved by
+//! Owns: prepared statements, and sending several statements at once. Must never: know what a statement is for,
+//! or prepare one where it may not be there the next time. Proved by
 //! `tests/provider_postgres.rs` and `__test__/pgbouncer.spec.mjs`.
 //!
 //! In the text of a statement `hub.` stands for the schema of the hub.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
 use crate::provider::{Epoch, ProviderError, ProviderErrorKind, Result};
 
 pub(super) use super::ask::Ask;
+pub(super) use super::failure::Trouble;
+use super::failure::{Failure, failed};
 use super::place::CONNECTING;
 pub(super) use super::place::Place;
-use super::tls;
 
 /// Longest wait for answers, locks of others included; then the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Tries of what meets others, where that is any statement.
 const TRIES: usize = 10;
-/// Beginnings of codes that say that the connection is gone: a pooler has lost the server, a transaction has
-/// stood still for longer than it may, the server goes down.
-const LOST: [&str; 3] = ["08", "25P03", "57P"];
-/// Those that say that it can be tried again.
-const TRANSIENT: [&str; 7] = ["08", "25P03", "40", "53", "55", "57", "58"];
-
-/// What a failure of a statement is, beside an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// The transaction met another one and can be tried again.
-    Conflict,
-    /// The connection is gone.
-    Lost,
-    /// No answer came in time.
-    Silent,
-}
-
 /// A statement as it is sent.
 enum Prepared {
     /// The server has it under a name, with its plan.
@@ -145,8 +127,8 @@ impl Session {
             }
             // There, what only reads may meet others too.
             tries += 1;
-            if begins {
-                self.batch(operation, "ROLLBACK")?;
+            if begins && self.batch(operation, "ROLLBACK").is_err() {
+                return answer;
             }
         }
     }
@@ -286,77 +268,9 @@ async fn send(
     }
 }
 
-enum Failure {
-    Server(tokio_postgres::Error),
-    Late,
-}
-
-impl Failure {
-    fn trouble(&self) -> Option<Trouble> {
-        match self {
-            Self::Late => Some(Trouble::Silent),
-            Self::Server(error) => match error.code() {
-                // A unique id that another transaction has just taken, or what it has just made: the next
-                // try sees it.
-                Some(
-                    &SqlState::T_R_DEADLOCK_DETECTED
-                    | &SqlState::T_R_SERIALIZATION_FAILURE
-                    | &SqlState::UNIQUE_VIOLATION
-                    | &SqlState::DUPLICATE_SCHEMA
-                    | &SqlState::DUPLICATE_TABLE,
-                ) => Some(Trouble::Conflict),
-                Some(code) if is_of(code, &LOST) => Some(Trouble::Lost),
-                Some(_) => None,
-                None => Some(Trouble::Lost),
-            },
-        }
-    }
-}
-
 /// A point of the monotonic clock: how long a server has been silent, or a lease has not been lengthened.
 /// That decides when to ask again, and nothing else.
 #[expect(clippy::disallowed_methods, reason = "no rule of core hangs on it")]
 pub(super) fn instant() -> Instant {
     Instant::now()
-}
-
-/// Whether a code begins with one of these.
-pub(super) fn is_of(code: &SqlState, classes: &[&str]) -> bool {
-    classes.iter().any(|class| code.code().starts_with(class))
-}
-
-/// A failure of PostgreSQL, as the contract names it.
-pub(super) fn failed(operation: &str, error: &tokio_postgres::Error) -> ProviderError {
-    use ProviderErrorKind as Kind;
-    if tls::is_distrust(error) {
-        let hint = "sslrootcert in the URL names the file of the authority that signed it";
-        return ProviderError::new(Kind::Invalid, operation, format!("{}; {hint}", chain(error)));
-    }
-    let kind = match error.code() {
-        None => Kind::Transient,
-        Some(code) => match *code {
-            SqlState::DISK_FULL => Kind::Full,
-            SqlState::READ_ONLY_SQL_TRANSACTION | SqlState::INSUFFICIENT_PRIVILEGE => {
-                Kind::ReadOnly
-            }
-            SqlState::INVALID_PASSWORD
-            | SqlState::INVALID_AUTHORIZATION_SPECIFICATION
-            | SqlState::INVALID_CATALOG_NAME => Kind::Invalid,
-            ref code if is_of(code, &TRANSIENT) => Kind::Transient,
-            SqlState::UNIQUE_VIOLATION => Kind::Transient,
-            _ => Kind::Permanent,
-        },
-    };
-    ProviderError::new(kind, operation, chain(error))
-}
-
-/// An error with its causes: that of the driver alone says little.
-pub(super) fn chain(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }

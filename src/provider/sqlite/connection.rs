@@ -15,6 +15,7 @@ use crate::provider::{ProviderError, ProviderErrorKind, Result};
 
 use super::checkpoint;
 use super::files::{HubFiles, WaitingLine};
+use super::reads;
 use super::statement::{Sql, Transaction, column, failed};
 
 /// "dfn1", in the header of each hub.
@@ -64,6 +65,7 @@ pub(super) fn connect(files: &HubFiles, purpose: Purpose) -> Result<Connection> 
         if writes { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let operation = "open the hub";
+    reads::name_refusals();
     let conn = Connection::open_with_flags(&files.hub, flags)
         .and_then(|mut conn| {
             conn.busy_handler(Some(patience()))?;
@@ -143,21 +145,20 @@ fn migrate(conn: &Connection, from: usize) -> Result<()> {
 /// The version of a hub's tables, 0 for an empty file.
 fn recognise(conn: &Connection) -> Result<usize> {
     let operation = "recognise the hub";
-    let number = |sql: &str| {
-        let found: Option<i64> = Sql(conn).one(operation, sql, [], |row| column(row, 0))?;
-        Ok(found.unwrap_or_default())
-    };
     let refused = |kind, cause: String| Err(ProviderError::new(kind, operation, cause));
     // Of one state: another process may be making the tables right now.
-    Sql(conn).run(operation, "BEGIN", [])?;
-    let found = [
-        number("PRAGMA application_id"),
-        number("PRAGMA user_version"),
-        number("SELECT count(*) FROM sqlite_schema"),
-    ];
-    Sql(conn).run(operation, "ROLLBACK", [])?;
+    let found = Sql(conn).reading(|sql| {
+        let number = |text: &str| {
+            let found: Option<i64> = sql.one(operation, text, [], |row| column(row, 0))?;
+            Ok(found.unwrap_or_default())
+        };
+        Ok([
+            number("PRAGMA application_id")?,
+            number("PRAGMA user_version")?,
+            number("SELECT count(*) FROM sqlite_schema")?,
+        ])
+    })?;
     let [application, version, tables] = found;
-    let (application, version, tables) = (application?, version?, tables?);
     let known = MIGRATIONS.len();
     match (application, usize::try_from(version)) {
         (APPLICATION_ID, Ok(version)) if version <= known => Ok(version),

@@ -9,7 +9,8 @@
 //! rows        statements of a transaction                           query       Reader
 //! arrivals    what other processes wrote                            listing     filters and pages
 //! checkpoint  the size of the log                                   statement   rusqlite's errors
-//! entities    their rows, questions about them                  history     where a row of it stands
+//! entities    their rows, questions about them                      history     where a row of it stands
+//! reads       what a disk refuses
 //! ```
 //!
 //! Whoever wants to write stands in line (`files::WaitingLine`) until SQLite gives it the lock. Who has
@@ -27,6 +28,7 @@ mod listing;
 #[cfg(test)]
 mod plans;
 mod query;
+mod reads;
 mod rows;
 mod statement;
 mod tidying;
@@ -420,7 +422,7 @@ fn in_use(sql: Sql<'_>) -> ProviderError {
     ProviderError::new(ProviderErrorKind::HubInUse, operation, cause)
 }
 
-/// The connection in `slot`, made anew if it was lost.
+/// The connection in `slot`, made anew if it was lost: the hub is open, so what keeps it from that passes.
 fn connected<'c>(
     slot: &'c mut Option<Connection>,
     place: Option<&Place>,
@@ -430,7 +432,8 @@ fn connected<'c>(
     match (slot, place) {
         (Some(conn), _) => Ok(conn),
         (slot, Some(place)) => {
-            let conn = connection::connect(&place.files, Purpose::writing(relaxed))?;
+            let conn = connection::connect(&place.files, Purpose::writing(relaxed))
+                .map_err(ProviderError::once_open)?;
             may_checkpoint(&conn, owner)?;
             Ok(slot.insert(conn))
         }

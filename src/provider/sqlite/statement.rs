@@ -171,6 +171,8 @@ fn kind(code: ErrorCode) -> ProviderErrorKind {
         ErrorCode::DatabaseBusy
         | ErrorCode::DatabaseLocked
         | ErrorCode::FileLockingProtocolFailed
+        | ErrorCode::NoLargeFileSupport
+        | ErrorCode::OperationAborted
         | ErrorCode::OperationInterrupted
         | ErrorCode::OutOfMemory
         | ErrorCode::SchemaChanged
@@ -179,6 +181,7 @@ fn kind(code: ErrorCode) -> ProviderErrorKind {
         ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen => {
             ProviderErrorKind::ReadOnly
         }
+        // Not what a disk refused to read: see `reads`.
         ErrorCode::DatabaseCorrupt => ProviderErrorKind::Corrupt,
         ErrorCode::NotADatabase => ProviderErrorKind::NotAHub,
         _ => ProviderErrorKind::Permanent,
@@ -189,4 +192,43 @@ fn kind(code: ErrorCode) -> ProviderErrorKind {
 pub(super) fn corrupt(whose: &str, cause: impl fmt::Display) -> ProviderError {
     let operation = format!("read the rows of instance '{whose}'");
     ProviderError::new(ProviderErrorKind::Corrupt, &operation, cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ProviderErrorKind as Kind;
+    use super::*;
+
+    #[test]
+    fn a_code_blames_the_work_only_for_what_it_asked_for() {
+        use rusqlite::ffi;
+        for (code, means) in [
+            (ffi::SQLITE_BUSY, Kind::Transient),
+            (ffi::SQLITE_BUSY_SNAPSHOT, Kind::Transient),
+            (ffi::SQLITE_LOCKED, Kind::Transient),
+            (ffi::SQLITE_PROTOCOL, Kind::Transient),
+            (ffi::SQLITE_NOLFS, Kind::Transient),
+            (ffi::SQLITE_ABORT_ROLLBACK, Kind::Transient),
+            (ffi::SQLITE_INTERRUPT, Kind::Transient),
+            (ffi::SQLITE_NOMEM, Kind::Transient),
+            (ffi::SQLITE_SCHEMA, Kind::Transient),
+            (ffi::SQLITE_IOERR, Kind::Transient),
+            (ffi::SQLITE_IOERR_READ, Kind::Transient),
+            (ffi::SQLITE_IOERR_SHMMAP, Kind::Transient),
+            (ffi::SQLITE_FULL, Kind::Full),
+            (ffi::SQLITE_READONLY, Kind::ReadOnly),
+            (ffi::SQLITE_PERM, Kind::ReadOnly),
+            (ffi::SQLITE_CANTOPEN, Kind::ReadOnly),
+            (ffi::SQLITE_CORRUPT, Kind::Corrupt),
+            (ffi::SQLITE_NOTADB, Kind::NotAHub),
+            (ffi::SQLITE_TOOBIG, Kind::Permanent),
+            (ffi::SQLITE_CONSTRAINT_UNIQUE, Kind::Permanent),
+            (ffi::SQLITE_MISMATCH, Kind::Permanent),
+            (ffi::SQLITE_ERROR, Kind::Permanent),
+            (ffi::SQLITE_MISUSE, Kind::Permanent),
+        ] {
+            let said = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            assert_eq!(failed("read", &said).kind, means, "{code}");
+        }
+    }
 }

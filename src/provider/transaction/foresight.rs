@@ -13,7 +13,7 @@ use crate::core::{ExecutionId, InstanceKey};
 use super::{Park, Work};
 
 /// See the module's text.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Foresight {
     /// Instances by key.
     pub keys: Vec<InstanceKey>,
@@ -55,12 +55,6 @@ impl Foresight {
         all
     }
 
-    /// How many rows are named.
-    pub(in crate::provider) fn rows(&self) -> usize {
-        let Self { keys, ids, entities, entity_ids, hub, .. } = self;
-        keys.len() + ids.len() + entities.len() + entity_ids.len() + usize::from(*hub)
-    }
-
     /// Rows that the work turned out to look at too.
     pub(in crate::provider) fn add_all(&mut self, more: Self) {
         self.keys.extend(more.keys);
@@ -68,6 +62,12 @@ impl Foresight {
         self.entities.extend(more.entities);
         self.entity_ids.extend(more.entity_ids);
         self.hub |= more.hub;
+    }
+
+    /// Whether nothing is known beforehand.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 
     fn add(&mut self, work: &Work) {

@@ -19,6 +19,7 @@ mod results;
 mod suspects;
 mod tasks;
 mod turns;
+mod unwritable;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -29,11 +30,10 @@ use crate::core::execution::Entropy;
 use crate::core::ids::fold_name;
 use crate::core::limits::REPLAY_TURNS;
 use crate::core::message::{Delivery, Message};
-use crate::core::replay::Problem;
 use crate::core::request::{Command, check_size};
 use crate::core::view::StatusView;
 use crate::core::{InstanceKey, Payload, TimeMs};
-use crate::provider::transaction::{Effect, Outcome, Park, StartedInstance, Work};
+use crate::provider::transaction::{Effect, Outcome, StartedInstance, Work};
 use crate::provider::{Arrivals, TimerRow};
 
 use super::activities::Activities;
@@ -359,24 +359,6 @@ impl Dispatcher {
         self.closed = true;
         let keys: Vec<InstanceKey> = self.lives.keys().copied().collect();
         keys.into_iter().flat_map(|key| self.activities.give_up(key, None)).collect()
-    }
-
-    /// Work of the dispatcher's own can never be written.
-    pub fn unwritable(&mut self, work: &Work, error: &crate::core::error::Error, step: &mut Step) {
-        if let Work::Turn(commit) = work {
-            let problem = Box::new(Problem::new(error.code, error.message.clone()));
-            return self.park(commit.key, problem, Park::Hold, step);
-        }
-        if let Work::Offer { tasks, running: false } = work {
-            self.not_offered(tasks);
-        }
-        if let Work::Entity(commit) = work {
-            return self.entity_unwritable(commit.key, &error.message, step);
-        }
-        step.log(LogLevel::Error, "", error.to_string());
-        if let Work::Keep { key, .. } = work {
-            self.kept(*key);
-        }
     }
 
     /// Whether the instance is in memory and open.

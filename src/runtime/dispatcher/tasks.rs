@@ -302,6 +302,12 @@ impl Dispatcher {
         }
     }
 
+    /// None could be taken: who looks whether any wait says so anew.
+    pub(super) fn not_claimed(&mut self) {
+        self.tasks.claiming = None;
+        self.tasks.waiting = TasksWait::default();
+    }
+
     /// The result of an activity that ran elsewhere has come, and is stored.
     pub(super) fn returned(
         &mut self,

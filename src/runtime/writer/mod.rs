@@ -21,7 +21,7 @@ use crate::core::message::Message;
 use crate::core::request::{Command, HubFacts, HubSettings};
 use crate::core::task::ActivityTask;
 use crate::provider::transaction::{Context, Effect, Outcome, Work, apply};
-use crate::provider::{Arrivals, Epoch, Hints, Provider, ProviderError, ProviderErrorKind, Rows};
+use crate::provider::{Arrivals, Epoch, Hints, Provider, ProviderError, Rows};
 
 use super::clock::{self, HubClock};
 use super::dispatcher::Era;
@@ -74,6 +74,8 @@ pub struct Writer {
     queue: VecDeque<(Ticket, Work)>,
     retry_after: Duration,
     looked: Instant,
+    /// The last look came to nothing, which was told.
+    is_blind: bool,
     /// The hub is lost for good.
     lost: bool,
     /// This worker has lost its place, and is to join again.
@@ -114,6 +116,7 @@ impl Writer {
             queue: VecDeque::new(),
             retry_after: Duration::ZERO,
             looked: clock::instant(),
+            is_blind: false,
             lost: false,
             outcast: false,
             era: 0,
@@ -254,9 +257,13 @@ impl Writer {
         run: impl FnOnce(&mut dyn Provider, Option<Epoch>, Steps<'_>) -> AttemptResult<()>,
     ) -> AttemptResult<Vec<(Outcome, Vec<Effect>)>> {
         let owner = self.epoch.is_some();
-        let worker_lives = owner || self.provider.worker_lives()?;
+        let worker_lives = owner || {
+            let lives = self.provider.worker_lives();
+            lives.map_err(ProviderError::once_open)?
+        };
         self.provider.foresee(&mut batch.iter().map(|(_, work)| work));
         let mut done = Vec::with_capacity(batch.len());
+        let mut began = false;
         let (settings, entropy) = (&mut self.settings, self.entropy.as_mut());
         let clock = &self.clock;
         let ran = run(self.provider.as_mut(), self.epoch, &mut |rows| {
@@ -266,12 +273,15 @@ impl Writer {
             }
             let hub = HubFacts { settings, worker_lives, now_ms: clock.now_ms() };
             let mut context = Context::new(hub, !owner, entropy);
+            began = true;
             for (_, work) in batch {
                 let outcome = apply(rows, work, &mut context)?;
                 done.push((outcome, std::mem::take(&mut context.effects)));
             }
             Ok(())
-        })?;
+        });
+        // What fails before any of the work has begun is the fault of none.
+        let ran = ran.map_err(|error| if began { error } else { error.once_open() })?;
         Ok(ran.map(|()| done))
     }
 
@@ -305,11 +315,17 @@ impl Writer {
 
     /// A transaction failed and wrote nothing.
     fn failed(&mut self, batch: Vec<(Ticket, Work)>, error: &ProviderError) -> bool {
-        use ProviderErrorKind as Kind;
         match error.kind {
-            Kind::LostOwnership | Kind::InDoubt => self.ousted(batch, error),
-            Kind::Transient | Kind::Full | Kind::ReadOnly => {
-                self.postpone(batch, error);
+            kind if kind.ousts() && self.is_worker() => self.ousted(batch, error),
+            // A client has no place to lose, and is none to get.
+            kind if kind.ousts() => {
+                for (ticket, work) in batch {
+                    self.give_back(ticket, work, error);
+                }
+                true
+            }
+            kind if !kind.blames_work() => {
+                self.postpone(batch, &error.clone().once_open());
                 false
             }
             _ if batch.len() == 1 => {
@@ -373,11 +389,14 @@ impl Writer {
             return;
         }
         self.looked = clock::instant();
-        match self.provider.arrivals() {
+        let found = self.provider.arrivals();
+        let was_blind = std::mem::replace(&mut self.is_blind, found.is_err());
+        match found {
             Ok(arrivals) => self.tell_arrivals(arrivals, opening),
-            Err(error) => {
+            Err(error) if !was_blind => {
                 self.outbox.push([Event::Trouble(format!("Looking for messages: {error}"))]);
             }
+            Err(_) => {}
         }
     }
 

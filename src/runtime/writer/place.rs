@@ -26,7 +26,11 @@ const RETRY_JOIN: Duration = Duration::from_millis(250);
 impl Writer {
     /// Others have the place of this worker, or the server does not say what became of a commit. What was
     /// asked for by callers is carried out once more, unless it may be written already.
-    pub(super) fn ousted(&mut self, batch: Vec<(Ticket, Work)>, error: &ProviderError) -> bool {
+    pub(in crate::runtime) fn ousted(
+        &mut self,
+        batch: Vec<(Ticket, Work)>,
+        error: &ProviderError,
+    ) -> bool {
         self.epoch = None;
         self.era += 1;
         self.outcast = true;
@@ -49,18 +53,18 @@ impl Writer {
 
     /// Whether it is a worker again, or never will be.
     fn join_again(&mut self, error: &ProviderError) -> bool {
-        match self.provider.join_again(&self.own) {
-            Ok(Some(ownership)) => {
+        let provider = &mut self.provider;
+        let joined = provider.join_again(&self.own).and_then(|ownership| {
+            // Without knowing what waits in its partitions it has no use of them.
+            ownership.map(|ownership| Ok((ownership, provider.arrivals()?))).transpose()
+        });
+        match joined {
+            Ok(Some((ownership, arrivals))) => {
                 self.outcast = false;
                 self.epoch = Some(ownership.epoch);
                 self.retry_after = Duration::ZERO;
-                match self.provider.arrivals() {
-                    Ok(arrivals) => {
-                        self.outbox.push([Event::Gained(ownership.shares.parts, arrivals)]);
-                        true
-                    }
-                    Err(error) => self.ousted(Vec::new(), &error),
-                }
+                self.outbox.push([Event::Gained(ownership.shares.parts, arrivals)]);
+                true
             }
             Ok(None) => {
                 self.outcast = false;
@@ -68,7 +72,11 @@ impl Writer {
                 self.outbox.push([Event::Fatal(caller_error(error))]);
                 true
             }
-            Err(_) => {
+            Err(said) => {
+                if self.retry_after != RETRY_JOIN {
+                    let message = format!("The hub cannot be joined, trying again: {said}");
+                    self.outbox.push([Event::Trouble(message)]);
+                }
                 self.retry_after = RETRY_JOIN;
                 false
             }
@@ -148,6 +156,12 @@ impl Writer {
     #[must_use]
     pub fn now_ms(&self) -> TimeMs {
         self.clock.now_ms()
+    }
+
+    /// Whether it has lost its place as a worker for good.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// Whether it has lost its place as a worker and tries to get one.

@@ -243,12 +243,17 @@ impl Dispatcher {
     /// A turn can never be written: the first of its operations fails.
     pub(in crate::runtime::dispatcher) fn entity_unwritable(
         &mut self,
-        key: InstanceKey,
+        commit: &EntityCommit,
         message: &str,
         step: &mut Step,
     ) {
+        let key = commit.key;
         let Some(live) = self.entities.lives.get_mut(&key) else { return };
         step.log(LogLevel::Error, &live.id, message.to_owned());
+        if !commit.operated {
+            // No operation is at fault. All stays in the store until something more comes.
+            return self.entities.forget(key);
+        }
         live.take_back();
         live.intake = Intake::take(&mut live.mailbox, live.lock.as_ref(), 1);
         self.fail_operations(key, ErrorCode::Internal, message, step);
