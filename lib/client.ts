@@ -457,15 +457,14 @@ export class DurableClient {
     reason: unknown,
     options: RecursiveOptions | undefined,
   ): Promise<void> {
-    return this.#send(
-      () => reasonRequest(verb, instanceId, reason, options, this.#engine.payloadBytes),
-      () => this.#log(verb, instanceId, reason),
-    )
-  }
-
-  #log(verb: keyof typeof DONE, instanceId: string, reason: unknown): void {
-    const why = reason === undefined ? '' : `: ${stringify(reason, 'reason', Infinity)}`
-    this.#engine.log.engine('info', `Instance '${instanceId}' was ${DONE[verb]}${why}`)
+    return this.#attempt(() => {
+      // Once: the caller may change it before the answer is there.
+      const text = stringify(reason, 'reason', this.#engine.payloadBytes)
+      return this.#engine.call(reasonRequest(verb, instanceId, text, options), () => {
+        const why = text === null ? '' : `: ${text}`
+        this.#engine.log.engine('info', `Instance '${instanceId}' was ${DONE[verb]}${why}`)
+      })
+    })
   }
 
   /** Sends what `request` makes; what that throws becomes the rejection. */

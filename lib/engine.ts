@@ -360,8 +360,13 @@ export class Engine implements Outlet {
         pending.reject(fromEngine(error))
         continue
       }
-      const ok = result as never
-      pending.resolve(pending.convert === null ? ok : (pending.convert(ok) as never))
+      try {
+        const ok = result as never
+        pending.resolve(pending.convert === null ? ok : (pending.convert(ok) as never))
+      } catch (error) {
+        const message = `The answer to a call cannot be given to its caller: ${messageOf(error)}`
+        pending.reject(new Internal(message, { cause: error }))
+      }
     }
   }
 
@@ -457,10 +462,10 @@ export class Engine implements Outlet {
   private stop(reason: DurableError): void {
     this.refusal ??= reason
     this.native = null
+    this.calls.rejectAll(reason) // before all that could fail
     this.stopListening()
     clearTimeout(this.timer)
     clearInterval(this.hold)
     this.runner.close()
-    this.calls.rejectAll(reason)
   }
 }

@@ -38,7 +38,13 @@ export class Entities {
   }
 
   run(activations: EntityActivation[]): void {
-    for (const activation of activations) this.begin(activation)
+    for (const activation of activations) {
+      try {
+        this.begin(activation)
+      } catch (error) {
+        this.emit(batchFailed(activation, error), activation)
+      }
+    }
   }
 
   /** Resolves when nothing runs, at the latest after `timeoutMs`. */
@@ -67,15 +73,26 @@ export class Entities {
       return
     }
     this.running += 1
-    void pending.then((outcome) => {
+    const ended = (outcome: RawJson): void => {
       this.running -= 1
       this.emit(outcome, activation)
       if (this.running > 0 || this.idle === null) return
       // In a microtask of its own, so that the outcome is queued before the waiter goes on.
       queueMicrotask(this.idle)
       this.idle = null
-    })
+    }
+    pending.then(ended, (error: unknown) => ended(batchFailed(activation, error)))
   }
+}
+
+/** The outcome of a batch that came to nothing: each of its operations, or so many of them, have failed. */
+export function batchFailed(
+  { token, operations }: EntityActivation,
+  error: unknown,
+  count: number = operations.length,
+): RawJson {
+  const failure = failureText(error, 0) // small, as there may be many
+  return `{"token":${token},"results":[${Array(count).fill(`[0,${failure}]`)}]}`
 }
 
 /** Runs operations until one is not done at once; null: none was. */
@@ -166,33 +183,28 @@ export interface HostedOutcome {
 
 async function runHosted(batch: EntityBatch): Promise<RawJson> {
   const { activation, id, stateText } = batch
-  const operations = activation.operations.map(([name, isSignal, ...input]) => ({
-    name,
-    input: input.length === 0 ? null : JSON.stringify(input[0]),
-    isSignal: isSignal === 1,
-  }))
-  try {
-    const { name, key } = id
-    const hosted = { self: { name, key }, exists: stateText !== null, state: stateText }
-    const run = batch.entry.runBatch as (batch: HostedBatch) => Promise<HostedOutcome>
-    takeHosted(batch, await run({ ...hosted, batch: operations }))
-  } catch (error) {
-    // The batch as a whole came to nothing: each of its operations has failed.
-    batch.results = ''
-    batch.index = 0
-    batch.stateText = stateText
-    batch.signals = []
-    const failure = failureText(error, batch.surroundings.payloadBytes)
-    for (const _ of operations) batch.add(`[0,${failure}]`)
+  const operations: HostedBatch['batch'] = []
+  for (const [name, isSignal, ...rest] of activation.operations) {
+    try {
+      const input = rest.length === 0 ? null : JSON.stringify(rest[0])
+      operations.push({ name, input, isSignal: isSignal === 1 })
+    } catch (error) {
+      // Nested as deeply as only the parser can go. Those before it run, and it is the first of the next.
+      if (operations.length === 0) return batchFailed(activation, error, 1)
+      break
+    }
   }
+  const { name, key } = id
+  const hosted = { self: { name, key }, exists: stateText !== null, state: stateText }
+  const run = batch.entry.runBatch as (batch: HostedBatch) => Promise<HostedOutcome>
+  takeHosted(batch, await run({ ...hosted, batch: operations }), operations.length)
   return batch.outcome()
 }
 
-function takeHosted(batch: EntityBatch, outcome: HostedOutcome): void {
+function takeHosted(batch: EntityBatch, outcome: HostedOutcome, operations: number): void {
   const { entityExists, entityState, results, signals } = outcome
-  const { operations } = batch.activation
-  if (results.length !== operations.length) {
-    throw new TypeError(`it gave ${results.length} results for ${operations.length} operations`)
+  if (results.length !== operations) {
+    throw new TypeError(`it gave ${results.length} results for ${operations} operations`)
   }
   // What exists without a state has been returned from and never set: it has none.
   batch.stateText = entityExists ? checkedText(entityState ?? null) : null

@@ -86,17 +86,23 @@ export class Executor {
   /** Runs what can be run at once, and begins or queues the rest. */
   run(activations: Activation[]): void {
     for (const activation of activations) {
-      const execution =
-        activation.start === undefined ? this.live.get(activation.iid) : this.create(activation)
-      if (execution === undefined) {
-        // Nothing was run, which the core takes as: this process does not hold the execution.
-        this.emit(nothingRun(activation.token), activation)
-        continue
+      try {
+        this.begin(activation)
+      } catch (error) {
+        this.defect(error, null, activation, '')
       }
-      if (execution instanceof HostedExecution) {
-        void this.runHosted(execution, activation)
-        continue
-      }
+    }
+  }
+
+  private begin(activation: Activation): void {
+    const execution =
+      activation.start === undefined ? this.live.get(activation.iid) : this.create(activation)
+    if (execution === undefined) {
+      // Nothing was run, which the core takes as: this process does not hold the execution.
+      this.emit(nothingRun(activation.token), activation)
+    } else if (execution instanceof HostedExecution) {
+      void this.runHosted(execution, activation)
+    } else {
       const run: Run = { execution, activation, index: 0, outcomes: '' }
       if (execution.isAsync) this.enqueue(run)
       else this.guarded(run, () => this.runSync(run))
@@ -187,15 +193,15 @@ export class Executor {
 
   private defect(
     error: unknown,
-    execution: Execution | HostedExecution,
+    execution: Execution | HostedExecution | null,
     activation: Activation,
     outcomes: RawJson,
   ): void {
-    const { instanceId } = execution
+    const instanceId = (execution ?? activation.start)?.instanceId ?? ''
     const message = `Instance '${instanceId}' cannot be run: ${messageOf(error)}`
     this.surroundings.log.engine('error', message)
     const failure = failureText(new Internal(message, { instanceId, cause: error }), 65_536)
-    execution.drop()
+    execution?.drop()
     this.live.delete(activation.iid)
     this.emit(executionFailed(activation.token, failure, outcomes), activation)
   }
@@ -239,7 +245,7 @@ export class Executor {
 
   /** In a macrotask of its own, so that no microtask is left over; and in a microtask of that. */
   private readonly beginWaiting = (): void => {
-    queueMicrotask(this.begin)
+    queueMicrotask(this.beginAll)
   }
 
   /**
@@ -247,7 +253,7 @@ export class Executor {
    * So all microtasks that these turns cause belong to them, and nothing else does, not even what
    * their own code puts off by `process.nextTick`.
    */
-  private readonly begin = (): void => {
+  private readonly beginAll = (): void => {
     const runs = this.waiting
     this.waiting = []
     const begun: Run[] = []

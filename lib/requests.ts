@@ -214,18 +214,17 @@ function atIndex(error: unknown, index: number): unknown {
 
 // ------------------------------------------------------------------ the others
 
-/** A request about one instance with a reason: terminate, suspend, resume, rewind. */
+/** A request about one instance with a reason, as JSON text: terminate, suspend, resume, rewind. */
 export function reasonRequest(
   verb: 'terminate' | 'suspend' | 'resume' | 'rewind',
   instanceId: unknown,
-  reason: unknown,
+  reason: RawJson | null,
   recursiveOptions: unknown,
-  limitBytes: number,
 ): RawJson {
   const options = optionsOf(recursiveOptions, 'options', ['recursive'])
   const fields = objectText({
     instanceId: quoteInstanceId(instanceId),
-    reason: stringify(reason, 'reason', limitBytes),
+    reason,
     recursive: optionalBoolean(options, 'recursive', 'options') ? 'true' : null,
   })
   return `{"${verb}":${fields}}`

@@ -10,6 +10,7 @@
  */
 
 import type { HttpSettings } from '../call-http/settings.js'
+import { batchFailed } from '../entities.js'
 import { Internal, Poison } from '../errors.js'
 import { executionFailed, nothingRun } from '../executor.js'
 import { failureText, messageOf } from '../failure.js'
@@ -337,10 +338,10 @@ export class Threads implements Functions, Runner, Owner {
 
   unsendable(item: Activation | EntityActivation | ActivityStart, error: unknown): void {
     const message = `It cannot be sent to a thread: ${messageOf(error)}`
-    const failure = failureText(new Internal(message, { cause: error }), 0)
+    const reason = new Internal(message, { cause: error })
+    const failure = failureText(reason, 0)
     if ('operations' in item) {
-      const results = item.operations.map(() => `[0,${failure}]`).join(',')
-      this.outlet?.queueEntity(`{"token":${item.token},"results":[${results}]}`)
+      this.outlet?.queueEntity(batchFailed(item, reason))
     } else if ('token' in item) this.outlet?.queueTurn(executionFailed(item.token, failure))
     else this.outlet?.queueResult(item.run, 0, failure)
   }
