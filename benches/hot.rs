@@ -65,7 +65,7 @@ fn turn(criterion: &mut Criterion) {
         bencher.iter(|| {
             let records = rows.iter().map(|row| HistoryRecord::decode(row).unwrap()).collect();
             let (mut replay, mut execution) = (Replay::new(records), Execution::default());
-            let turns = replay.next_turns(&mut execution, REPLAYED);
+            let turns = replay.next_turns(&mut execution, REPLAYED, usize::MAX);
             replay.check(&outcomes).unwrap();
             turns
         });

@@ -67,8 +67,9 @@ export class Calls {
     return this.pending.size
   }
 
-  get hasOutgoing(): boolean {
-    return this.outgoing !== ''
+  /** How long the requests for the next batch are. */
+  get outgoingChars(): number {
+    return this.outgoing.length
   }
 
   /** The requests for the next batch. */

@@ -15,6 +15,7 @@ import { type DurableError, fromEngine, HubClosed, Internal } from './errors.js'
 import { messageOf } from './failure.js'
 import type { Log } from './log.js'
 import { createEngine } from './native.js'
+import { CrossingBounds, Outgoing } from './outgoing.js'
 import type {
   EngineInfo,
   EngineOptions,
@@ -76,13 +77,10 @@ export class Engine implements Outlet {
   private refusal: DurableError | null = null
 
   private readonly calls: Calls
-  // The next batch, as text, beside the calls:
-  private forget = ''
-  private results = ''
-  private violations = ''
-  private turns = ''
-  private entities = ''
-  private poisons = ''
+  readonly crossing: CrossingBounds
+  private readonly outgoing: Outgoing
+  /** The core has more than one exchange takes. */
+  private hasMore = false
 
   private isPumping = false
   private isScheduled = false
@@ -101,6 +99,8 @@ export class Engine implements Outlet {
     this.log = log
     this.http = http
     this.calls = new Calls(pendingCalls)
+    this.crossing = new CrossingBounds(options.exchangeBytes)
+    this.outgoing = new Outgoing(this.crossing)
     this.payloadBytes = options.payloadBytes ?? PAYLOAD_BYTES_DEFAULT
     this.path = options.path
     this.isInDatabase = options.url !== undefined
@@ -174,7 +174,7 @@ export class Engine implements Outlet {
     })
     const abandon = (error: Error): void => {
       if (this.settled(rid) === undefined) return
-      this.forget += this.forget === '' ? rid : `,${rid}`
+      this.outgoing.add('forget', String(rid))
       this.schedule()
       fail(error)
     }
@@ -209,60 +209,32 @@ export class Engine implements Outlet {
   // ---------------------------------------------------------------- the queue
 
   readonly queueResult = (run: number, ok: 0 | 1, payload: RawJson | null): void => {
-    if (this.results !== '') this.results += ','
-    this.results += payload === null ? `[${run},${ok}]` : `[${run},${ok},${payload}]`
+    this.outgoing.add('results', payload === null ? `[${run},${ok}]` : `[${run},${ok},${payload}]`)
     this.schedule()
   }
 
   readonly queueTurn = (outcome: RawJson): void => {
-    this.turns += this.turns === '' ? outcome : `,${outcome}`
+    this.outgoing.add('turns', outcome)
     this.schedule()
   }
 
   readonly queueEntity = (outcome: RawJson): void => {
-    this.entities += this.entities === '' ? outcome : `,${outcome}`
+    this.outgoing.add('entities', outcome)
     this.schedule()
   }
 
   readonly queuePoison = (token: number): void => {
-    this.poisons += this.poisons === '' ? token : `,${token}`
+    this.outgoing.add('poisons', String(token))
     this.schedule()
   }
 
   violated(instanceId: string): void {
-    const text = JSON.stringify(instanceId)
-    this.violations += this.violations === '' ? text : `,${text}`
+    this.outgoing.add('violations', JSON.stringify(instanceId))
     this.schedule()
   }
 
   private get hasQueued(): boolean {
-    return (
-      this.calls.hasOutgoing ||
-      this.turns !== '' ||
-      this.entities !== '' ||
-      this.results !== '' ||
-      this.forget !== '' ||
-      this.violations !== '' ||
-      this.poisons !== ''
-    )
-  }
-
-  private take(): string {
-    // A first field that is always there spares a comma to be removed from a long text.
-    let text = `{"turns":[${this.turns}]`
-    if (this.calls.hasOutgoing) text += `,"requests":[${this.calls.takeOutgoing()}]`
-    if (this.forget !== '') text += `,"forget":[${this.forget}]`
-    if (this.results !== '') text += `,"results":[${this.results}]`
-    if (this.violations !== '') text += `,"violations":[${this.violations}]`
-    if (this.entities !== '') text += `,"entities":[${this.entities}]`
-    if (this.poisons !== '') text += `,"poisons":[${this.poisons}]`
-    this.forget = ''
-    this.results = ''
-    this.violations = ''
-    this.turns = ''
-    this.entities = ''
-    this.poisons = ''
-    return `${text}}`
+    return this.hasMore || this.calls.outgoingChars > 0 || !this.outgoing.isEmpty
   }
 
   /**
@@ -305,7 +277,8 @@ export class Engine implements Outlet {
       const until = performance.now() + ROUNDS_MS_MAX
       let rounds = 0
       do {
-        this.dispatch(JSON.parse(this.native.exchange(this.take())) as Outbound)
+        const batch = this.outgoing.take(this.calls.outgoingChars, this.takeCalls)
+        this.dispatch(JSON.parse(this.native.exchange(batch)) as Outbound)
         rounds += 1
       } while (
         this.hasQueued &&
@@ -323,7 +296,10 @@ export class Engine implements Outlet {
     }
   }
 
+  private readonly takeCalls = (): string => this.calls.takeOutgoing()
+
   private dispatch(outbound: Outbound): void {
+    this.hasMore = outbound.more === true
     if (outbound.fatal !== undefined) {
       this.giveUp(fromEngine(outbound.fatal))
       return
@@ -447,8 +423,9 @@ export class Engine implements Outlet {
       const late = setTimeout(done, RELEASE_MS)
       const exchange = (batch: string): void => {
         try {
-          const { replies } = JSON.parse(native.exchange(batch)) as Outbound
+          const { replies, more } = JSON.parse(native.exchange(batch)) as Outbound
           if (replies?.some(([rid]) => rid === LAST_REQUEST)) done()
+          else if (more === true) setImmediate(exchange, '')
         } catch {
           done() // it has failed already, and that was reported
         }

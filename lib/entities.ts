@@ -149,6 +149,7 @@ function completed(
     invocation.close()
     const field = `result of operation '${invocation.df.operationName}' of entity '${batch.id.name}'`
     text = stringify(invocation.resultOr(returned), field, limit)
+    batch.checkSize(text)
   } catch (error) {
     failed(batch, before, error)
     return
@@ -159,7 +160,7 @@ function completed(
 /** The operation has not been: its state and what it sent are taken back. */
 function failed(batch: EntityBatch, before: Saved, error: unknown): void {
   batch.stateText = before.stateText
-  batch.signals.length = before.signals
+  batch.keepSignals(before.signals)
   batch.add(`[0,${failureText(error, batch.surroundings.payloadBytes)}]`)
 }
 
@@ -210,11 +211,13 @@ function takeHosted(batch: EntityBatch, outcome: HostedOutcome, operations: numb
   batch.stateText = entityExists ? checkedText(entityState ?? null) : null
   for (const { target, name, input } of signals) {
     const id = entityIdFromText(`@${target.name}@${target.key}`)
-    batch.signals.push(signalText(id, name, checkedText(input === '' ? null : (input ?? null))))
+    batch.addSignal(signalText(id, name, checkedText(input === '' ? null : (input ?? null))))
   }
+  batch.checkSize(null)
   for (const { isError, result } of results) {
     if (isError) batch.add(`[0,${hostedFailure(result)}]`)
     else batch.add(result === undefined ? '[1]' : `[1,${checkedText(result)}]`)
+    batch.checkSize(null)
   }
 }
 

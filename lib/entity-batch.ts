@@ -27,6 +27,7 @@ export class EntityBatch {
   /** The operation that runs, or is next. */
   index = 0
   results = ''
+  private signalChars = 0
   private readonly textBefore: RawJson | null
   private readonly began = performance.now()
 
@@ -42,12 +43,38 @@ export class EntityBatch {
 
   get isDone(): boolean {
     const { operations } = this.activation
-    return this.index >= operations.length || performance.now() - this.began > BATCH_MS
+    const { batchChars } = this.surroundings.crossing
+    const isFull = this.results.length > batchChars || this.signalChars > batchChars
+    return this.index >= operations.length || isFull || performance.now() - this.began > BATCH_MS
   }
 
   add(result: RawJson): void {
     this.results += this.results === '' ? result : `,${result}`
     this.index += 1
+  }
+
+  /** Keeps the first of the signals. */
+  keepSignals(count: number): void {
+    if (count === this.signals.length) return
+    this.signals.length = count
+    this.signalChars = this.signals.reduce((sum, signal) => sum + signal.length, 0)
+  }
+
+  addSignal(signal: RawJson): void {
+    this.signals.push(signal)
+    this.signalChars += signal.length
+  }
+
+  /**
+   * Whether the batch can be handed over with a result beside.
+   *
+   * @throws PayloadTooLarge
+   */
+  checkSize(result: RawJson | null): void {
+    const chars = this.results.length + this.signalChars
+    const what = `What operations of entity '${this.id.name}' give and signal`
+    const state = this.stateText === this.textBefore ? 0 : (this.stateText?.length ?? 0)
+    this.surroundings.crossing.check(chars + state + (result?.length ?? 0), what)
   }
 
   outcome(): RawJson {

@@ -131,7 +131,7 @@ class EntityOperation implements DurableEntityContext {
     const fireAt = optionalTime(known, 'scheduledTime', 'options')
     const field = `input of operation '${operation}' of entity '${id.name}'`
     const input = stringify(operationInput, field, this.batch.surroundings.payloadBytes)
-    this.batch.signals.push(signalText(id, operation, input, fireAt))
+    this.batch.addSignal(signalText(id, operation, input, fireAt))
   }
 
   private require(what: string): void {

@@ -18,6 +18,7 @@ import { InvalidOption, NonDurableAwait, NotATask, OutsideTurn } from './errors.
 import { failureText } from './failure.js'
 import { type DurableLock, LockedCallTask, LockTask } from './lock.js'
 import type { Log } from './log.js'
+import type { CrossingBounds } from './outgoing.js'
 import type { ExecutionStart, RawJson } from './protocol.js'
 import { type RetryPolicy, retryText } from './retry.js'
 import { FAILED, PENDING, SingleTask, type TaskKind, TaskNode, TimerNode } from './task.js'
@@ -27,6 +28,8 @@ export interface Surroundings {
   /** The largest JSON text of one value. */
   payloadBytes: number
   readonly log: Log
+  /** How much crosses at once. */
+  readonly crossing: CrossingBounds
   /** What the hub says of `callHttp`. */
   readonly http: HttpSettings
   /** Has the instance run at once: it has done something outside a turn, and is to fail. */
@@ -172,6 +175,7 @@ export class Execution {
   closeTurn(): RawJson {
     if (this.turnIsOpen && !this.hasEnded) this.endIfStuck()
     this.turnIsOpen = false
+    this.checkSize()
     let text = this.actionsText()
     if (this.answers !== '') text += `,"answers":[${this.answers}]`
     if (this.statusText !== null) text += `,"customStatus":${this.statusText}`
@@ -302,6 +306,16 @@ export class Execution {
     }
     this.actions = []
     return `"actions":[${text}]`
+  }
+
+  /** A turn is one text, and so are a row of history and a batch for the core. */
+  private checkSize(): void {
+    let chars = (this.statusText?.length ?? 0) + (this.end?.length ?? 0)
+    for (const action of this.actions) {
+      chars += typeof action === 'string' ? action.length : action.action.length
+    }
+    const what = `What orchestrator '${this.name}' (instance '${this.instanceId}') asks for in one turn`
+    this.surroundings.crossing.check(chars, what)
   }
 
   // ---------------------------------------------------------------- what a context asks for

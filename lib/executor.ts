@@ -12,7 +12,7 @@
 
 import type { App } from './app.js'
 import { OrchestrationInvocation } from './context.js'
-import { Internal } from './errors.js'
+import { Internal, PayloadTooLarge } from './errors.js'
 import { Execution, type Surroundings } from './execution.js'
 import { errorFromChild, errorFromFailure, failureText, messageOf } from './failure.js'
 import type {
@@ -61,6 +61,15 @@ export function nothingRun(token: number): RawJson {
 export function executionFailed(token: number, failure: RawJson, outcomes: RawJson = ''): RawJson {
   const end = `{"end":{"fail":{"failure":${failure}}}}`
   return `{"token":${token},"turns":[${outcomes === '' ? end : `${outcomes},${end}`}]}`
+}
+
+/** The outcome of an activation of which more came than can be handed over: its instance is held. */
+function executionHeld(token: number, message: string): RawJson {
+  return `{"token":${token},"turns":[],"held":${JSON.stringify(`${message} The instance is held; mend its orchestrator and resume it.`)}}`
+}
+
+function isTooLarge(error: unknown): error is PayloadTooLarge {
+  return error instanceof PayloadTooLarge
 }
 
 export class Executor {
@@ -203,7 +212,10 @@ export class Executor {
     const failure = failureText(new Internal(message, { instanceId, cause: error }), 65_536)
     execution?.drop()
     this.live.delete(activation.iid)
-    this.emit(executionFailed(activation.token, failure, outcomes), activation)
+    const outcome = isTooLarge(error)
+      ? executionHeld(activation.token, error.message)
+      : executionFailed(activation.token, failure, outcomes)
+    this.emit(outcome, activation)
   }
 
   // ---------------------------------------------------------------- orchestrators of an SDK

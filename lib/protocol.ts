@@ -142,6 +142,8 @@ export type RuntimeStatus =
 export interface ActivationOutcome {
   token: number
   turns: TurnOutcome[]
+  /** What came of it is too large to cross, as said here: the instance is held. */
+  held?: string
 }
 
 export interface TurnOutcome {
@@ -219,6 +221,8 @@ export interface Outbound {
   fatal?: EngineError
   /** When to exchange again at the latest, for a timer: milliseconds from now. */
   wakeInMs?: number
+  /** There is more than one exchange takes: to be exchanged again at once. */
+  more?: boolean
 }
 
 /** `rid` 0 answers the open itself: ok is `EngineInfo`. */
@@ -471,6 +475,8 @@ export interface EngineOptions {
   cachedInstances?: number
   activeInstances?: number
   maxConcurrentActivities?: number
+  /** Bytes of payloads that one exchange takes, about. For tests; no option of the user's. */
+  exchangeBytes?: number
   /** Of a hub on a server. */
   leaseMs?: number
   /** Of a hub on a server: activities of other queues are not for this worker. Absent: all are. */

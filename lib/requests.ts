@@ -22,6 +22,7 @@ import {
 } from './check.js'
 import { objectText, quoteName, stringify, versionText } from './codec.js'
 import { DurableError, errorClass, InvalidName } from './errors.js'
+import { CrossingBounds } from './outgoing.js'
 import type { RawJson, StartSpec } from './protocol.js'
 import { type OrchestrationRuntimeStatus, runtimeStatuses } from './status.js'
 import type { Definition, OrchestrationDefinition } from './types.js'
@@ -168,6 +169,8 @@ export function startManyRequest(starts: readonly StartRequest[], limitBytes: nu
       throw atIndex(error, index)
     }
   })
+  const chars = specs.reduce((sum, spec) => sum + spec.length, 0)
+  new CrossingBounds().check(chars, 'What startMany is to start')
   return `{"start":{"starts":[${specs.join(',')}]}}`
 }
 

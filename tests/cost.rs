@@ -162,7 +162,7 @@ fn a_commit_wakes_javascript_once_and_a_lone_one_on_its_own_thread_not_at_all() 
     let wake = move || {
         counter.fetch_add(1, Ordering::SeqCst);
     };
-    let outbox = Arc::new(Outbox::new(Box::new(wake)));
+    let outbox = Arc::new(Outbox::new(Box::new(wake), usize::MAX));
     let entropy = Box::new(SeededEntropy::new(1));
     let writer =
         Writer::new(store.provider, Some(epoch), settings, entropy, outbox, Arc::default());

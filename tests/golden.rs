@@ -83,7 +83,7 @@ fn each_history_replays_to_what_it_replayed_to_when_it_was_written() {
             let mut execution = Execution::default();
             let mut expected = golden.turns.iter();
             loop {
-                let turns = replay.next_turns(&mut execution, chunk);
+                let turns = replay.next_turns(&mut execution, chunk, usize::MAX);
                 if turns.is_empty() {
                     break;
                 }

@@ -69,7 +69,7 @@ impl Bench {
         let orchestrators = vec!["f".to_owned()];
         let settings = HubSettings { orchestrators, ..HubSettings::default() };
         let epoch = store.acquire(&settings).unwrap().epoch;
-        let outbox = Arc::new(Outbox::new(Box::new(|| {})));
+        let outbox = Arc::new(Outbox::new(Box::new(|| {}), usize::MAX));
         let entropy = Box::new(common::SeededEntropy::new(1));
         let clock = Arc::new(HubClock::default());
         let epoch = is_worker.then_some(epoch);

@@ -262,6 +262,9 @@ export class HostedExecution {
   private outcome(status: RawJson | null): RawJson {
     const parts: string[] = []
     const { texts } = this.schedule
+    const chars = texts.reduce((sum, text) => sum + text.length, this.end?.length ?? 0)
+    const what = `What orchestrator '${this.func.name}' (instance '${this.instanceId}') asks for in one turn`
+    this.surroundings.crossing.check(chars + (status?.length ?? 0), what)
     if (texts.length > 0) parts.push(`"actions":[${texts.join(',')}]`)
     if (status !== null) parts.push(`"customStatus":${status}`)
     if (this.end !== null) parts.push(`"end":${this.end}`)

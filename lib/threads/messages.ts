@@ -24,6 +24,8 @@ export interface ThreadData {
 export interface ToThread {
   /** The largest JSON text of one value. */
   payloadBytes: number
+  /** See `CrossingBounds`. */
+  batchChars: number
   drops: number[]
   aborts: number[]
   /** `Activation`s. */

@@ -15,6 +15,7 @@ import { Internal, Poison } from '../errors.js'
 import { executionFailed, nothingRun } from '../executor.js'
 import { failureText, messageOf } from '../failure.js'
 import type { Log } from '../log.js'
+import { CrossingBounds } from '../outgoing.js'
 import type {
   Activation,
   ActivityStart,
@@ -50,6 +51,8 @@ export class Threads implements Functions, Runner, Owner {
   private readonly threads: Thread[]
   private readonly apart: Apart
   private outlet: Outlet | null = null
+  /** What holds until there is a hub. */
+  private readonly unopened: CrossingBounds = new CrossingBounds()
   private listener: (added: Registered) => void = () => {}
   /** Names that the core knows: the first letter of the kind, and the name without regard to case. */
   private readonly announced: Set<string> = new Set()
@@ -262,6 +265,10 @@ export class Threads implements Functions, Runner, Owner {
 
   get payloadBytes(): number {
     return this.outlet?.payloadBytes ?? 0
+  }
+
+  get batchChars(): number {
+    return (this.outlet?.crossing ?? this.unopened).batchChars
   }
 
   heard(thread: Thread, message: FromThread): void {

@@ -41,6 +41,8 @@ export interface Lost {
 /** Who is told. */
 export interface Owner {
   readonly payloadBytes: number
+  /** Characters of one message, about. */
+  readonly batchChars: number
   heard(thread: Thread, message: FromThread): void
   died(thread: Thread, why: string, lost: Lost): void
   /** Its text cannot be made. */
@@ -48,8 +50,6 @@ export interface Owner {
 }
 
 const PROGRAM: string = join(__dirname, 'worker.js')
-/** The longest text of one message, about: V8 holds texts of 512 MiB. */
-const MESSAGE_CHARS_MAX = 64 * 1024 * 1024
 /** How long what an aborted activity does about it may take before its thread is ended. */
 const ABORT_MS = 1_000
 /** Pauses before a worker that died for nothing it was sent is started again. */
@@ -232,6 +232,7 @@ export class Thread {
   private flush(abortAll: boolean): void {
     if (!this.isLoaded) return
     let head = `"abortAll":${abortAll},"drops":[${this.drops}],"aborts":[${this.aborts}]`
+    const most = this.owner.batchChars
     let isNeeded = abortAll || this.drops.length + this.aborts.length > 0
     this.drops = []
     this.aborts = []
@@ -240,7 +241,7 @@ export class Thread {
     let activities = ''
     const post = (): void => {
       this.worker?.postMessage(
-        `{"payloadBytes":${this.owner.payloadBytes},${head},"activations":[${activations.slice(1)}],"entities":[${entities.slice(1)}],"activities":[${activities.slice(1)}]}`,
+        `{"payloadBytes":${this.owner.payloadBytes},"batchChars":${most},${head},"activations":[${activations.slice(1)}],"entities":[${entities.slice(1)}],"activities":[${activities.slice(1)}]}`,
       )
       head = '"abortAll":false,"drops":[],"aborts":[]'
       activations = ''
@@ -248,18 +249,23 @@ export class Thread {
       activities = ''
       isNeeded = false
     }
+    const hasRoom = (text: string): boolean => {
+      const chars = activations.length + entities.length + activities.length
+      return chars === 0 || chars + text.length <= most
+    }
     for (const item of [...this.takeActivations(), ...this.takeBatches()]) {
       const text = this.textOf(item)
       if (text === undefined) continue
+      if (!hasRoom(text)) post()
       if (this.noteSent(item)) entities += `,${text}`
       else activations += `,${text}`
-      if (activations.length + entities.length > MESSAGE_CHARS_MAX) post()
     }
     const starts = this.starts
     this.starts = []
     for (const run of starts) {
-      activities += this.textOfRun(run)
-      if (activations.length + activities.length > MESSAGE_CHARS_MAX) post()
+      const text = this.textOfRun(run)
+      if (!hasRoom(text)) post()
+      activities += text
     }
     if (isNeeded || activations + entities + activities !== '') post()
   }

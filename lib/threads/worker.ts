@@ -16,6 +16,7 @@ import type { Surroundings } from '../execution.js'
 import { Executor } from '../executor.js'
 import { failureText } from '../failure.js'
 import { Log, type LogLevel } from '../log.js'
+import { CrossingBounds } from '../outgoing.js'
 import type { Activation, ActivityStart, EntityActivation, RawJson } from '../protocol.js'
 import { enter } from './inside.js'
 import type { FromThread, ThreadData, ToThread } from './messages.js'
@@ -25,6 +26,7 @@ class ThreadSide implements Surroundings {
   payloadBytes: number = PAYLOAD_BYTES_DEFAULT
   readonly log: Log
   readonly http: HttpSettings
+  crossing: CrossingBounds = new CrossingBounds()
   private readonly port: MessagePort
   private readonly activities: Activities
   private readonly entities: Entities
@@ -35,6 +37,7 @@ class ThreadSide implements Surroundings {
   private results: [number, 0 | 1, RawJson | null][] = []
   private turns: [number, number, RawJson][] = []
   private outcomes: [number, number, RawJson][] = []
+  private chars = 0
   private isScheduled = false
 
   constructor(port: MessagePort, app: App, log: Log, http: HttpSettings) {
@@ -56,6 +59,9 @@ class ThreadSide implements Surroundings {
   readonly receive = (text: string): void => {
     const message = JSON.parse(text) as ToThread
     this.payloadBytes = message.payloadBytes
+    if (message.batchChars !== this.crossing.batchChars) {
+      this.crossing = new CrossingBounds(message.batchChars)
+    }
     const starts = message.activities as ActivityStart[]
     this.executor.drop(message.drops)
     this.activities.abort(message.aborts)
@@ -92,17 +98,24 @@ class ThreadSide implements Surroundings {
 
   private readonly takeResult = (run: number, ok: 0 | 1, payload: RawJson | null): void => {
     this.results.push([run, ok, payload])
-    this.schedule()
+    this.count(payload?.length ?? 0)
   }
 
   private readonly takeTurn = (outcome: RawJson, of: Activation): void => {
     this.turns.push([of.iid, of.token, outcome])
-    this.schedule()
+    this.count(outcome.length)
   }
 
   private readonly takeEntity = (outcome: RawJson, of: EntityActivation): void => {
     this.outcomes.push([of.iid, of.token, outcome])
-    this.schedule()
+    this.count(outcome.length)
+  }
+
+  /** What has grown large goes at once. */
+  private count(chars: number): void {
+    this.chars += chars
+    if (this.chars > this.crossing.batchChars) this.post()
+    else this.schedule()
   }
 
   /** Posts once the microtasks of this tick are done, so that one message holds all of them. */
@@ -130,6 +143,7 @@ class ThreadSide implements Surroundings {
     this.results = []
     this.turns = []
     this.outcomes = []
+    this.chars = 0
     this.port.postMessage(message)
   }
 }

@@ -249,7 +249,7 @@ impl TurnCommit {
             Some(End::Fail { failure }) => failure.get().len(),
             None => 0,
         };
-        end + self.record.events.iter().map(event_weight).sum::<usize>()
+        end + self.record.payload_bytes()
     }
 }
 
@@ -258,6 +258,14 @@ impl InstanceChange {
     pub fn ended(&mut self, now: TimeMs) {
         self.completed_ms = Some(Some(now));
         self.ready = Some(false);
+    }
+}
+
+impl HistoryRecord {
+    /// Bytes of the payloads in it.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        self.events.iter().map(event_weight).sum()
     }
 }
 

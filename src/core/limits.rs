@@ -45,6 +45,14 @@ pub const COMMIT_ITEMS: usize = 100;
 pub const COMMIT_BYTES: usize = 4 * 1024 * 1024;
 /// Instances loaded at the same time after a restart.
 pub const LOADS_IN_FLIGHT: usize = 256;
+/// Bytes of payloads that cross in one exchange, about: what is over follows in the next ones, and a turn takes
+/// no more of what waits for it.
+pub const EXCHANGE_BYTES: usize = 32 * 1024 * 1024;
+/// How many times as large one thing may be that crosses undivided: with an exchange beside it that is less than
+/// the longest text of V8, 512 Mi characters.
+pub const EXCHANGES_UNDIVIDED: usize = 14;
+/// How many times as large the history may be that one call is given.
+pub const EXCHANGES_HISTORY: usize = 4;
 /// Recorded turns handed to JavaScript in one piece when an execution is replayed.
 pub const REPLAY_TURNS: usize = 1_000;
 /// Instances on a page of a listing.

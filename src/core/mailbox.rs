@@ -125,31 +125,35 @@ impl Intake {
         self.operations.iter().chain(&self.spent).map(|waiting| waiting.key).collect()
     }
 
-    /// Takes what the next turn of an entity carries out, at most so many operations. While it is
-    /// locked, operations of others wait, in their order. A wish for the lock waits for what stands
-    /// before it, and what stands behind it waits for it.
-    pub fn take(mailbox: &mut Mailbox, lock: Option<&ParentLink>, most: usize) -> Self {
+    /// Takes what the next turn of an entity carries out, at most so many operations, and no more bytes of
+    /// payloads than that if it is more than one. While it is locked, operations of others wait, in their order.
+    /// A wish for the lock waits for what stands before it, and what stands behind it waits for it.
+    pub fn take(
+        mailbox: &mut Mailbox,
+        lock: Option<&ParentLink>,
+        most: usize,
+        bytes: usize,
+    ) -> Self {
+        let room = Room { operations: most, bytes, is_fresh: true };
         let Some(lock) = lock else {
             mailbox.unbar();
-            return Self::take_open(mailbox, most);
+            return Self::take_open(mailbox, room);
         };
-        Self::take_of_holder(mailbox, lock, most)
+        Self::take_of_holder(mailbox, lock, room)
     }
 
     /// Of an entity that is not locked.
-    fn take_open(mailbox: &mut Mailbox, most: usize) -> Self {
+    fn take_open(mailbox: &mut Mailbox, mut room: Room) -> Self {
         let open = &mut mailbox.open;
         let plain = |waiting: &&Waiting| matches!(waiting.message, EntityMessage::Operation { .. });
-        let first = open.iter().take(most).take_while(plain).count();
+        let first = open.iter().take_while(plain).take_while(|waiting| room.takes(waiting)).count();
         let mut intake = Self { operations: open.drain(..first).collect(), ..Self::default() };
-        if open.is_empty() || first == most {
+        if open.is_empty() || room.is_full() {
             return intake;
         }
         // Wishes that were given up before they were granted.
         let given_up: HashSet<ParentLink> = open.iter().filter_map(given_up).collect();
-        while intake.operations.len() < most
-            && let Some(item) = open.pop_front()
-        {
+        while let Some(item) = pop_if(open, |item| room.takes(item)) {
             match &item.message {
                 EntityMessage::Operation { .. } => intake.operations.push(item),
                 EntityMessage::Lock { owner, then } if !given_up.contains(owner) => {
@@ -167,14 +171,22 @@ impl Intake {
     }
 
     /// Of one that is locked.
-    fn take_of_holder(mailbox: &mut Mailbox, lock: &ParentLink, most: usize) -> Self {
+    fn take_of_holder(mailbox: &mut Mailbox, lock: &ParentLink, mut room: Room) -> Self {
         let mut intake = Self::default();
-        while intake.operations.len() < most
-            && !intake.releases
-            && let Some(item) = mailbox.open.pop_front()
+        let is_holders = |item: &Waiting| match &item.message {
+            EntityMessage::Operation { caller, .. } => {
+                caller.as_ref().is_some_and(|of| is_of(of, lock))
+            }
+            _ => false,
+        };
+        while !intake.releases
+            && let Some(item) = pop_if(&mut mailbox.open, |item| {
+                // What is barred takes no room.
+                if is_holders(item) { room.takes(item) } else { !room.is_full() }
+            })
         {
             match &item.message {
-                EntityMessage::Operation { caller: Some(of), .. } if is_of(of, lock) => {
+                EntityMessage::Operation { .. } if is_holders(&item) => {
                     intake.operations.push(item);
                 }
                 EntityMessage::Unlock { owner } => {
@@ -191,6 +203,44 @@ impl Intake {
         }
         intake
     }
+}
+
+/// What a turn may yet take.
+struct Room {
+    operations: usize,
+    bytes: usize,
+    /// It has taken no operation.
+    is_fresh: bool,
+}
+
+impl Room {
+    fn is_full(&self) -> bool {
+        self.operations == 0
+    }
+
+    /// Whether the turn takes this too: the first operation however large it is. Once one is left, the turn is full.
+    fn takes(&mut self, waiting: &Waiting) -> bool {
+        if self.is_full() {
+            return false;
+        }
+        let EntityMessage::Operation { input, .. } = &waiting.message else { return true };
+        let bytes = input.as_ref().map_or(0, |input| input.get().len());
+        if bytes > self.bytes && !self.is_fresh {
+            self.operations = 0;
+            return false;
+        }
+        self.is_fresh = false;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.operations -= 1;
+        true
+    }
+}
+
+fn pop_if(
+    queue: &mut VecDeque<Waiting>,
+    is_taken: impl FnOnce(&Waiting) -> bool,
+) -> Option<Waiting> {
+    if is_taken(queue.front()?) { queue.pop_front() } else { None }
 }
 
 fn given_up(waiting: &Waiting) -> Option<ParentLink> {
@@ -244,20 +294,20 @@ mod tests {
     #[test]
     fn operations_are_taken_in_their_order_and_not_too_many() {
         let mut waiting = queue(["a", "b", "c"].map(|name| operation(name, None)));
-        assert_eq!(names(&Intake::take(&mut waiting, None, 2)), ["a", "b"]);
-        assert_eq!(names(&Intake::take(&mut waiting, None, 2)), ["c"]);
-        assert!(Intake::take(&mut waiting, None, 2).is_empty());
+        assert_eq!(names(&Intake::take(&mut waiting, None, 2, usize::MAX)), ["a", "b"]);
+        assert_eq!(names(&Intake::take(&mut waiting, None, 2, usize::MAX)), ["c"]);
+        assert!(Intake::take(&mut waiting, None, 2, usize::MAX).is_empty());
     }
 
     #[test]
     fn a_wish_for_the_lock_waits_for_what_is_before_it_and_holds_up_what_is_behind() {
         let owner = link(7, 0);
         let mut waiting = queue([operation("a", None), lock(owner), operation("b", None)]);
-        let intake = Intake::take(&mut waiting, None, 10);
+        let intake = Intake::take(&mut waiting, None, 10, usize::MAX);
         assert_eq!(names(&intake), ["a"]);
         assert_eq!(intake.grant.as_ref().map(|grant| grant.owner), Some(owner));
         assert_eq!(intake.keys(), [1, 2]);
-        assert!(Intake::take(&mut waiting, Some(&owner), 10).is_empty());
+        assert!(Intake::take(&mut waiting, Some(&owner), 10, usize::MAX).is_empty());
         assert_eq!(waiting.into_all().len(), 1);
     }
 
@@ -271,10 +321,10 @@ mod tests {
             unlock(holder),
             operation("late", Some(link(7, 4))),
         ]);
-        let intake = Intake::take(&mut waiting, Some(&holder), 10);
+        let intake = Intake::take(&mut waiting, Some(&holder), 10, usize::MAX);
         assert_eq!(names(&intake), ["mine"]);
         assert!(intake.releases && intake.grant.is_none());
-        let next = Intake::take(&mut waiting, None, 10);
+        let next = Intake::take(&mut waiting, None, 10, usize::MAX);
         assert_eq!(names(&next), ["other"]);
         assert_eq!(next.grant.as_ref().map(|grant| grant.owner), Some(link(8, 0)));
         assert_eq!(waiting.into_all().len(), 1);
@@ -285,11 +335,11 @@ mod tests {
         let owner = link(7, 0);
         let mut waiting =
             queue([operation("a", None), operation("b", None), lock(owner), operation("c", None)]);
-        let mut intake = Intake::take(&mut waiting, None, 10);
+        let mut intake = Intake::take(&mut waiting, None, 10, usize::MAX);
         intake.cut(1, &mut waiting);
         assert_eq!((names(&intake), intake.keys()), (vec!["a"], vec![1]));
         assert!(intake.grant.is_none());
-        let next = Intake::take(&mut waiting, None, 10);
+        let next = Intake::take(&mut waiting, None, 10, usize::MAX);
         assert_eq!((names(&next), next.grant.is_some()), (vec!["b"], true));
     }
 
@@ -297,21 +347,21 @@ mod tests {
     fn an_older_execution_of_the_holder_is_not_the_holder() {
         let holder = ParentLink { key: 7, exec: 1, task: 0 };
         let mut waiting = queue([operation("old", Some(link(7, 0)))]);
-        assert!(Intake::take(&mut waiting, Some(&holder), 10).is_empty());
+        assert!(Intake::take(&mut waiting, Some(&holder), 10, usize::MAX).is_empty());
     }
 
     #[test]
     fn what_waits_for_the_end_of_the_lock_is_not_looked_at_again() {
         let (holder, given_up) = (link(7, 0), link(8, 0));
         let mut waiting = queue([operation("other", None), lock(given_up), lock(link(9, 0))]);
-        assert!(Intake::take(&mut waiting, Some(&holder), 10).is_empty());
+        assert!(Intake::take(&mut waiting, Some(&holder), 10, usize::MAX).is_empty());
         assert!(!waiting.is_open(Some(&holder)) && waiting.is_open(None));
         waiting.push(Waiting { key: 4, message: operation("mine", Some(link(7, 3))) });
         waiting.push(Waiting { key: 5, message: unlock(given_up) });
         assert_eq!(waiting.open.len(), 2);
-        let intake = Intake::take(&mut waiting, Some(&holder), 10);
+        let intake = Intake::take(&mut waiting, Some(&holder), 10, usize::MAX);
         assert_eq!(intake.keys(), [4, 2, 5]);
-        let rest = Intake::take(&mut waiting, None, 10);
+        let rest = Intake::take(&mut waiting, None, 10, usize::MAX);
         assert_eq!((names(&rest), rest.keys()), (vec!["other"], vec![1, 3]));
     }
 
@@ -319,11 +369,11 @@ mod tests {
     fn a_wish_that_is_given_up_is_never_granted() {
         let (gone, next) = (link(7, 0), link(8, 0));
         let mut waiting = queue([lock(gone), lock(next), unlock(gone)]);
-        let intake = Intake::take(&mut waiting, None, 10);
+        let intake = Intake::take(&mut waiting, None, 10, usize::MAX);
         assert_eq!(intake.grant.as_ref().map(|grant| grant.owner), Some(next));
         assert_eq!(intake.keys(), [1, 2]);
         // What is left of the one that was given up is done with, and gives nothing back.
-        let rest = Intake::take(&mut waiting, Some(&next), 10);
+        let rest = Intake::take(&mut waiting, Some(&next), 10, usize::MAX);
         assert!(!rest.releases && rest.keys() == [3] && waiting.is_empty());
     }
 }

@@ -77,14 +77,24 @@ impl Replay {
         Self { records: records.into(), expected: VecDeque::new(), position: 0 }
     }
 
-    /// Folds up to `limit` turns into `execution` and gives those in which the code runs.
-    /// An empty answer means that the end of history is reached.
-    pub fn next_turns(&mut self, execution: &mut Execution, limit: usize) -> Vec<ReplayTurn> {
+    /// Folds up to `limit` turns, of at most `bytes` of payloads if they are more than one, into `execution` and
+    /// gives those in which the code runs. An empty answer means that the end of history is reached.
+    pub fn next_turns(
+        &mut self,
+        execution: &mut Execution,
+        limit: usize,
+        bytes: usize,
+    ) -> Vec<ReplayTurn> {
         let mut turns = Vec::new();
+        let mut taken = 0;
         while turns.len() < limit {
-            let Some(record) = self.records.pop_front() else {
+            let Some(next) = self.records.front() else { break };
+            // What the code asks for comes back with the outcome, so it counts too.
+            taken += next.payload_bytes();
+            if taken > bytes && !turns.is_empty() {
                 break;
-            };
+            }
+            let Some(record) = self.records.pop_front() else { break };
             let first = self.position;
             self.position += record.events.len();
             if record.notice {
@@ -212,7 +222,7 @@ mod tests {
     #[test]
     fn the_same_requests_in_another_case_pass() {
         let (mut replay, mut execution) = replay_of(vec![scheduled(0, "Hello")]);
-        assert_eq!(replay.next_turns(&mut execution, 10).len(), 1);
+        assert_eq!(replay.next_turns(&mut execution, 10, usize::MAX).len(), 1);
         assert!(replay.check(&[outcome(vec![call("hello")])]).is_ok());
         assert!(replay.is_done());
     }
@@ -220,7 +230,7 @@ mod tests {
     #[test]
     fn another_name_is_told_with_both_sides() {
         let (mut replay, mut execution) = replay_of(vec![scheduled(0, "a"), scheduled(1, "b")]);
-        replay.next_turns(&mut execution, 10);
+        replay.next_turns(&mut execution, 10, usize::MAX);
         let problem = replay.check(&[outcome(vec![call("a"), call("c")])]).unwrap_err();
         assert_eq!(problem.history_event.as_deref(), Some("event 1, TaskScheduled"));
         assert_eq!(problem.expected.as_deref(), Some("callActivity('b')"));
@@ -235,7 +245,7 @@ mod tests {
             (vec![call("a")], Some(crate::core::commit::End::Complete { result: None })),
         ] {
             let (mut replay, mut execution) = replay_of(vec![scheduled(0, "a")]);
-            replay.next_turns(&mut execution, 10);
+            replay.next_turns(&mut execution, 10, usize::MAX);
             let outcome = TurnOutcome { end, ..outcome(actions) };
             assert!(replay.check(&[outcome]).is_err());
         }

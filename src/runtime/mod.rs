@@ -13,6 +13,7 @@ pub mod fault;
 pub mod hub;
 mod opening;
 pub mod outbox;
+pub mod outgoing;
 pub mod protocol;
 pub mod purges;
 pub mod reader;

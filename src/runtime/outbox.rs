@@ -5,16 +5,17 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::core::Payload;
 use crate::core::error::Error;
 use crate::core::partition::{Parts, Shares};
 use crate::core::task::TaskRef;
 use crate::provider::transaction::{Effect, Outcome, Work};
-use crate::provider::{Arrivals, Hint, Hints, Peers};
+use crate::provider::{Arrivals, Hint, Hints, Loaded, LoadedEntity, Peers, StoredMessage};
 
 use super::dispatcher::Era;
-use super::protocol::{EngineInfo, Reply, RequestId};
+use super::protocol::{EngineInfo, Reply, RequestId, Weigh};
 use super::reader::{Answer, ReadRequest};
 use super::waiters::Watched;
 use super::writer::SharedWriter;
@@ -78,23 +79,68 @@ pub struct Opened {
 
 /// Events on their way to the JavaScript thread.
 pub struct Outbox {
-    events: Mutex<Vec<Event>>,
+    events: Mutex<Waiting>,
     signalled: AtomicBool,
     wake: Box<dyn Fn() + Send + Sync>,
+    /// What readers may have read ahead of JavaScript, in bytes.
+    bytes_max: usize,
+    /// For readers that wait until something is taken.
+    taken: Condvar,
+}
+
+/// Events that were not taken.
+#[derive(Default)]
+struct Waiting {
+    events: Vec<Event>,
+    /// Bytes of what was read, among them.
+    bytes: usize,
+    /// Nobody takes them any more.
+    closed: bool,
+}
+
+impl Event {
+    /// Bytes of what was read from the store, if that may be much.
+    fn bytes(&self) -> usize {
+        let of = |payload: Option<&Payload>| payload.map_or(0, |payload| payload.get().len());
+        let bodies = |messages: &[StoredMessage]| {
+            messages.iter().map(|stored| stored.body.len()).sum::<usize>()
+        };
+        match self {
+            Self::Read(_, Answer::Loaded(_, answer)) => match answer.as_ref() {
+                Ok(Some(Loaded { row, history, messages, .. })) => {
+                    let history = history.iter().map(Vec::len).sum::<usize>();
+                    of(row.input.as_ref()) + history + bodies(messages)
+                }
+                _ => 0,
+            },
+            Self::Read(_, Answer::EntityLoaded(_, answer)) => match answer.as_ref() {
+                Ok(Some(LoadedEntity { row, messages })) => {
+                    of(row.state.as_ref()) + bodies(messages)
+                }
+                _ => 0,
+            },
+            Self::Reply(reply) => reply.bytes(),
+            _ => 0,
+        }
+    }
 }
 
 impl Outbox {
     /// `wake` is called when there is something, at most once until it has been taken.
     #[must_use]
-    pub fn new(wake: Box<dyn Fn() + Send + Sync>) -> Self {
-        Self { events: Mutex::new(Vec::new()), signalled: AtomicBool::new(false), wake }
+    pub fn new(wake: Box<dyn Fn() + Send + Sync>, bytes_max: usize) -> Self {
+        let (events, signalled, taken) = Default::default();
+        Self { events, signalled, wake, bytes_max, taken }
     }
 
     /// Adds events, in order.
     pub fn push(&self, events: impl IntoIterator<Item = Event>) {
-        let mut waiting = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.extend(events);
-        let any = !waiting.is_empty();
+        let mut waiting = self.lock();
+        for event in events {
+            waiting.bytes += event.bytes();
+            waiting.events.push(event);
+        }
+        let any = !waiting.events.is_empty();
         drop(waiting);
         if any && !self.signalled.swap(true, Ordering::AcqRel) {
             (self.wake)();
@@ -111,6 +157,27 @@ impl Outbox {
     /// Takes them, in order.
     pub fn take(&self) -> Vec<Event> {
         self.signalled.store(false, Ordering::Release);
-        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut waiting = self.lock();
+        waiting.bytes = 0;
+        self.taken.notify_all();
+        std::mem::take(&mut waiting.events)
+    }
+
+    /// For a reader, before it reads more: waits while much of what was read has not been taken.
+    pub(super) fn wait_for_room(&self) {
+        let mut waiting = self.lock();
+        while waiting.bytes > self.bytes_max && !waiting.closed {
+            waiting = self.taken.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Nobody takes anything any more.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.taken.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

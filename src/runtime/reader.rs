@@ -150,6 +150,7 @@ impl Answer {
 /// The thread: answers until the hub lets go of it.
 pub fn run(mut reader: Box<dyn Reader>, inbox: &Receiver<ReadRequest>, outbox: &Outbox) {
     while let Ok(request) = inbox.recv() {
+        outbox.wait_for_room();
         let event = serve(reader.as_mut(), request);
         outbox.push(event);
     }

@@ -268,7 +268,7 @@ impl Hub {
             })
             .collect();
         let mut mailbox = Mailbox::new(waiting);
-        let intake = Intake::take(&mut mailbox, row.head.lock.as_ref(), usize::MAX);
+        let intake = Intake::take(&mut mailbox, row.head.lock.as_ref(), usize::MAX, usize::MAX);
         let reply = |waiting: &Waiting| match &waiting.message {
             EntityMessage::Operation { name, caller: Some(to), .. } => {
                 Some(EntityReply { to: *to, outcome: Ok(Some(payload(name))) })
@@ -361,7 +361,7 @@ fn without_keys(mut message: Message) -> Message {
 fn folded(history: &[Vec<u8>]) -> Execution {
     let records = history.iter().map(|body| HistoryRecord::decode(body).unwrap()).collect();
     let mut execution = Execution::default();
-    Replay::new(records).next_turns(&mut execution, usize::MAX);
+    Replay::new(records).next_turns(&mut execution, usize::MAX, usize::MAX);
     execution
 }
 

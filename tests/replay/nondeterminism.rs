@@ -142,7 +142,8 @@ fn the_place_does_not_depend_on_how_many_turns_are_replayed_at_once() {
 fn turns_that_were_not_run_are_not_taken_as_checked() {
     let run = three_turns();
     let mut replay = durafn::core::replay::Replay::new(run.stored());
-    let turns = replay.next_turns(&mut durafn::core::execution::Execution::default(), 10);
+    let turns =
+        replay.next_turns(&mut durafn::core::execution::Execution::default(), 10, usize::MAX);
     assert_eq!(turns.len(), 3);
     assert!(replay.check(&[asks([call("a"), wait("e")])]).is_err());
 }

@@ -167,7 +167,7 @@ fn replayed(run: &Run, seed: u64, chunk: usize) -> (Execution, Code) {
     let (mut execution, mut code) = (Execution::default(), Code::new(seed));
     let mut begins = true;
     loop {
-        let turns = replay.next_turns(&mut execution, chunk);
+        let turns = replay.next_turns(&mut execution, chunk, usize::MAX);
         if turns.is_empty() {
             return (execution, code);
         }

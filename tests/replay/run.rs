@@ -108,7 +108,7 @@ impl Run {
         let mut told = Vec::new();
         let mut answered = 0;
         loop {
-            let turns = replay.next_turns(&mut execution, chunk);
+            let turns = replay.next_turns(&mut execution, chunk, usize::MAX);
             if turns.is_empty() {
                 assert!(replay.is_done());
                 return Ok((execution, told));

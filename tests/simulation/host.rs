@@ -106,7 +106,7 @@ impl Host {
         let batch = self.batches.remove(rng.below(self.batches.len())).unwrap();
         let token = batch.token;
         if rng.chance(deaths) {
-            self.turns.push(ActivationOutcome { token, turns: Vec::new() });
+            self.turns.push(ActivationOutcome { token, turns: Vec::new(), held: None });
             return;
         }
         let count = if rng.chance(20) { 1 } else { batch.operations.len() };
@@ -127,7 +127,7 @@ impl Host {
     pub(crate) fn lose_thread(&mut self, rng: &mut Rng) {
         let Activation { token, iid, .. } = self.next(rng);
         self.live.remove(&iid);
-        self.turns.push(ActivationOutcome { token, turns: Vec::new() });
+        self.turns.push(ActivationOutcome { token, turns: Vec::new(), held: None });
     }
 
     /// One of the activations that wait. Those of one instance keep their order.
@@ -148,7 +148,7 @@ impl Host {
             self.live.insert(iid, execution);
         }
         let Some(execution) = self.live.get_mut(&iid) else {
-            self.turns.push(ActivationOutcome { token, turns: Vec::new() });
+            self.turns.push(ActivationOutcome { token, turns: Vec::new(), held: None });
             return;
         };
         if recorded > 0 {
@@ -160,7 +160,7 @@ impl Host {
         if turns.last().is_some_and(|turn| turn.end.is_some()) {
             self.live.remove(&iid);
         }
-        self.turns.push(ActivationOutcome { token, turns });
+        self.turns.push(ActivationOutcome { token, turns, held: None });
     }
 
     /// Ends one of the activities that run: what it was.

@@ -79,6 +79,7 @@ impl World {
             turn_starts: *rng.pick(&[1, 2, 1_000]),
             turn_messages: *rng.pick(&[1, 2, 1_000]),
             entity_operations: *rng.pick(&[1, 2, 1_000]),
+            exchange_bytes: *rng.pick(&[500, 1_000_000]),
             payload_bytes: 10_000,
             shares: Shares::WHOLE,
             on_nondeterminism: OnNondeterminism::Hold,

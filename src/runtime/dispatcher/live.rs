@@ -2,6 +2,8 @@
 //!
 //! Owns: what is remembered of it and in which state it is. Must never: act.
 
+use std::collections::VecDeque;
+
 use rustc_hash::FxHashSet;
 
 use crate::core::commit::{End, TurnCommit};
@@ -71,7 +73,7 @@ pub(super) struct Live {
     pub(super) execution: Execution,
     pub(super) replay: Option<Replay>,
     pub(super) state: State,
-    pub(super) mailbox: Vec<Delivery>,
+    pub(super) mailbox: VecDeque<Delivery>,
     /// Stored messages that were loaded before they were delivered, which they will be yet.
     pub(super) early: FxHashSet<MessageKey>,
     /// Results that the turn under way took and that stand nowhere but here.
@@ -121,7 +123,7 @@ impl Live {
             execution: Execution::default(),
             replay: None,
             state: State::Loading,
-            mailbox: Vec::new(),
+            mailbox: VecDeque::new(),
             early: FxHashSet::default(),
             unstored: Vec::new(),
             activities: FxHashSet::default(),
@@ -174,6 +176,11 @@ impl Live {
         }
     }
 
+    /// Whether this activation of it is under way.
+    pub(super) fn awaits(&self, token: Token) -> bool {
+        matches!(self.state, State::Running(of, _) | State::Replaying(of) if of == token)
+    }
+
     /// Whether nothing of it would be lost by forgetting it.
     pub(super) fn can_be_dropped(&self) -> bool {
         matches!(self.state, State::Idle)
@@ -188,13 +195,17 @@ impl Live {
         !self.execution.begun() || self.violated || self.execution.has_postponed()
     }
 
-    /// The first messages for its next turn.
-    pub(super) fn take_messages(&mut self, most: usize) -> Vec<Delivery> {
-        if self.mailbox.len() <= most {
-            return std::mem::take(&mut self.mailbox);
+    /// The first messages for its next turn, of at most so many bytes of payloads if they are more than one.
+    pub(super) fn take_messages(&mut self, most: usize, bytes: usize) -> Vec<Delivery> {
+        let (mut count, mut taken) = (0, 0);
+        for delivery in self.mailbox.iter().take(most) {
+            taken += delivery.message.payload_bytes();
+            if taken > bytes && count > 0 {
+                break;
+            }
+            count += 1;
         }
-        let rest = self.mailbox.split_off(most);
-        std::mem::replace(&mut self.mailbox, rest)
+        self.mailbox.drain(..count).collect()
     }
 
     /// Results of activities that stand nowhere but in memory. They leave the instance.

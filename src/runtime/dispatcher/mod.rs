@@ -10,6 +10,7 @@ mod admission;
 mod backlog;
 mod beginning;
 mod cache;
+mod crossing;
 mod entities;
 mod live;
 mod options;
@@ -419,7 +420,7 @@ impl Dispatcher {
             // One that has to wait for a place is read with all that came for it until then.
             self.load(key, Why::Called);
             if let Some(live) = self.lives.get_mut(&key) {
-                live.mailbox.push(delivery);
+                live.mailbox.push_back(delivery);
             }
             return;
         };
@@ -429,7 +430,7 @@ impl Dispatcher {
         if live.mailbox.is_empty() && matches!(live.state, State::Idle) {
             self.runnable.push(key);
         }
-        live.mailbox.push(delivery);
+        live.mailbox.push_back(delivery);
     }
 
     /// The row of an instance was changed from outside.

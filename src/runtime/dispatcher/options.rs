@@ -27,6 +27,8 @@ pub struct DispatcherOptions {
     pub turn_messages: usize,
     /// Operations that one turn of an entity takes.
     pub entity_operations: usize,
+    /// Bytes of payloads that one exchange hands to JavaScript, and that one turn takes, about.
+    pub exchange_bytes: usize,
     /// Largest payload.
     pub payload_bytes: usize,
     /// Queues whose activities it runs; all, if none are named.
@@ -59,6 +61,7 @@ impl DispatcherOptions {
             turn_starts: limits::TURN_STARTS,
             turn_messages: limits::TURN_MESSAGES,
             entity_operations: limits::ENTITY_OPERATIONS,
+            exchange_bytes: options.exchange_bytes.unwrap_or(limits::EXCHANGE_BYTES),
             payload_bytes: info.payload_bytes,
             queues: options.queues.clone(),
             shares,

@@ -3,7 +3,7 @@
 //! Owns: the way from rows back to a live execution. Must never: run a new turn of an execution
 //! before its replay has been checked.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use crate::core::error::ErrorCode;
 use crate::core::execution::{Execution, OpenTask};
@@ -137,7 +137,7 @@ impl Dispatcher {
             return self.suspend(key, step);
         }
         live.held = suspended;
-        match decode(&history, last_turn, &messages) {
+        match decode(history, last_turn, messages) {
             Err(cause) => return self.corrupt(key, &cause, step),
             Ok((records, deliveries)) => live.prepare(row.updated_ms, records, deliveries),
         }
@@ -178,7 +178,10 @@ impl Dispatcher {
             return;
         };
         let turns = match &mut live.replay {
-            Some(replay) => replay.next_turns(&mut live.execution, self.replay_turns),
+            Some(replay) => {
+                let bytes = self.options.exchange_bytes;
+                replay.next_turns(&mut live.execution, self.replay_turns, bytes)
+            }
             None => Vec::new(),
         };
         if turns.is_empty() {
@@ -192,7 +195,8 @@ impl Dispatcher {
         }
         let replayed = turns.len();
         let turns = turns.into_iter().map(ActivationTurn::from).collect();
-        step.out.activations.push(Activation { token, iid: handle, start, turns, replayed });
+        let activation = Activation { token, iid: handle, start, turns, replayed };
+        self.hand_over(key, activation, step);
     }
 
     /// JavaScript has run recorded turns.
@@ -392,7 +396,7 @@ impl Live {
         // What has been delivered before is in both. The rest of what was stored will be delivered.
         let early = &mut self.early;
         self.mailbox.retain(|delivery| delivery.key.is_none_or(|key| !early.remove(&key)));
-        let mut mailbox = stored;
+        let mut mailbox = VecDeque::from(stored);
         mailbox.append(&mut self.mailbox);
         self.mailbox = mailbox;
         // Without a turn the row alone knows a time that this execution must not run back behind.
@@ -425,13 +429,14 @@ fn answered_task(delivery: &Delivery) -> Option<TaskId> {
     }
 }
 
+/// Each is let go of when it has been read: they are as large as what is made of them.
 fn decode(
-    history: &[Vec<u8>],
+    history: Vec<Vec<u8>>,
     last_turn: TurnNumber,
-    messages: &[StoredMessage],
+    messages: Vec<StoredMessage>,
 ) -> Result<(Vec<HistoryRecord>, Vec<Delivery>), String> {
     let records: Vec<HistoryRecord> =
-        history.iter().map(|body| HistoryRecord::decode(body)).collect::<Result<_, _>>()?;
+        history.into_iter().map(|body| HistoryRecord::decode(&body)).collect::<Result<_, _>>()?;
     let turns = records.iter().filter(|record| !record.notice).count();
     if usize::try_from(last_turn) != Ok(turns) {
         return Err(format!(
@@ -439,7 +444,7 @@ fn decode(
         ));
     }
     let deliveries = messages
-        .iter()
+        .into_iter()
         .map(|stored| {
             let message = Message::decode(&stored.body)?;
             Ok(Delivery { key: Some(stored.key), exec: stored.exec, message })

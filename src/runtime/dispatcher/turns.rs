@@ -3,6 +3,8 @@
 //! Owns: the hand-over to JavaScript and to the store. Must never: have two turns of one instance
 //! under way.
 
+use std::collections::VecDeque;
+
 use crate::core::commit::{End, TurnCommit, TurnVerdict};
 use crate::core::error::{Error, ErrorCode};
 use crate::core::execution::{Execution, OpenTask};
@@ -31,8 +33,11 @@ impl Dispatcher {
         if live.beginning.is_none() && self.held.lets_go_of(key) {
             return;
         }
-        let most = if live.takes_all { usize::MAX } else { self.options.turn_messages };
-        let deliveries = live.take_messages(most);
+        let Self { options, .. } = self;
+        let deliveries = match live.takes_all {
+            true => live.take_messages(usize::MAX, usize::MAX),
+            false => live.take_messages(options.turn_messages, options.exchange_bytes),
+        };
         // Without its code there is nothing to fail; a replay finds the violation again, or none.
         let violated = std::mem::take(&mut live.violated) && live.in_js;
         if deliveries.is_empty() && !violated && !live.has_work() {
@@ -61,7 +66,8 @@ impl Dispatcher {
         if let Some(live) = self.lives.get_mut(&key) {
             live.state = State::Running(token, turn);
         }
-        step.out.activations.push(Activation { token, iid: handle, start, turns, replayed: 0 });
+        let activation = Activation { token, iid: handle, start, turns, replayed: 0 };
+        self.hand_over(key, activation, step);
     }
 
     /// The code of an instance did something outside a turn, as JavaScript has noticed: a turn in
@@ -99,6 +105,11 @@ impl Dispatcher {
         let Some(live) = self.lives.get_mut(&key) else {
             return;
         };
+        if let Some(message) = outcome.held
+            && live.awaits(outcome.token)
+        {
+            return self.hold_too_large(key, message, step);
+        }
         match std::mem::replace(&mut live.state, State::Idle) {
             State::Running(token, turn) if token == outcome.token => {
                 match outcome.turns.into_iter().next() {
@@ -126,11 +137,7 @@ impl Dispatcher {
             return self.entity_poisoned_thread(key, step);
         }
         let Some(live) = self.lives.get(&key) else { return };
-        let current = match live.state {
-            State::Running(of, _) | State::Replaying(of) => of == token,
-            _ => false,
-        };
-        if current && !self.begin_alone(key, step) {
+        if live.awaits(token) && !self.begin_alone(key, step) {
             let message = format!(
                 "The thread that ran this instance died under it {CRASHES} times, so it is parked. \
                  Mend the orchestrator that takes the thread down, then resume the instance."
@@ -227,7 +234,7 @@ impl Dispatcher {
             return;
         }
         if let Some(live) = self.lives.get_mut(&key) {
-            let mut mailbox = std::mem::take(&mut live.unstored);
+            let mut mailbox = VecDeque::from(std::mem::take(&mut live.unstored));
             mailbox.append(&mut live.mailbox);
             live.mailbox = mailbox;
             live.takes_all = true;

@@ -4,6 +4,8 @@
 //! never: block, but for a lone commit on a fast disk (`writer`); everything else that takes time is
 //! asked of a thread and comes back as an event.
 
+mod registering;
+mod rounds;
 mod waiting;
 
 use std::path::PathBuf;
@@ -14,10 +16,8 @@ use std::time::{Duration, Instant};
 use crate::core::TimeMs;
 use crate::core::entity::Signal;
 use crate::core::error::{Error, ErrorCode};
-use crate::core::ids::fold_name;
 use crate::core::limits;
 use crate::core::request::{Command, HubSettings};
-use crate::core::task::Served;
 use crate::provider::Page;
 use crate::provider::transaction::{Effect, Outcome, Work};
 
@@ -26,16 +26,16 @@ use super::dispatcher::{Dispatcher, DispatcherOptions, Era, Step};
 use super::entropy::SystemEntropy;
 use super::opening::serve_store;
 use super::outbox::{Event, Opened, Outbox};
-use super::protocol::{EngineOptions, Inbound, Registered, Reply, Request, RequestId, Role};
+use super::outgoing::Outgoing;
+use super::protocol::{EngineOptions, Inbound, Reply, Request, RequestId, Role};
 use super::reader::{self, Question, ReadRequest};
 use super::store::StoreMessage;
 use super::threads;
 use super::waiters::Waiters;
 use super::writer::{SharedWriter, Ticket, Underway};
+use registering::{folded, served};
 use waiting::Sweep;
 
-/// Most commits of one exchange on the JavaScript thread; further work goes to the store's thread.
-const ROUNDS: usize = 8;
 /// After what time a reading that failed is tried again.
 const REREAD_MS: TimeMs = 1_000;
 
@@ -49,6 +49,7 @@ pub struct Hub {
     writer: Option<Arc<SharedWriter>>,
     to_reader: Option<Sender<ReadRequest>>,
     outbox: Arc<Outbox>,
+    outgoing: Outgoing,
     dispatcher: Option<Dispatcher>,
     clock: Arc<HubClock>,
     waiters: Waiters,
@@ -76,7 +77,8 @@ impl Hub {
             activities: served(&options.registered, options.queues.as_deref()),
         };
         let (to_store, inbox) = channel();
-        let outbox = Arc::new(Outbox::new(wake));
+        let exchange_bytes = options.exchange_bytes.unwrap_or(limits::EXCHANGE_BYTES);
+        let outbox = Arc::new(Outbox::new(wake, exchange_bytes));
         let underway = Arc::new(Underway::default());
         let (thread_options, thread_settings) = (options.clone(), settings.clone());
         let thread_underway = Arc::clone(&underway);
@@ -102,6 +104,7 @@ impl Hub {
             writer: None,
             to_reader: None,
             outbox,
+            outgoing: Outgoing::new(exchange_bytes),
             dispatcher: None,
             clock,
             waiters: Waiters::default(),
@@ -149,17 +152,9 @@ impl Hub {
         for (rid, request) in inbound.requests {
             self.request(rid, request, &mut work, &mut step);
         }
-        for _ in 0..ROUNDS {
-            for event in self.outbox.take() {
-                self.event(event, &mut step);
-                self.answer_waiters(&mut step);
-            }
-            self.advance(self.clock.now_ms(), &mut step);
-            if !self.send(std::mem::take(&mut work), &mut step) {
-                break;
-            }
-        }
-        serde_json::to_string(&step.out).map_err(|error| format!("unwritable batch: {error}"))
+        self.rounds(work, &mut step);
+        let out = self.outgoing.next(step.out);
+        serde_json::to_string(&out).map_err(|error| format!("unwritable batch: {error}"))
     }
 
     fn advance(&mut self, now_ms: TimeMs, step: &mut Step) {
@@ -274,6 +269,7 @@ impl Hub {
             Request::Backup { file } => self.backup(rid, PathBuf::from(file)),
             Request::Register(registered) => self.register(rid, &registered, step),
             Request::Drain {} => {
+                self.outgoing.drain();
                 if let Some(dispatcher) = &mut self.dispatcher {
                     dispatcher.drain();
                     self.to_store(StoreMessage::Leave);
@@ -318,23 +314,6 @@ impl Hub {
         }
     }
 
-    fn register(&mut self, rid: RequestId, registered: &Registered, step: &mut Step) {
-        for name in folded(registered) {
-            if !self.settings.orchestrators.contains(&name) {
-                self.settings.orchestrators.push(name);
-            }
-        }
-        for activity in served(registered, self.options.queues.as_deref()) {
-            self.settings.activities.retain(|known| known.name != activity.name);
-            self.settings.activities.push(activity);
-        }
-        self.to_store(StoreMessage::Settings(self.settings.clone()));
-        if let Some(dispatcher) = &mut self.dispatcher {
-            dispatcher.register(registered);
-        }
-        step.out.replies.push(Reply::ok(rid, &()));
-    }
-
     fn close(&mut self, rid: RequestId, work: &mut Vec<(Ticket, Work)>, step: &mut Step) {
         self.closing = true;
         if let Some(dispatcher) = &mut self.dispatcher {
@@ -356,6 +335,7 @@ impl Hub {
             step.out.replies.push(Reply::ok(rid, &()));
         }
         self.to_reader = None;
+        self.outbox.close();
     }
 
     fn event(&mut self, event: Event, step: &mut Step) {
@@ -415,7 +395,10 @@ impl Hub {
             }
             Event::Give(count) => dispatcher.let_go(count),
             Event::Surveyed(others, taken) => dispatcher.surveyed(others, &taken, step),
-            Event::Ousted => dispatcher.ousted(step),
+            Event::Ousted => {
+                self.outgoing.become_void();
+                dispatcher.ousted(step);
+            }
             // It was asked for by what this process had before it lost all.
             Event::Read(era, _) if era != dispatcher.era() => {}
             Event::Read(_, read) => read.tell(dispatcher, step),
@@ -441,6 +424,7 @@ impl Hub {
     /// JavaScript refuses all that waits and lets go of the hub.
     fn fatal(&mut self, error: Error, step: &mut Step) {
         step.out.fatal.get_or_insert_with(|| error.clone().into());
+        self.outgoing.clear();
         if let Some(mut dispatcher) = self.dispatcher.take() {
             step.out.aborts.extend(dispatcher.abort_all());
         }
@@ -452,6 +436,7 @@ impl Hub {
 impl Drop for Hub {
     /// The owner is gone without a close (a worker thread that was ended, say): the store is let go.
     fn drop(&mut self) {
+        self.outbox.close();
         let _ = self.to_store.send(StoreMessage::Close(None));
     }
 }
@@ -468,16 +453,4 @@ fn add_signal(rid: RequestId, signal: Signal, work: &mut Vec<(Ticket, Work)>) {
 
 fn millis(ms: TimeMs) -> Duration {
     Duration::from_millis(ms.unsigned_abs())
-}
-
-fn folded(registered: &Registered) -> Vec<String> {
-    registered.orchestrators.iter().map(|name| fold_name(name)).collect()
-}
-
-/// What of it this worker runs, for the others to know.
-fn served(registered: &Registered, queues: Option<&[String]>) -> Vec<Served> {
-    let served = registered.activities.iter().filter(|activity| activity.is_served(queues));
-    served
-        .map(|activity| Served { name: fold_name(&activity.name), limit: activity.max_concurrency })
-        .collect()
 }

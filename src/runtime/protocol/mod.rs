@@ -5,6 +5,7 @@
 
 mod entities;
 mod requests;
+mod weight;
 
 use std::fmt;
 
@@ -20,6 +21,7 @@ use crate::core::{ExecutionId, InstanceKey, Payload, TaskId, TimeMs};
 
 pub use entities::{EntityActivation, EntityOutcome, OperationResult, OperationStart};
 pub use requests::{ControlRequest, GetRequest, Request};
+pub use weight::Weigh;
 
 /// Number of a client call, chosen by JavaScript.
 pub type RequestId = u32;
@@ -118,6 +120,8 @@ pub struct ActivationOutcome {
     pub token: Token,
     /// One for each of its turns.
     pub turns: Vec<TurnOutcome>,
+    /// What came of it is too large to cross: why, and what to do.
+    pub held: Option<String>,
 }
 
 /// To JavaScript.
@@ -143,6 +147,8 @@ pub struct Outbound {
     pub fatal: Option<CallerError>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wake_in_ms: Option<TimeMs>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 /// Something for the hub's logger.
@@ -341,6 +347,7 @@ pub struct EngineOptions {
     pub cached_instances: Option<usize>,
     pub active_instances: Option<usize>,
     pub max_concurrent_activities: Option<usize>,
+    pub exchange_bytes: Option<usize>,
     pub lease_ms: Option<i64>,
     pub queues: Option<Vec<String>>,
     #[serde(default)]

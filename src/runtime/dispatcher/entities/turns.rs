@@ -116,7 +116,8 @@ impl Dispatcher {
             return;
         }
         let most = live.most(most);
-        live.intake = Intake::take(&mut live.mailbox, live.lock.as_ref(), most);
+        let bytes = self.options.exchange_bytes;
+        live.intake = Intake::take(&mut live.mailbox, live.lock.as_ref(), most, bytes);
         if live.intake.is_empty() {
             return;
         }
@@ -154,7 +155,16 @@ impl Dispatcher {
         live.phase = Phase::Running(token);
         let operations = live.intake.operations.iter().filter_map(start_of).collect();
         let (id, state) = (live.id.clone(), live.state.clone());
-        step.out.entities.push(EntityActivation { token, key, id, operations, state });
+        let activation = EntityActivation { token, key, id, operations, state };
+        if !self.is_too_large(&activation) {
+            return step.out.entities.push(activation);
+        }
+        self.tokens.remove(&token);
+        let message = "The operation's input and the entity's state together are more than can be handed over at \
+                       once, so it is not carried out. Keep large data elsewhere and pass references.";
+        let Some(live) = self.entities.lives.get_mut(&key) else { return };
+        live.intake.cut(1, &mut live.mailbox);
+        self.fail_operations(key, ErrorCode::PayloadTooLarge, message, step);
     }
 
     /// That the entity may take the process down has been written.
@@ -255,7 +265,7 @@ impl Dispatcher {
             return self.entities.forget(key);
         }
         live.take_back();
-        live.intake = Intake::take(&mut live.mailbox, live.lock.as_ref(), 1);
+        live.intake = Intake::take(&mut live.mailbox, live.lock.as_ref(), 1, 0);
         self.fail_operations(key, ErrorCode::Internal, message, step);
     }
 
