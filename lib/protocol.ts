@@ -57,7 +57,16 @@ export type Request =
   /** Only ended instances are purged. Reply: `{ deleted: number }`. */
   | { purgeBy: { filter: Filter } }
   /** Reply: `StatusRow | null`. */
-  | { get: { instanceId: string; pending?: boolean; history?: boolean } }
+  /** `inputs`, `outputs`: whether the events of the history have theirs; default true. */
+  | {
+      get: {
+        instanceId: string
+        pending?: boolean
+        history?: boolean
+        inputs?: boolean
+        outputs?: boolean
+      }
+    }
   /** Reply: `{ instances: StatusRow[], cursor: string | null }`, in order of schedule. */
   | { list: { filter: Filter; top: number; cursor?: string } }
   /** Reply: number. */

@@ -268,6 +268,9 @@ export function getRequest(
     instanceId: quoteInstanceId(instanceId),
     pending: options.pending ? 'true' : null,
     history: options.showHistory ? 'true' : null,
+    // What is not shown is not read into the answer.
+    inputs: options.showInput ? null : 'false',
+    outputs: options.showHistoryOutput ? null : 'false',
   })
   return `{"get":${fields}}`
 }

@@ -136,47 +136,107 @@ impl From<InstanceRow> for StatusView {
     }
 }
 
-impl StatusView {
-    /// Adds what only history tells: the last checkpoint and what is waited for, and the history
-    /// itself if it is wanted.
-    pub fn add_history(&mut self, records: &[HistoryRecord], with_history: bool) {
-        if let Some(last) = records.last() {
-            self.updated = self.updated.max(last.time_ms);
-        }
-        if !self.status.has_ended() {
-            self.waiting_for = Some(waiting_for(records));
-        }
-        if with_history {
-            self.history = Some(self.history_view(records));
-        }
+/// What of a history a caller wants to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Shown {
+    pub history: bool,
+    pub inputs: bool,
+    pub outputs: bool,
+}
+
+/// What only history tells, gathered row by row, so that no more than one of them is in memory beside what is shown:
+/// the last checkpoint, what is waited for, and the history itself if it is wanted.
+#[derive(Debug)]
+pub struct HistoryReading {
+    shown: Shown,
+    execution: Execution,
+    names: HashMap<TaskId, String>,
+    view: Vec<HistoryView>,
+    bytes: usize,
+}
+
+impl HistoryReading {
+    /// Of no row yet.
+    #[must_use]
+    pub fn new(shown: Shown) -> Self {
+        let (execution, names) = (Execution::default(), HashMap::new());
+        Self { shown, execution, names, view: Vec::new(), bytes: 0 }
     }
 
-    fn history_view(&self, records: &[HistoryRecord]) -> Vec<HistoryView> {
-        let started = self.created.map(|created| HistoryView {
-            event_type: "ExecutionStarted",
-            timestamp: records.first().map_or(created, |record| record.time_ms),
-            name: Some(self.name.clone()),
-            input: self.input.clone(),
-            ..HistoryView::default()
-        });
-        let mut names = HashMap::new();
-        let mut view: Vec<HistoryView> = started.into_iter().collect();
-        for record in records {
-            let shown = record.events.iter().filter(|event| !is_of_the_engine(event));
-            for event in shown {
-                if let HistoryEvent::TaskScheduled { task, name, .. }
-                | HistoryEvent::EventAwaited { task, name }
-                | HistoryEvent::SubOrchestrationInstanceCreated { task, name, .. }
-                | HistoryEvent::EntityOperationCalled { task, operation: name, .. } = event
-                {
-                    names.insert(*task, name.to_string());
-                }
-                view.push(self.event_view(record.time_ms, event, &names));
+    /// Bytes of what is to be shown so far, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds the next row.
+    pub fn add(&mut self, status: &mut StatusView, record: &HistoryRecord) {
+        status.updated = status.updated.max(record.time_ms);
+        if !status.status.has_ended() && !record.notice {
+            self.execution.begin_turn(record.time_ms);
+            record.events.iter().for_each(|event| self.execution.apply(event));
+        }
+        if !self.shown.history {
+            return;
+        }
+        if self.view.is_empty() {
+            self.begin(status, record.time_ms);
+        }
+        for event in record.events.iter().filter(|event| !is_of_the_engine(event)) {
+            if let HistoryEvent::TaskScheduled { task, name, .. }
+            | HistoryEvent::EventAwaited { task, name }
+            | HistoryEvent::SubOrchestrationInstanceCreated { task, name, .. }
+            | HistoryEvent::EntityOperationCalled { task, operation: name, .. } = event
+            {
+                self.names.insert(*task, name.to_string());
             }
+            let view = status.event_view(record.time_ms, event, &self.names);
+            self.push(view);
         }
-        view
     }
 
+    /// All rows were added.
+    pub fn finish(mut self, status: &mut StatusView) {
+        if !status.status.has_ended() {
+            let open = self.execution.open();
+            status.waiting_for = Some(open.map(|(_, open)| WaitingFor::from(open)).collect());
+        }
+        if self.shown.history {
+            if let (true, Some(created)) = (self.view.is_empty(), status.created) {
+                self.begin(status, created);
+            }
+            status.history = Some(self.view);
+        }
+    }
+
+    fn begin(&mut self, status: &StatusView, timestamp: TimeMs) {
+        if status.created.is_some() {
+            self.push(HistoryView {
+                event_type: "ExecutionStarted",
+                timestamp,
+                name: Some(status.name.clone()),
+                input: status.input.clone(),
+                ..HistoryView::default()
+            });
+        }
+    }
+
+    fn push(&mut self, mut view: HistoryView) {
+        if !self.shown.inputs {
+            view.input = None;
+        }
+        if !self.shown.outputs {
+            view.result = None;
+        }
+        let payloads = [&view.input, &view.result, &view.failure, &view.reason];
+        let payloads = payloads.into_iter().flatten().map(|payload| payload.get().len());
+        self.bytes += 128 + payloads.sum::<usize>();
+        self.view.push(view);
+    }
+}
+
+impl StatusView {
     fn event_view(
         &self,
         timestamp: TimeMs,
@@ -306,15 +366,6 @@ fn task_of(event: &HistoryEvent) -> Option<TaskId> {
         E::EntityLockRequested(lock) => Some(lock.task),
         _ => None,
     }
-}
-
-fn waiting_for(records: &[HistoryRecord]) -> Vec<WaitingFor> {
-    let mut execution = Execution::default();
-    for record in records.iter().filter(|record| !record.notice) {
-        execution.begin_turn(record.time_ms);
-        record.events.iter().for_each(|event| execution.apply(event));
-    }
-    execution.open().map(|(_, open)| WaitingFor::from(open)).collect()
 }
 
 impl From<&OpenTask> for WaitingFor {

@@ -30,7 +30,7 @@ use crate::core::task::{Served, TaskRef, TasksWait};
 use crate::core::{InstanceKey, MessageKey, Payload, TaskId, TimeMs, TurnNumber};
 pub use error::{ProviderError, ProviderErrorKind, Result};
 pub use postgres::hints::{Hint, Hints, Listener, mark};
-pub use rows::{EntityRows, Rows, TaskRows};
+pub use rows::{EntityRows, HistoryPlace, Rows, TaskRows};
 
 /// What a worker gets with the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,8 +180,26 @@ pub trait Reader: EntityReader {
     /// An instance with all that is needed to run it again.
     fn load(&mut self, key: InstanceKey) -> Result<Option<Loaded>>;
 
-    /// Bodies of the rows of history of the instance's current execution, oldest first.
-    fn history(&mut self, key: InstanceKey) -> Result<Vec<Vec<u8>>>;
+    /// Rows of history of the instance's current execution behind that place, oldest first, each with the place
+    /// behind it: no more than about so
+    /// many bytes, and at least one if there is any.
+    fn history_after(
+        &mut self,
+        key: InstanceKey,
+        after: HistoryPlace,
+        bytes: usize,
+    ) -> Result<Vec<(HistoryPlace, Vec<u8>)>>;
+
+    /// Bodies of all of them.
+    fn history(&mut self, key: InstanceKey) -> Result<Vec<Vec<u8>>> {
+        let (mut bodies, mut after) = (Vec::new(), HistoryPlace::default());
+        loop {
+            let rows = self.history_after(key, after, usize::MAX)?;
+            let Some((last, _)) = rows.last() else { return Ok(bodies) };
+            after = *last;
+            bodies.extend(rows.into_iter().map(|(_, body)| body));
+        }
+    }
 
     /// A page of instances in the order in which they were scheduled; with `id_prefix`, in the order
     /// of their ids.

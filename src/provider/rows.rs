@@ -12,6 +12,15 @@ use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, TurnNumb
 
 use super::{Result, StoredMessage};
 
+/// A place in the history of an execution: what has been read up to there. The default is its beginning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HistoryPlace {
+    /// Number of the last turn.
+    pub turn: TurnNumber,
+    /// How many notices.
+    pub notice: i64,
+}
+
 /// A message to be stored.
 #[derive(Debug, Clone)]
 pub struct NewMessage {

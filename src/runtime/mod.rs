@@ -17,6 +17,7 @@ pub mod outgoing;
 pub mod protocol;
 pub mod purges;
 pub mod reader;
+pub mod status_reading;
 pub mod store;
 mod threads;
 pub mod timers;

@@ -36,6 +36,12 @@ impl Outgoing {
         }
     }
 
+    /// Bytes of one piece, about.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// Whether something waits for the next exchange.
     #[must_use]
     pub fn waits(&self) -> bool {

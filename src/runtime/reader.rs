@@ -2,14 +2,14 @@
 //!
 //! Owns: turning rows into answers. Must never: write.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, TryRecvError};
 
 use serde::Serialize;
 
 use crate::core::error::{Error, ErrorCode};
-use crate::core::history::HistoryRecord;
 use crate::core::ids::fold_entity_id;
 use crate::core::limits::READY_READ;
 use crate::core::request::{EntityFilter, Filter};
@@ -22,6 +22,7 @@ use super::dispatcher::{Dispatcher, Era, Step};
 use super::fault::caller_error;
 use super::outbox::{Event, Outbox};
 use super::protocol::{Reply, RequestId};
+use super::status_reading::{StatusReading, StatusRequest};
 use super::threads;
 use super::waiters::Watched;
 
@@ -38,14 +39,7 @@ pub enum ReadRequest {
     /// The same, again and again.
     Sweep(Vec<String>),
     /// Status of an instance.
-    Get {
-        /// Who asks.
-        rid: RequestId,
-        /// The instance.
-        instance_id: String,
-        /// With its history.
-        history: bool,
-    },
+    Get(StatusRequest),
     /// A page of instances.
     List {
         /// Who asks.
@@ -147,12 +141,31 @@ impl Answer {
     }
 }
 
-/// The thread: answers until the hub lets go of it.
+/// The thread: answers until the hub lets go of it. Histories that somebody looks at are read in parts, between
+/// which the others are served.
 pub fn run(mut reader: Box<dyn Reader>, inbox: &Receiver<ReadRequest>, outbox: &Outbox) {
-    while let Ok(request) = inbox.recv() {
+    let mut statuses: VecDeque<StatusReading> = VecDeque::new();
+    loop {
+        let request = if statuses.is_empty() {
+            inbox.recv().map_err(|_| TryRecvError::Disconnected)
+        } else {
+            inbox.try_recv()
+        };
+        match request {
+            Ok(ReadRequest::Get(request)) => statuses.push_back(StatusReading::new(request)),
+            Ok(request) => {
+                outbox.wait_for_room();
+                outbox.push(serve(reader.as_mut(), request));
+            }
+            Err(TryRecvError::Disconnected) if statuses.is_empty() => return,
+            Err(_) => {}
+        }
+        let Some(mut reading) = statuses.pop_front() else { continue };
         outbox.wait_for_room();
-        let event = serve(reader.as_mut(), request);
-        outbox.push(event);
+        match reading.go_on(reader.as_mut()) {
+            Some(answer) => outbox.push([answer]),
+            None => statuses.push_front(reading),
+        }
     }
 }
 
@@ -162,8 +175,13 @@ pub fn serve<R: Reader + ?Sized>(reader: &mut R, request: ReadRequest) -> [Event
         ReadRequest::Own(era, question) => Event::Read(era, answer(reader, question)),
         ReadRequest::Watch(ids) => Event::Watched(watch(reader, ids)),
         ReadRequest::Sweep(ids) => Event::Swept(watch(reader, ids)),
-        ReadRequest::Get { rid, instance_id, history } => {
-            reply(rid, status(reader, &instance_id, history))
+        ReadRequest::Get(request) => {
+            let mut reading = StatusReading::new(request);
+            loop {
+                if let Some(answer) = reading.go_on(reader) {
+                    break answer;
+                }
+            }
         }
         ReadRequest::List { rid, filter, page } => reply(rid, list(reader, &filter, &page)),
         ReadRequest::GetEntity { rid, entity_id } => {
@@ -208,28 +226,6 @@ fn reply<T: Serialize>(rid: RequestId, answer: Result<T>) -> Event {
         Ok(value) => Reply::ok(rid, &value),
         Err(error) => Reply::error(rid, caller_error(&error)),
     })
-}
-
-fn status<R: Reader + ?Sized>(
-    reader: &mut R,
-    id: &str,
-    with_history: bool,
-) -> Result<Option<StatusView>> {
-    let Some(row) = reader.find(id)? else {
-        return Ok(None);
-    };
-    let (key, ended) = (row.head.key, row.head.status.has_ended());
-    let mut view = StatusView::from(row);
-    if with_history || !ended {
-        // Rows that cannot be read are left out; the instance's problem says so once it is run.
-        let records: Vec<HistoryRecord> = reader
-            .history(key)?
-            .iter()
-            .filter_map(|body| HistoryRecord::decode(body).ok())
-            .collect();
-        view.add_history(&records, with_history);
-    }
-    Ok(Some(view))
 }
 
 #[derive(Serialize)]

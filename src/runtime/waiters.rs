@@ -17,25 +17,34 @@ pub type Watched = Result<Vec<(String, Option<Box<StatusView>>)>, (Vec<String>, 
 #[derive(Debug, Default)]
 pub struct Waiters {
     by_id: HashMap<String, Vec<RequestId>>,
+    /// What each waits for, so that one who gives up is found without a look at the others.
+    ids: HashMap<RequestId, String>,
 }
 
 impl Waiters {
     /// A caller waits.
     pub fn add(&mut self, id: &str, rid: RequestId) {
         self.by_id.entry(id.to_owned()).or_default().push(rid);
+        self.ids.insert(rid, id.to_owned());
     }
 
     /// A caller gave up.
     pub fn forget(&mut self, rid: RequestId) {
-        self.by_id.retain(|_, rids| {
-            rids.retain(|waiting| *waiting != rid);
-            !rids.is_empty()
-        });
+        let Some(id) = self.ids.remove(&rid) else { return };
+        let Some(rids) = self.by_id.get_mut(&id) else { return };
+        rids.retain(|waiting| *waiting != rid);
+        if rids.is_empty() {
+            self.by_id.remove(&id);
+        }
     }
 
     /// The instance has ended, or does not exist: those who waited.
     pub fn take(&mut self, id: &str) -> Vec<RequestId> {
-        self.by_id.remove(id).unwrap_or_default()
+        let rids = self.by_id.remove(id).unwrap_or_default();
+        for rid in &rids {
+            self.ids.remove(rid);
+        }
+        rids
     }
 
     /// Whether anybody waits for it.

@@ -9,9 +9,9 @@ use durafn::core::request::{EntityFilter, Filter, HubSettings};
 use durafn::core::{InstanceKey, TimeMs};
 use durafn::provider::memory::MemoryProvider;
 use durafn::provider::{
-    Arrivals, EntityListing, EntityReader, Epoch, Listing, Loaded, LoadedEntity, Ownership, Page,
-    Provider, ProviderError, ProviderErrorKind, Reader, Result, Rows, Snapshot, StoreStats,
-    TimerRow,
+    Arrivals, EntityListing, EntityReader, Epoch, HistoryPlace, Listing, Loaded, LoadedEntity,
+    Ownership, Page, Provider, ProviderError, ProviderErrorKind, Reader, Result, Rows, Snapshot,
+    StoreStats, TimerRow,
 };
 
 /// Where a transaction fails.
@@ -106,8 +106,13 @@ impl Reader for Faulty {
     fn load(&mut self, key: InstanceKey) -> Result<Option<Loaded>> {
         self.inner.load(key)
     }
-    fn history(&mut self, key: InstanceKey) -> Result<Vec<Vec<u8>>> {
-        self.inner.history(key)
+    fn history_after(
+        &mut self,
+        key: InstanceKey,
+        after: HistoryPlace,
+        bytes: usize,
+    ) -> Result<Vec<(HistoryPlace, Vec<u8>)>> {
+        self.inner.history_after(key, after, bytes)
     }
     fn list(&mut self, filter: &Filter, page: &Page) -> Result<Listing> {
         self.inner.list(filter, page)

@@ -18,7 +18,7 @@ use crate::core::status::RuntimeStatus;
 use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, TurnNumber, ids};
 
 use crate::provider::page::{self, Position, Sieve};
-use crate::provider::rows::{Clear, NewMessage};
+use crate::provider::rows::{Clear, HistoryPlace, NewMessage};
 use crate::provider::snapshot::Lines;
 use crate::provider::{
     Arrivals, Epoch, Listing, Loaded, Ownership, Page, Provider, ProviderError, ProviderErrorKind,
@@ -157,9 +157,27 @@ impl Reader for MemoryProvider {
         Ok(Some(Loaded { row, history, last_turn, messages, away: Vec::new() }))
     }
 
-    fn history(&mut self, key: InstanceKey) -> Result<Vec<Vec<u8>>> {
-        let row = self.tables.instances.get(&key);
-        Ok(row.map_or_else(Vec::new, |row| self.tables.bodies(key, row.head.exec)))
+    fn history_after(
+        &mut self,
+        key: InstanceKey,
+        after: HistoryPlace,
+        bytes: usize,
+    ) -> Result<Vec<(HistoryPlace, Vec<u8>)>> {
+        let Some(row) = self.tables.instances.get(&key) else { return Ok(Vec::new()) };
+        let mut place = HistoryPlace::default();
+        let (mut rows, mut read) = (Vec::new(), 0_usize);
+        for ((.., turn, notice), body) in self.tables.rows_of(key, row.head.exec) {
+            match notice {
+                0 => place.turn = *turn,
+                _ => place.notice += 1,
+            }
+            let is_behind = place.turn > after.turn || place.notice > after.notice;
+            if is_behind && read < bytes {
+                read = read.saturating_add(body.len());
+                rows.push((place, body.clone()));
+            }
+        }
+        Ok(rows)
     }
 
     fn list(&mut self, filter: &Filter, page: &Page) -> Result<Listing> {
@@ -267,18 +285,24 @@ impl Tables {
     }
 
     fn bodies(&self, key: InstanceKey, exec: ExecutionId) -> Vec<Vec<u8>> {
-        let rows = self.history.range((key, exec, 0, 0)..(key, exec + 1, 0, 0));
-        rows.map(|(_, body)| body.clone()).collect()
+        self.rows_of(key, exec).map(|(_, body)| body.clone()).collect()
+    }
+
+    fn rows_of(
+        &self,
+        key: InstanceKey,
+        exec: ExecutionId,
+    ) -> impl DoubleEndedIterator<Item = (&Place, &Vec<u8>)> {
+        self.history.range((key, exec, 0, 0)..(key, exec + 1, 0, 0))
     }
 
     fn last_turn(&self, key: InstanceKey, exec: ExecutionId) -> TurnNumber {
-        let rows = self.history.range((key, exec, 0, 0)..(key, exec + 1, 0, 0)).rev();
+        let rows = self.rows_of(key, exec).rev();
         rows.map(|(place, _)| place).find(|place| place.3 == 0).map_or(0, |place| place.2)
     }
 
     fn last_place(&self, key: InstanceKey, exec: ExecutionId) -> Place {
-        let mut rows = self.history.range((key, exec, 0, 0)..(key, exec + 1, 0, 0));
-        rows.next_back().map_or((key, exec, 0, 0), |(place, _)| *place)
+        self.rows_of(key, exec).next_back().map_or((key, exec, 0, 0), |(place, _)| *place)
     }
 
     /// Rows that pass, in the order of the listing.

@@ -13,7 +13,7 @@ use super::{
 /// Tables of a row or of few.
 const SMALL: [&str; 4] = ["hub", "workers", "parts", "departed"];
 
-const STATEMENTS: [&str; 67] = [
+const STATEMENTS: [&str; 68] = [
     membership::FENCE,
     membership::CALL,
     locks::HEADS,
@@ -52,6 +52,7 @@ const STATEMENTS: [&str; 67] = [
     query::SETTLED,
     query::ROW,
     query::HISTORY,
+    history::HISTORY_AFTER,
     query::MESSAGES,
     query::READY_FROM,
     query::TIMERS_DUE,

@@ -12,6 +12,7 @@ use crate::core::entity::EntityRow;
 use crate::core::instance::InstanceRow;
 use crate::core::request::Filter;
 use crate::core::{InstanceKey, TimeMs};
+use crate::provider::HistoryPlace;
 use crate::provider::rows::NewMessage;
 use crate::provider::snapshot::Lines;
 use crate::provider::{
@@ -106,9 +107,13 @@ macro_rules! answers_questions {
                 }))
             }
 
-            fn history(&mut self, key: InstanceKey) -> Result<Vec<Vec<u8>>> {
-                let rows = self.connection()?.rows("read history", Ask::new(HISTORY).with(key))?;
-                rows.iter().map(|row| column(row, 0)).collect()
+            fn history_after(
+                &mut self,
+                key: InstanceKey,
+                after: HistoryPlace,
+                bytes: usize,
+            ) -> Result<Vec<(HistoryPlace, Vec<u8>)>> {
+                history::read_after(self.connection()?, key, after, bytes)
             }
 
             fn list(&mut self, filter: &Filter, page: &Page) -> Result<Listing> {

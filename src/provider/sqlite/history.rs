@@ -7,10 +7,12 @@
 //!
 //! One integer each, not a key of three columns: to find a place among those, SQLite reads whole rows.
 
+use std::collections::VecDeque;
+
 use rusqlite::params;
 
 use crate::core::{ExecutionId, InstanceKey, TurnNumber};
-use crate::provider::{ProviderError, ProviderErrorKind, Result};
+use crate::provider::{HistoryPlace, ProviderError, ProviderErrorKind, Result};
 
 use super::rows::SqliteRows;
 use super::statement::{Sql, column, one, run};
@@ -34,9 +36,9 @@ pub(super) const APPEND_NOTICE: &str = "INSERT INTO history (hid, exec, body, af
      WHERE hid > -((?1 + 1) << 23) AND hid <= -(?1 << 23) ORDER BY hid LIMIT 1) AS last \
     WHERE ifnull(last.hid, 0) <> -((?1 + 1) << 23) + 1";
 pub(super) const TURNS: &str = "SELECT hid & 8388607, body FROM history \
-    WHERE hid >= ?1 << 23 AND hid < (?1 + 1) << 23 AND exec = ?2 ORDER BY hid";
-pub(super) const NOTICES: &str = "SELECT after, body FROM history \
-    WHERE hid > -((?1 + 1) << 23) AND hid <= -(?1 << 23) AND exec = ?2 ORDER BY hid DESC";
+    WHERE hid > (?1 << 23) + ?3 AND hid < (?1 + 1) << 23 AND exec = ?2 ORDER BY hid";
+pub(super) const NOTICES: &str = "SELECT -hid - (?1 << 23), after, body FROM history \
+    WHERE hid > -((?1 + 1) << 23) AND hid < -(?1 << 23) - ?3 AND exec = ?2 ORDER BY hid DESC";
 pub(super) const REMOVE_TURN: &str =
     "DELETE FROM history WHERE hid = (?1 << 23) + ?2 AND exec = ?3";
 
@@ -49,24 +51,80 @@ pub(super) struct History {
     pub(super) last_turn: TurnNumber,
 }
 
-/// Reads the history of an execution, notices behind the turns that they follow.
+/// Reads the history of an execution.
 pub(super) fn read(sql: Sql<'_>, key: InstanceKey, exec: ExecutionId) -> Result<History> {
+    let rows = read_after(sql, key, exec, HistoryPlace::default(), usize::MAX)?;
+    let last_turn = rows.last().map_or(0, |(place, _)| place.turn);
+    Ok(History { bodies: rows.into_iter().map(|(_, body)| body).collect(), last_turn })
+}
+
+/// Reads about so many bytes of it behind a place, notices behind the turns that they follow.
+pub(super) fn read_after(
+    sql: Sql<'_>,
+    key: InstanceKey,
+    exec: ExecutionId,
+    after: HistoryPlace,
+    bytes: usize,
+) -> Result<Vec<(HistoryPlace, Vec<u8>)>> {
     let operation = "read history";
-    let row = |row: &rusqlite::Row<'_>| Ok((column(row, 0)?, column(row, 1)?));
-    let notices: Vec<(TurnNumber, Vec<u8>)> =
-        sql.all(operation, NOTICES, params![key, exec], row)?;
-    let mut notices = notices.into_iter().peekable();
-    let mut found = History::default();
-    sql.each(operation, TURNS, params![key, exec], |row| {
-        found.last_turn = column(row, 0)?;
-        while let Some((_, body)) = notices.next_if(|(after, _)| *after < found.last_turn) {
-            found.bodies.push(body);
-        }
-        found.bodies.push(column(row, 1)?);
-        Ok(true)
+    let mut left = Some(bytes);
+    let mut notices: VecDeque<(i64, TurnNumber, Vec<u8>)> = VecDeque::new();
+    sql.each(operation, NOTICES, params![key, exec, after.notice], |row| {
+        let body: Vec<u8> = column(row, 2)?;
+        left = left.and_then(|left| left.checked_sub(body.len()));
+        notices.push_back((column(row, 0)?, column(row, 1)?, body));
+        Ok(left.is_some())
     })?;
-    found.bodies.extend(notices.map(|(_, body)| body));
-    Ok(found)
+    let mut part = Part { rows: Vec::new(), place: after, left: Some(bytes), more: left.is_none() };
+    sql.each(operation, TURNS, params![key, exec, after.turn], |row| {
+        let turn = column(row, 0)?;
+        part.take(&mut notices, |follows| follows < turn);
+        if part.is_full(&notices) {
+            return Ok(false);
+        }
+        part.place.turn = turn;
+        part.add(column(row, 1)?);
+        Ok(part.left.is_some())
+    })?;
+    part.take(&mut notices, |_| true);
+    Ok(part.rows)
+}
+
+/// A part of a history, as it is read.
+struct Part {
+    rows: Vec<(HistoryPlace, Vec<u8>)>,
+    place: HistoryPlace,
+    /// Bytes that it may take yet; `None` once it is full.
+    left: Option<usize>,
+    /// There are notices behind those that were read.
+    more: bool,
+}
+
+impl Part {
+    fn add(&mut self, body: Vec<u8>) {
+        self.left = self.left.and_then(|left| left.checked_sub(body.len().max(1)));
+        self.rows.push((self.place, body));
+    }
+
+    /// Takes the notices whose time it is, as long as there is room.
+    fn take(
+        &mut self,
+        notices: &mut VecDeque<(i64, TurnNumber, Vec<u8>)>,
+        is_due: impl Fn(TurnNumber) -> bool,
+    ) {
+        while self.left.is_some()
+            && notices.front().is_some_and(|(_, follows, _)| is_due(*follows))
+            && let Some((notice, _, body)) = notices.pop_front()
+        {
+            self.place.notice = notice;
+            self.add(body);
+        }
+    }
+
+    /// Whether nothing more may be added: a notice that was not read might stand before it.
+    fn is_full(&self, notices: &VecDeque<(i64, TurnNumber, Vec<u8>)>) -> bool {
+        self.left.is_none() || self.more && notices.is_empty()
+    }
 }
 
 impl SqliteRows<'_> {

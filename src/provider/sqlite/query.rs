@@ -11,6 +11,7 @@ use rusqlite::{Connection, params};
 use crate::core::instance::InstanceRow;
 use crate::core::request::Filter;
 use crate::core::{InstanceKey, TimeMs};
+use crate::provider::HistoryPlace;
 use crate::provider::rows::NewMessage;
 use crate::provider::snapshot::Lines;
 use crate::provider::{
@@ -69,12 +70,17 @@ impl<S: Source> Reader for S {
         })
     }
 
-    fn history(&mut self, key: InstanceKey) -> Result<Vec<Vec<u8>>> {
+    fn history_after(
+        &mut self,
+        key: InstanceKey,
+        after: HistoryPlace,
+        bytes: usize,
+    ) -> Result<Vec<(HistoryPlace, Vec<u8>)>> {
         Sql(self.connection()?).reading(|sql| {
             let exec = sql.one("read history", EXECUTION, [key], |row| column(row, 0))?;
             match exec {
                 None => Ok(Vec::new()),
-                Some(exec) => Ok(history::read(sql, key, exec)?.bodies),
+                Some(exec) => history::read_after(sql, key, exec, after, bytes),
             }
         })
     }

@@ -34,10 +34,12 @@ impl Dispatcher {
             return;
         }
         let Self { options, .. } = self;
-        let deliveries = match live.takes_all {
-            true => live.take_messages(usize::MAX, usize::MAX),
-            false => live.take_messages(options.turn_messages, options.exchange_bytes),
+        let (most, bytes) = if live.takes_all {
+            (usize::MAX, usize::MAX)
+        } else {
+            (options.turn_messages, options.exchange_bytes)
         };
+        let deliveries = live.take_messages(most, bytes);
         // Without its code there is nothing to fail; a replay finds the violation again, or none.
         let violated = std::mem::take(&mut live.violated) && live.in_js;
         if deliveries.is_empty() && !violated && !live.has_work() {

@@ -249,8 +249,7 @@ impl Hub {
                 self.to_store(StoreMessage::PurgeBy(rid, filter));
             }
             Request::Get(get) => {
-                let (instance_id, history) = (get.instance_id, get.history);
-                self.read(ReadRequest::Get { rid, instance_id, history });
+                self.read(ReadRequest::Get(self.status_request(rid, get)));
             }
             Request::List { filter, top, cursor } => {
                 let page = Page { top: top.clamp(1, limits::PAGE_INSTANCES), cursor };

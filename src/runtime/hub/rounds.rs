@@ -5,14 +5,23 @@
 //! and `__test__/locks.spec.mjs`.
 
 use super::super::dispatcher::Step;
+use super::super::protocol::{GetRequest, RequestId};
+use super::super::status_reading::StatusRequest;
 use super::super::writer::Ticket;
 use super::Hub;
+use crate::core::view::Shown;
 use crate::provider::transaction::Work;
 
 /// Most commits of one exchange on the JavaScript thread; the next exchange goes on.
 const ROUNDS: usize = 8;
 
 impl Hub {
+    pub(super) fn status_request(&self, rid: RequestId, get: GetRequest) -> StatusRequest {
+        let GetRequest { instance_id, history, inputs, outputs } = get;
+        let shown = Shown { history, inputs, outputs };
+        StatusRequest { rid, instance_id, shown, exchange_bytes: self.outgoing.most() }
+    }
+
     pub(super) fn rounds(&mut self, mut work: Vec<(Ticket, Work)>, step: &mut Step) {
         let waits = self.outgoing.waits();
         step.out.more = waits;

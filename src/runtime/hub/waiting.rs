@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::core::error::Error;
+use crate::core::error::{Error, raw};
 use crate::core::request;
 use crate::provider::{Hint, Hints, mark};
 
 use super::super::clock;
 use super::super::dispatcher::Step;
-use super::super::protocol::{Reply, RequestId};
+use super::super::protocol::{Reply, ReplyBody, RequestId};
 use super::super::reader::ReadRequest;
 use super::super::waiters::Watched;
 use super::Hub;
@@ -110,9 +110,14 @@ impl Hub {
 
     pub(super) fn answer_waiters(&mut self, step: &mut Step) {
         for view in step.ended.drain(..) {
-            for rid in self.waiters.take(&view.instance_id) {
-                step.out.replies.push(Reply::ok(rid, &view));
+            let rids = self.waiters.take(&view.instance_id);
+            if rids.is_empty() {
+                continue;
             }
+            // One text, however many wait for it.
+            let answer = ReplyBody::Ok(raw(&view));
+            let replies = rids.into_iter().map(|rid| Reply { rid, body: answer.clone() });
+            step.out.replies.extend(replies);
         }
     }
 

@@ -181,7 +181,7 @@ pub struct Reply {
 }
 
 /// See [`Reply`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "documented in lib/protocol.ts")]
 pub enum ReplyBody {
     Ok(Payload),
@@ -198,7 +198,7 @@ impl Serialize for Reply {
 }
 
 /// An error as it crosses.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[expect(missing_docs, reason = "documented in lib/protocol.ts")]
 pub struct CallerError {
     pub code: ErrorCode,

@@ -126,4 +126,12 @@ pub struct GetRequest {
     pub instance_id: String,
     #[serde(default)]
     pub history: bool,
+    #[serde(default = "yes")]
+    pub inputs: bool,
+    #[serde(default = "yes")]
+    pub outputs: bool,
+}
+
+fn yes() -> bool {
+    true
 }
