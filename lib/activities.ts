@@ -16,6 +16,7 @@ import { HubClosed, NotRegistered, TimeoutError } from './errors.js'
 import type { Surroundings } from './execution.js'
 import { failureText } from './failure.js'
 import type { ActivityStart, RawJson } from './protocol.js'
+import { unowned } from './rejections.js'
 import { isThenable } from './thenable.js'
 import { Timeout } from './timer.js'
 
@@ -87,7 +88,7 @@ export class Activities {
     let result: unknown
     let isPending: boolean
     try {
-      result = entry.handler(start.input, context)
+      result = unowned(entry.handler, start.input, context)
       isPending = isThenable(result)
     } catch (error) {
       this.failed(start.run, error)

@@ -17,6 +17,7 @@ import type { Surroundings } from './execution.js'
 import { nothingRun } from './executor.js'
 import { failureText } from './failure.js'
 import type { EntityActivation, RawJson } from './protocol.js'
+import { owned } from './rejections.js'
 import { isThenable } from './thenable.js'
 import { Timeout } from './timer.js'
 
@@ -69,7 +70,7 @@ export class Entities {
     const batch = new EntityBatch(activation, entry, this.surroundings)
     const pending = entry.runBatch === undefined ? runAll(batch) : runHosted(batch)
     if (pending === null) {
-      this.emit(batch.outcome(), activation)
+      this.emit(batch.end(), activation)
       return
     }
     this.running += 1
@@ -102,7 +103,7 @@ function runAll(batch: EntityBatch): Promise<RawJson> | null {
     let result: unknown
     const invocation = new EntityInvocation(batch)
     try {
-      result = batch.entry.handler(invocation as never)
+      result = owned(batch, batch.entry.handler, invocation as never)
       if (isThenable(result)) return goOn(batch, before, invocation, result)
     } catch (error) {
       failed(batch, before, error)
@@ -124,7 +125,7 @@ async function goOn(
   } catch (error) {
     failed(batch, before, error)
   }
-  return (await runAll(batch)) ?? batch.outcome()
+  return (await runAll(batch)) ?? batch.end()
 }
 
 /** What an operation that fails has not changed. */
@@ -198,8 +199,9 @@ async function runHosted(batch: EntityBatch): Promise<RawJson> {
   const { name, key } = id
   const hosted = { self: { name, key }, exists: stateText !== null, state: stateText }
   const run = batch.entry.runBatch as (batch: HostedBatch) => Promise<HostedOutcome>
-  takeHosted(batch, await run({ ...hosted, batch: operations }), operations.length)
-  return batch.outcome()
+  const given = await owned(batch, run, { ...hosted, batch: operations })
+  takeHosted(batch, given, operations.length)
+  return batch.end()
 }
 
 function takeHosted(batch: EntityBatch, outcome: HostedOutcome, operations: number): void {

@@ -10,12 +10,13 @@ import type { EntityEntry } from './app.js'
 import { type EntityId, entityIdFromText } from './entity-id.js'
 import type { Surroundings } from './execution.js'
 import type { EntityActivation, RawJson } from './protocol.js'
+import { Rejections } from './rejections.js'
 
 /** After so long a batch ends with the operation that runs: its callers wait, and so do others. */
 const BATCH_MS = 50
 
 /** The operations of one entity that are carried out, and what has come of them so far. */
-export class EntityBatch {
+export class EntityBatch extends Rejections {
   readonly id: EntityId
   readonly entry: EntityEntry
   readonly activation: EntityActivation
@@ -32,6 +33,7 @@ export class EntityBatch {
   private readonly began = performance.now()
 
   constructor(activation: EntityActivation, entry: EntityEntry, surroundings: Surroundings) {
+    super()
     this.activation = activation
     this.entry = entry
     this.surroundings = surroundings
@@ -77,7 +79,17 @@ export class EntityBatch {
     this.surroundings.crossing.check(chars + state + (result?.length ?? 0), what)
   }
 
-  outcome(): RawJson {
+  protected warn(does: string): void {
+    this.surroundings.log.engine('warn', `Entity '${this.id}' ${does}`)
+  }
+
+  /** No operation runs any more; gives the text of what has come of them. */
+  end(): RawJson {
+    this.returned()
+    return this.outcome()
+  }
+
+  private outcome(): RawJson {
     let text = `{"token":${this.activation.token},"results":[${this.results}]`
     if (this.stateText !== this.textBefore) {
       text += this.stateText === null ? ',"deleted":true' : `,"state":${this.stateText}`

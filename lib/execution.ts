@@ -10,6 +10,7 @@
  */
 
 import { createHash } from 'node:crypto'
+import { isPromise } from 'node:util/types'
 import type { OrchestratorEntry } from './app.js'
 import type { HttpSettings } from './call-http/settings.js'
 import { objectText, stringify } from './codec.js'
@@ -20,6 +21,7 @@ import { type DurableLock, LockedCallTask, LockTask } from './lock.js'
 import type { Log } from './log.js'
 import type { CrossingBounds } from './outgoing.js'
 import type { ExecutionStart, RawJson } from './protocol.js'
+import { owned, quiet, Rejections } from './rejections.js'
 import { type RetryPolicy, retryText } from './retry.js'
 import { FAILED, PENDING, SingleTask, type TaskKind, TaskNode, TimerNode } from './task.js'
 
@@ -58,7 +60,7 @@ export function currentExecution(): Execution | null {
   return current
 }
 
-export class Execution {
+export class Execution extends Rejections {
   readonly instanceId: string
   readonly parentInstanceId: string | undefined
   readonly version: string | undefined
@@ -104,6 +106,7 @@ export class Execution {
   private end: RawJson | null = null
 
   constructor(start: ExecutionStart, entry: OrchestratorEntry, surroundings: Surroundings) {
+    super()
     this.instanceId = start.instanceId
     this.parentInstanceId = start.parentInstanceId
     this.version = start.version
@@ -135,7 +138,7 @@ export class Execution {
   start(context: object): void {
     let made: unknown
     try {
-      made = this.handler(context as never)
+      made = owned(this, this.handler, context as never)
       this.classify(made)
     } catch (error) {
       this.fail(error)
@@ -155,10 +158,28 @@ export class Execution {
     const before = current
     current = this
     try {
-      this.stepLoop(this.steps as Steps)
+      owned(this, Execution.stepThrough, this, this.steps as Steps)
     } finally {
       current = before
     }
+  }
+
+  private static stepThrough(execution: Execution, steps: Steps): void {
+    execution.stepLoop(steps)
+  }
+
+  override rejected(promise: object, reason: unknown): void {
+    if (!this.isDropped) super.rejected(promise, reason) // else a replay makes it again
+  }
+
+  protected warn(does: string): void {
+    const message = `Orchestrator '${this.name}' (instance '${this.instanceId}') ${does}`
+    this.surroundings.log.engine('warn', message)
+  }
+
+  /** Its last turn is done. */
+  ended(): void {
+    this.returned()
   }
 
   /** Forgets the execution: whatever it still does has no effect. */
@@ -249,6 +270,12 @@ export class Execution {
     if (value instanceof TaskNode) {
       if (value.execution === this || value.execution === null) return null
       return new NotATask(`Orchestrator '${this.name}' yielded a task of another instance.`)
+    }
+    if (isPromise(value)) {
+      quiet(value) // it may reject, and the code has its error here
+      return new NotATask(
+        `Orchestrator '${this.name}' yielded a promise, which is not durable. Do input and output in activities, and yield what context.df.callActivity and its like give.`,
+      )
     }
     const what = Array.isArray(value) ? 'an array (combine tasks by Task.all)' : typeof value
     return new NotATask(

@@ -23,6 +23,7 @@ import type {
   RawJson,
   Resolution,
 } from './protocol.js'
+import { owned } from './rejections.js'
 import { HostedExecution } from './sdk/execution.js'
 import { COMPLETED, FAILED } from './task.js'
 
@@ -187,7 +188,10 @@ export class Executor {
   private finish(run: Run): void {
     const { execution, activation } = run
     if (execution.isDropped) return
-    if (execution.hasEnded) this.live.delete(activation.iid)
+    if (execution.hasEnded) {
+      this.live.delete(activation.iid)
+      execution.ended()
+    }
     this.emit(turnsText(activation.token, run.outcomes), activation)
   }
 
@@ -228,7 +232,8 @@ export class Executor {
     try {
       const outcomes = await execution.run(activation)
       if (execution.isDropped) return
-      if (outcomes === null || execution.hasEnded) this.drop([iid])
+      if (outcomes === null) this.drop([iid])
+      else if (execution.hasEnded) this.live.delete(iid)
       const text = outcomes === null ? nothingRun(token) : turnsText(token, outcomes)
       this.emit(text, activation)
     } catch (error) {
@@ -333,7 +338,7 @@ export class Executor {
 
   private askUser(execution: Execution, retryIf: (error: Error) => boolean, error: Error): boolean {
     try {
-      const again: unknown = retryIf(error)
+      const again: unknown = owned(execution, retryIf, error)
       if (typeof again !== 'object' && typeof again !== 'function') return Boolean(again)
       if (again === null) return false
       throw new TypeError('it returned an object or a promise, not true or false')

@@ -15,6 +15,7 @@ import { NonDurableAwait, Nondeterminism } from '../errors.js'
 import type { Surroundings } from '../execution.js'
 import { failureText } from '../failure.js'
 import type { Activation, ActivationTurn, ExecutionStart, RawJson } from '../protocol.js'
+import { owned, Rejections } from '../rejections.js'
 import { executionStarted, type HistoryEvent, orchestratorStarted } from './history.js'
 import type { HostedFunction, OrchestrationTriggerValue } from './hosted.js'
 import { Schedule } from './schedule.js'
@@ -30,7 +31,7 @@ const BLOCKING_MS = 10
 /** What no `Date` exceeds, so that the SDK cuts no timer in pieces. */
 const LONGEST = '200000000.00:00:00'
 
-export class HostedExecution {
+export class HostedExecution extends Rejections {
   readonly instanceId: string
   hasEnded = false
   /** Forgotten by the core; nothing it does matters any more. */
@@ -54,6 +55,7 @@ export class HostedExecution {
   private end: RawJson | null = null
 
   constructor(start: ExecutionStart, func: HostedFunction, surroundings: Surroundings) {
+    super()
     this.instanceId = start.instanceId
     this.func = func
     this.surroundings = surroundings
@@ -70,6 +72,15 @@ export class HostedExecution {
   /** Forgets the execution: whatever its code still gives has no effect. */
   drop(): void {
     this.isDropped = true
+  }
+
+  override rejected(promise: object, reason: unknown): void {
+    if (!this.isDropped) super.rejected(promise, reason)
+  }
+
+  protected warn(does: string): void {
+    const message = `Orchestrator '${this.func.name}' (instance '${this.instanceId}') ${does}`
+    this.surroundings.log.engine('warn', message)
   }
 
   /**
@@ -163,12 +174,13 @@ export class HostedExecution {
     if (isReplaying)
       history.push(orchestratorStarted((history[this.fresh] as HistoryEvent).Timestamp as string))
     const value = this.trigger()
-    const slow = setTimeout(() => this.warn(), SLOW_MS).unref()
+    const slow = setTimeout(() => this.warnSlow(), SLOW_MS).unref()
     try {
       const call = { trigger: { value }, data: { instanceId: this.instanceId } }
       const isClassic = func.model === 'classic'
-      const outcome = isClassic ? settling(() => func.invoke(call)) : func.invoke(call)
-      return (await outcome).returnValue
+      this.forget() // each call makes all promises anew
+      const invoke = (): ReturnType<HostedFunction['invoke']> => func.invoke(call)
+      return (await (isClassic ? settling(this, invoke) : owned(this, invoke))).returnValue
     } finally {
       clearTimeout(slow)
       if (isReplaying) history.pop()
@@ -192,7 +204,7 @@ export class HostedExecution {
     }
   }
 
-  private warn(): void {
+  private warnSlow(): void {
     if (this.isDropped) return
     this.surroundings.log.engine(
       'warn',
@@ -247,6 +259,7 @@ export class HostedExecution {
   private finish(end: RawJson): void {
     this.end = end
     this.hasEnded = true
+    this.returned()
   }
 
   /** The custom status, if it is another than before. The SDK gives none where none was set. */

@@ -1,56 +1,35 @@
 /**
  * Rejections that versions 1 and 2 of the SDK let go.
  *
- * Owns: telling whose they are. What a function throws at its call, before it has made a generator,
- * becomes a rejection that nobody hears, and `context.done` is never called: the process would end,
- * and end again with each new start, for the fault of one orchestrator.
- * Must never: swallow a rejection of anybody else.
+ * Owns: making them what the call has come to. What a function throws at its call, before it has made a
+ * generator, becomes a rejection that nobody hears, and `context.done` is never called.
+ * Must never: let a call wait that nothing will settle.
  * Proved by: `__test__/sdk-calls.spec.mjs`.
  */
 
-/** Calls of this tick that have not settled, by what rejects them, the oldest first. */
-const pending: Set<(error: unknown) => void> = new Set()
-let isListening = false
+import { type Owner, owned } from '../rejections.js'
 
 /**
- * Makes a call of the classic model. These versions settle within the tick, so a rejection that comes
- * in it, when all others have settled, is that of one that has not.
+ * Makes a call of the classic model, in the name of `owner`. These versions settle within the tick, so a
+ * rejection that comes in it, when the call has not settled, is what it has come to.
  */
-export function settling<T>(call: () => PromiseLike<T>): Promise<T> {
+export function settling<T>(owner: Owner, call: () => PromiseLike<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    pending.add(reject)
-    if (!isListening) {
-      isListening = true
-      process.on('unhandledRejection', take)
-      setImmediate(stop)
+    let isPending = true
+    const over = (): void => {
+      isPending = false
     }
-    call().then(
-      (value) => {
-        pending.delete(reject)
-        resolve(value)
+    const ofCall: Owner = {
+      rejected(promise, reason) {
+        if (isPending) reject(reason)
+        else owner.rejected(promise, reason)
       },
-      (error) => {
-        pending.delete(reject)
-        reject(error)
-      },
-    )
+      handled: (promise) => owner.handled(promise),
+    }
+    // What has not settled then does other things than these versions do.
+    setImmediate(over)
+    const settled = owned(ofCall, call)
+    settled.then(over, over)
+    settled.then(resolve, reject)
   })
-}
-
-function take(reason: unknown): void {
-  const [first] = pending
-  if (first !== undefined) {
-    pending.delete(first)
-    first(reason)
-  } else if (process.listenerCount('unhandledRejection') === 1) {
-    // As if nobody listened.
-    throw reason
-  }
-}
-
-/** The tick is over. What has not settled does other things than these versions do. */
-function stop(): void {
-  process.off('unhandledRejection', take)
-  isListening = false
-  pending.clear()
 }

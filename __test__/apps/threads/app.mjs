@@ -270,3 +270,9 @@ app.activity('register', {
     return threadId
   },
 })
+
+app.orchestration('careless', async (context) => {
+  void Promise.reject(new Error('astray'))
+  await context.df.callActivity('nothing')
+  return 'done'
+})
