@@ -953,11 +953,13 @@ export declare interface DurableOrchestrationContext<TInput = unknown> {
     callSubOrchestratorWithRetry<TResult = unknown>(name: string, retryOptions: RetryPolicy, input?: unknown, instanceId?: string, version?: string): Task<TResult>;
     /**
      * Waits for an event, sent by `client.raiseEvent`. Names match without regard to case; of several
-     * open waits of one name the newest is served first.
+     * open waits of one name the newest is served first. A wait that has lost its race stays open until
+     * `cancel()`: its event is there when the code waits for it again, or else goes to the next wait of
+     * that name.
      *
      * @throws InvalidName, OutsideTurn
      */
-    waitForExternalEvent<TResult = unknown>(name: string): Task<TResult>;
+    waitForExternalEvent<TResult = unknown>(name: string): ExternalEventTask<TResult>;
     /**
      * Has an entity carry out an operation. The task gives what the operation returned, or fails with
      * what it threw. The operations of one entity are carried out one after the other; those that one
@@ -1215,6 +1217,17 @@ export declare interface ExecutionContext {
     readonly functionDirectory: string;
     /** Of a function that is tried again: which attempt it is. */
     readonly retryContext: RetryContext | null;
+}
+
+/** A wait for an external event. */
+export declare interface ExternalEventTask<TResult = unknown> extends Task<TResult> {
+    /** Whether `cancel` was called before its event came. */
+    readonly isCanceled: boolean;
+    /**
+     * Waits no more: the task then never completes, and an event of that name is treated as one that is not
+     * waited for. Does nothing once its event has come.
+     */
+    cancel(): void;
 }
 
 /**

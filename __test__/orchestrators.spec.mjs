@@ -202,6 +202,19 @@ describe('in a replay', () => {
     assert.equal(new Set([...one, ...two]).size, 6)
   })
 
+  test('newGuid and invocationId differ from start to start of one id', async (t) => {
+    const { client } = await openHub(t, (app) => {
+      app.orchestration('guids', (context) => [context.df.newGuid('x'), context.invocationId])
+    })
+    const nightly = () => complete(client, 'guids', null, { instanceId: 'nightly' })
+    const guids = [...(await nightly()), ...(await nightly())]
+    await client.restart('nightly', false)
+    guids.push(...(await client.waitForCompletion('nightly')).output)
+    await client.purgeInstanceHistory('nightly')
+    guids.push(...(await nightly()))
+    assert.equal(new Set(guids).size, 8)
+  })
+
   test('currentUtcDateTime is the same again, one for each turn, and never runs back', async (t) => {
     const before = Date.now()
     const { first, second } = await acrossRestart(t, async (context, note) => {

@@ -56,6 +56,10 @@ const asynchronous = app.orchestration('async', async (context) => {
   else equal<typeof any.result, string | number>(true)
   const named = await context.df.callActivity<boolean>('by-name', 1)
   equal<typeof named, boolean>(true)
+  const wait: df.ExternalEventTask<number> = context.df.waitForExternalEvent<number>('Approve')
+  wait.cancel()
+  const cancelled: boolean = wait.isCanceled
+  void cancelled
   const event = await context.df.waitForExternalEvent<{ by: string }>('Approve')
   return event.by
 })

@@ -209,7 +209,7 @@ class DurableContext implements DurableOrchestrationContext {
     const execution = this.execution
     execution.requireTurn('called waitForExternalEvent')
     const action = `{"waitForEvent":{"name":${quoteName(name, 'event name')}`
-    return execution.schedule(action, 'wait') as never
+    return execution.scheduleWait(action, name) as never
   }
 
   callEntity(entityId: EntityId, operationName: string, operationInput?: unknown): never {

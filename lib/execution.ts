@@ -9,14 +9,15 @@
  * Proved by: `__test__/orchestrators.spec.mjs`, `__test__/async.spec.mjs`.
  */
 
-import { createHash } from 'node:crypto'
 import { isPromise } from 'node:util/types'
 import type { OrchestratorEntry } from './app.js'
 import type { HttpSettings } from './call-http/settings.js'
 import { objectText, stringify } from './codec.js'
 import type { EntityId } from './entity-id.js'
 import { InvalidOption, NonDurableAwait, NotATask, OutsideTurn } from './errors.js'
+import { EventWait, Inbox } from './event-waits.js'
 import { failureText } from './failure.js'
+import { guidOf } from './guid.js'
 import { type DurableLock, LockedCallTask, LockTask } from './lock.js'
 import type { Log } from './log.js'
 import type { CrossingBounds } from './outgoing.js'
@@ -47,9 +48,6 @@ interface Steps {
 /** An orchestrator that yields nonsense this often in one turn ignores the error it gets for it. */
 const REFUSED_YIELDS_MAX = 100
 
-/** The namespace of `newGuid`, that of durable-functions. */
-const GUID_NAMESPACE: Buffer = Buffer.from('9e9529585e334daf827f2fa12937b875', 'hex')
-
 /** What every `function*` is an instance of. */
 const GeneratorFunction = Object.getPrototypeOf(function* () {}).constructor as FunctionConstructor
 
@@ -65,7 +63,8 @@ export class Execution extends Rejections {
   readonly parentInstanceId: string | undefined
   readonly version: string | undefined
   readonly name: string
-  readonly exec: number
+  /** What tells its UUIDs from those of other executions: drawn for it, or its generation before rules 1. */
+  private readonly salt: string
   readonly input: unknown
   /** Tasks that have not settled and are not cancelled, by id. */
   readonly open: Map<number, SingleTask> = new Map()
@@ -87,6 +86,9 @@ export class Execution extends Rejections {
 
   private readonly handler: (context: never) => unknown
   private readonly surroundings: Surroundings
+  private readonly rules: number
+  /** Made with the first wait. */
+  private inbox: Inbox | null = null
   private steps: Steps | null = null
   /** What the generator waits for; null before its first step. */
   private awaited: TaskNode | null = null
@@ -112,7 +114,8 @@ export class Execution extends Rejections {
     this.version = start.version
     this.name = entry.name
     this.handler = entry.handler
-    this.exec = start.exec
+    this.salt = start.salt ?? String(start.exec)
+    this.rules = start.rules
     this.input = start.input
     this.surroundings = surroundings
     this.isAsync = !(entry.handler instanceof GeneratorFunction)
@@ -180,6 +183,12 @@ export class Execution extends Rejections {
   /** Its last turn is done. */
   ended(): void {
     this.returned()
+    const unread = this.inbox?.unreadNames ?? []
+    if (unread.length === 0 || this.continuation !== undefined) return
+    const names = [...new Set(unread)].map((name) => `'${name}'`).join(', ')
+    this.warn(
+      `has ended without a look at ${unread.length} external events that were delivered to it: ${names}. Cancel a wait that is not needed any more.`,
+    )
   }
 
   /** Forgets the execution: whatever it still does has no effect. */
@@ -285,7 +294,8 @@ export class Execution extends Rejections {
 
   private complete(value: unknown): void {
     if (this.continuation !== undefined) {
-      this.end = `{"continueAsNew":${objectText({ input: this.continuation })}}`
+      const fields = { input: this.continuation, events: this.inbox?.carried() }
+      this.end = `{"continueAsNew":${objectText(fields)}}`
       this.hasEnded = true
       return
     }
@@ -407,7 +417,7 @@ export class Execution extends Rejections {
     this.actions.push(action)
   }
 
-  private add(task: SingleTask): SingleTask {
+  private add<T extends SingleTask>(task: T): T {
     this.open.set(task.id, task)
     this.actions.push(task)
     return task
@@ -415,14 +425,24 @@ export class Execution extends Rejections {
 
   scheduleTimer(fireAt: number): TimerNode {
     const action = `{"createTimer":{"fireAt":${fireAt}`
-    const task = new TimerNode(this, this.nextTaskId++, action, 'wait')
-    this.open.set(task.id, task)
-    this.actions.push(task)
-    return task
+    return this.add(new TimerNode(this, this.nextTaskId++, action, 'wait'))
   }
 
-  cancelTimer(id: number): void {
-    this.tell(`{"cancelTimer":{"task":${id}}}`, 'cancelled a timer')
+  scheduleWait(action: string, name: string): EventWait {
+    if (this.rules > 0) this.inbox ??= new Inbox(this.open)
+    const { inbox } = this
+    const wait = this.add(new EventWait(this, this.nextTaskId++, action, { name, inbox }))
+    inbox?.add(wait)
+    return wait
+  }
+
+  /** Whether the generator waits for it. */
+  waitsFor(task: TaskNode): boolean {
+    return this.awaited === task
+  }
+
+  cancel(kind: 'Timer' | 'Wait', id: number): void {
+    this.tell(`{"cancel${kind}":{"task":${id}}}`, `cancelled a ${kind.toLowerCase()}`)
     this.open.delete(id)
   }
 
@@ -472,13 +492,7 @@ export class Execution extends Rejections {
 
   /** A UUID of version 5 that is the same whenever this execution asks for the same name. */
   guid(name: string): string {
-    const hash = createHash('sha1').update(GUID_NAMESPACE)
-    const bytes = hash.update(`${this.instanceId}_${this.exec}_${name}`).digest()
-    bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x50, 6)
-    bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8)
-    const hex = bytes.toString('hex', 0, 16)
-    const parts = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20)]
-    return `${parts.join('-')}-${hex.slice(20)}`
+    return guidOf(`${this.instanceId}_${this.salt}_${name}`)
   }
 
   nextOrder(): number {

@@ -23,6 +23,7 @@ import type {
   RawJson,
   Resolution,
 } from './protocol.js'
+import { leaveRaces, watchRaces } from './races.js'
 import { owned } from './rejections.js'
 import { HostedExecution } from './sdk/execution.js'
 import { COMPLETED, FAILED } from './task.js'
@@ -275,6 +276,7 @@ export class Executor {
     this.waiting = []
     const begun: Run[] = []
     process.nextTick(this.endBegun, begun)
+    watchRaces()
     for (const run of runs) {
       if (run.execution.isDropped) continue
       this.guarded(run, () => {
@@ -292,6 +294,7 @@ export class Executor {
   }
 
   private readonly endBegun = (runs: Run[]): void => {
+    leaveRaces()
     if (this.isClosed) return
     for (const run of runs) {
       if (run.execution.isDropped) continue

@@ -52,6 +52,7 @@ export {
   type AnyResult,
   type AnyTask,
   type AwaitedOf,
+  type ExternalEventTask,
   type RegisteredActivityTask,
   type RegisteredOrchestrationTask,
   Task,

@@ -352,6 +352,10 @@ export interface ExecutionStart {
   version?: string
   /** Generation: 0, and one more for each continue-as-new. */
   exec: number
+  /** The rules that the execution lives by: 0 are those of versions that had no numbers. */
+  rules: number
+  /** Drawn for this execution, from rules 1 on. */
+  salt?: string
 }
 
 export interface ActivationTurn {

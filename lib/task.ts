@@ -44,6 +44,17 @@ export interface TimerTask extends Task<void> {
   cancel(): void
 }
 
+/** A wait for an external event. */
+export interface ExternalEventTask<TResult = unknown> extends Task<TResult> {
+  /** Whether `cancel` was called before its event came. */
+  readonly isCanceled: boolean
+  /**
+   * Waits no more: the task then never completes, and an event of that name is treated as one that is not
+   * waited for. Does nothing once its event has come.
+   */
+  cancel(): void
+}
+
 /** What a definition called in a generator gives: `hello('x')`, `hello('x').withRetry(options)`. */
 export interface RegisteredActivityTask<TResult = unknown> extends Task<TResult> {
   /**
@@ -183,6 +194,7 @@ export abstract class TaskNode implements AnyTask {
 
   /** Only now is there a promise, so a failure that nobody awaits is no rejection. */
   private asPromise(): Promise<unknown> {
+    this.read()
     if (this.waiter === null) {
       this.waiter = new Waiter()
       if (this.state === COMPLETED) this.waiter.resolve(this.value)
@@ -190,6 +202,21 @@ export abstract class TaskNode implements AnyTask {
     }
     return this.waiter.promise
   }
+
+  /** Whether the code, or a task that is made of it and open, waits for it. */
+  get isAwaited(): boolean {
+    if (this.waiter !== null || this.parent?.waits === true) return true
+    if (this.moreParents?.some((parent) => parent.waits) === true) return true
+    return this.execution?.waitsFor(this) === true
+  }
+
+  /** Whether it was part of others, has not decided them, and nothing waits for it any more. */
+  get isLost(): boolean {
+    return this.parent !== null && !this.isAwaited
+  }
+
+  /** The code sees that it has settled. */
+  read(): void {}
 
   addParent(parent: CompoundTask): void {
     if (this.parent === null) this.parent = parent
@@ -213,12 +240,13 @@ export abstract class TaskNode implements AnyTask {
   }
 }
 
-/** An activity, a sub-orchestration, a timer or a wait for an event. */
 /** What a single task is of. */
 export type TaskKind = 'activity' | 'orchestration' | 'wait'
 
+/** An activity, a sub-orchestration, a timer or a wait for an event. */
 export class SingleTask extends TaskNode {
-  readonly id: number
+  /** The core's number of it. */
+  id: number
   /** The turn that made it, by number. */
   readonly turn: number
   /** Its action without the closing braces, until the end of that turn; then empty. */
@@ -248,7 +276,7 @@ export class TimerNode extends SingleTask implements TimerTask {
 
   cancel(): void {
     if (this.state !== PENDING || this.isCanceled) return
-    this.execution.cancelTimer(this.id)
+    this.execution.cancel('Timer', this.id)
     this.isCanceled = true
   }
 }
@@ -260,6 +288,11 @@ export abstract class CompoundTask extends TaskNode {
   constructor(execution: Execution | null, children: readonly TaskNode[]) {
     super(execution)
     this.children = children
+  }
+
+  /** Whether it is to be told what its children come to. */
+  get waits(): boolean {
+    return this.state === PENDING
   }
 
   abstract childSettled(child: TaskNode): void
@@ -287,6 +320,7 @@ class AllTask extends CompoundTask {
   }
 
   childSettled(child: TaskNode): void {
+    child.read()
     if (child.state === FAILED) {
       this.settle(FAILED, child.value)
       return
@@ -308,6 +342,7 @@ class FirstTask extends CompoundTask {
 
   childSettled(child: TaskNode): void {
     if (this.state !== PENDING) return
+    child.read()
     if (this.execution?.isGenerator === true) {
       this.settle(COMPLETED, child)
       return

@@ -14,6 +14,7 @@ import type { DurableLock, LockState } from './lock.js'
 import type { LogFunction } from './log.js'
 import type { RetryPolicy } from './retry.js'
 import type {
+  ExternalEventTask,
   RegisteredActivityTask,
   RegisteredOrchestrationTask,
   Task,
@@ -161,11 +162,13 @@ export interface DurableOrchestrationContext<TInput = unknown> {
 
   /**
    * Waits for an event, sent by `client.raiseEvent`. Names match without regard to case; of several
-   * open waits of one name the newest is served first.
+   * open waits of one name the newest is served first. A wait that has lost its race stays open until
+   * `cancel()`: its event is there when the code waits for it again, or else goes to the next wait of
+   * that name.
    *
    * @throws InvalidName, OutsideTurn
    */
-  waitForExternalEvent<TResult = unknown>(name: string): Task<TResult>
+  waitForExternalEvent<TResult = unknown>(name: string): ExternalEventTask<TResult>
 
   /**
    * Has an entity carry out an operation. The task gives what the operation returned, or fails with

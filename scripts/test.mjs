@@ -26,6 +26,7 @@ const EVERY_STORE = [
   'errors',
   'events',
   'locks',
+  'lost-waits',
   'nondeterminism',
   'orchestrators',
   'replay',

@@ -120,6 +120,8 @@ macro_rules! conformance_suite {
                     a_rewound_turn_gives_its_number_back
                     an_end_that_has_not_seen_a_delivered_event_is_refused
                     a_turn_that_goes_on_need_not_have_seen_every_event
+                    a_cancelled_wait_is_closed_unless_an_event_has_taken_it
+                    events_that_no_code_looked_at_are_kept_for_the_next_execution
                     an_end_keeps_history_and_removes_the_rest
                     continue_as_new_keeps_kept_events_and_drops_the_rest
                     the_created_time_is_that_of_the_first_generation

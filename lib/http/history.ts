@@ -130,6 +130,7 @@ function plainItems(event: StatusHistoryEvent): HistoryItem[] {
     case 'ExecutionRewound':
       return [item(event, { Reason: event.reason ?? null })]
     case 'EventAwaited':
+    case 'EventWaitCanceled':
     case 'TimerCanceled':
       return [] // the original has no event for it
     default:

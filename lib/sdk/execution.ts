@@ -63,7 +63,7 @@ export class HostedExecution extends Rejections {
     this.inputText = start.input === undefined ? null : JSON.stringify(start.input)
     this.schedule = new Schedule(
       func.name,
-      `${start.instanceId}:${start.exec}`,
+      `${start.instanceId}:${start.salt ?? start.exec}`,
       func.model === 'classic',
       surroundings.http.pollingIntervalMs,
     )

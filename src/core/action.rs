@@ -66,6 +66,11 @@ pub enum Action {
         /// Name of the event.
         name: Name,
     },
+    /// Wait for it no more. Makes no task.
+    CancelWait {
+        /// The wait's task.
+        task: TaskId,
+    },
     /// Have an entity carry out an operation.
     CallEntity {
         /// Id of the entity.
@@ -103,7 +108,10 @@ impl Action {
     pub fn makes_task(&self) -> bool {
         !matches!(
             self,
-            Self::CancelTimer { .. } | Self::SignalEntity { .. } | Self::ReleaseEntities {}
+            Self::CancelTimer { .. }
+                | Self::CancelWait { .. }
+                | Self::SignalEntity { .. }
+                | Self::ReleaseEntities {}
         )
     }
 
@@ -130,6 +138,7 @@ impl Action {
             Self::CreateTimer { fire_at } => HistoryEvent::TimerCreated { task, fire_at },
             Self::CancelTimer { task } => HistoryEvent::TimerCanceled { task },
             Self::WaitForEvent { name } => HistoryEvent::EventAwaited { task, name },
+            Self::CancelWait { task } => HistoryEvent::EventWaitCanceled { task },
             Self::CallEntity { entity_id, operation, input } => {
                 let entity_id = ids::fold_entity_id(&entity_id);
                 HistoryEvent::EntityOperationCalled { task, entity_id, operation, input }
@@ -189,6 +198,10 @@ impl Action {
             (
                 Self::CancelTimer { task: actual },
                 HistoryEvent::TimerCanceled { task: recorded },
+            )
+            | (
+                Self::CancelWait { task: actual },
+                HistoryEvent::EventWaitCanceled { task: recorded },
             ) => actual == recorded,
             _ => false,
         }
@@ -205,6 +218,7 @@ impl Action {
             Self::CreateTimer { .. } => "createTimer()".to_owned(),
             Self::CancelTimer { task } => format!("cancel() of timer {task}"),
             Self::WaitForEvent { name } => format!("waitForExternalEvent('{name}')"),
+            Self::CancelWait { task } => describe_cancelled_wait(*task),
             Self::CallEntity { entity_id, operation, .. } => {
                 describe_operation("callEntity", &ids::fold_entity_id(entity_id), operation)
             }
@@ -228,6 +242,7 @@ pub fn describe_recorded(event: &HistoryEvent) -> String {
         HistoryEvent::TimerCreated { .. } => "createTimer()".to_owned(),
         HistoryEvent::TimerCanceled { task } => format!("cancel() of timer {task}"),
         HistoryEvent::EventAwaited { name, .. } => format!("waitForExternalEvent('{name}')"),
+        HistoryEvent::EventWaitCanceled { task } => describe_cancelled_wait(*task),
         HistoryEvent::EntityOperationCalled { entity_id, operation, .. } => {
             describe_operation("callEntity", entity_id, operation)
         }
@@ -238,6 +253,10 @@ pub fn describe_recorded(event: &HistoryEvent) -> String {
         HistoryEvent::EntityUnlockSent {} => "release() of a lock".to_owned(),
         other => format!("{other:?}"),
     }
+}
+
+fn describe_cancelled_wait(task: TaskId) -> String {
+    format!("cancel() of the wait {task} for an event")
 }
 
 fn describe_child(name: &str, id: Option<&str>) -> String {

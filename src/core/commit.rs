@@ -31,7 +31,20 @@ pub enum End {
         /// Input of the new one.
         #[serde(default, deserialize_with = "super::present")]
         input: Option<Payload>,
+        /// Events that came to waits and that the code has not looked at, oldest first: kept for it.
+        #[serde(default)]
+        events: Vec<CarriedEvent>,
     },
+}
+
+/// See [`End::ContinueAsNew`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct CarriedEvent {
+    /// Its name.
+    pub name: String,
+    /// Its data.
+    #[serde(default, deserialize_with = "super::present")]
+    pub input: Option<Payload>,
 }
 
 /// A sub-orchestration to be started with the turn.
@@ -69,6 +82,8 @@ pub struct TurnCommit {
     pub consumed: Vec<MessageKey>,
     /// Waits opened, by folded event name, one entry a wait.
     pub waits_opened: Vec<String>,
+    /// Waits closed that earlier turns have opened, the same way.
+    pub waits_closed: Vec<String>,
     /// Timers to be kept: task and time.
     pub timers_set: Vec<(TaskId, TimeMs)>,
     /// Timers to be dropped.
@@ -102,7 +117,8 @@ pub enum Refusal {
     Suspended,
     /// The execution has this turn already, or not the one before it.
     OutOfTurn,
-    /// An event was given to one of its waits that the turn, which ends the execution, has not seen.
+    /// An event was given to one of its waits that the turn, which ends the execution or closes a wait, has
+    /// not seen.
     UnseenEvents,
 }
 
@@ -129,9 +145,10 @@ impl TurnCommit {
             exec,
             turn,
             begins,
-            record: HistoryRecord { time_ms: 0, events: Vec::new(), notice: false },
+            record: HistoryRecord { time_ms: 0, events: Vec::new(), notice: false, began: None },
             consumed,
             waits_opened: Vec::new(),
+            waits_closed: Vec::new(),
             timers_set: Vec::new(),
             timers_cleared: Vec::new(),
             children: Vec::new(),
@@ -163,14 +180,20 @@ impl TurnCommit {
         }
     }
 
-    /// A turn that ends or continues the execution must have seen every event that was given to one
-    /// of its waits (`docs/semantics.md` §1.4).
+    /// Whether the turn must have seen every event that was given to one of the waits: it ends or
+    /// continues the execution, or closes a wait (`docs/semantics.md` §1.4).
+    #[must_use]
+    pub fn must_see_events(&self) -> bool {
+        self.end.is_some() || !self.waits_closed.is_empty()
+    }
+
+    /// Whether it has.
     ///
     /// # Errors
     /// `UnseenEvents`.
     pub fn check_events_seen(&self, taken: &[MessageKey]) -> Result<(), Refusal> {
         let unseen = taken.iter().any(|key| !self.consumed.contains(key));
-        if self.end.is_some() && unseen { Err(Refusal::UnseenEvents) } else { Ok(()) }
+        if self.must_see_events() && unseen { Err(Refusal::UnseenEvents) } else { Ok(()) }
     }
 
     /// The change of the instance's row, or `None` if the turn leaves it as it is: an open
@@ -217,7 +240,7 @@ impl TurnCommit {
                 change.failure = Some(Some(failure.clone()));
                 change.ended(now);
             }
-            Some(End::ContinueAsNew { input }) => {
+            Some(End::ContinueAsNew { input, .. }) => {
                 change.status = Some(RuntimeStatus::ContinuedAsNew);
                 change.exec = Some(self.exec + 1);
                 change.input = Some(input.clone());
@@ -243,8 +266,10 @@ impl TurnCommit {
     #[must_use]
     pub fn weight(&self) -> usize {
         let end = match &self.end {
-            Some(End::Complete { result: payload } | End::ContinueAsNew { input: payload }) => {
-                payload.as_ref().map_or(0, |payload| payload.get().len())
+            Some(End::Complete { result }) => bytes(result.as_ref()),
+            Some(End::ContinueAsNew { input, events }) => {
+                let carried = events.iter().map(|event| 64 + bytes(event.input.as_ref()));
+                bytes(input.as_ref()) + carried.sum::<usize>()
             }
             Some(End::Fail { failure }) => failure.get().len(),
             None => 0,
@@ -283,5 +308,9 @@ fn event_weight(event: &super::history::HistoryEvent) -> usize {
         E::TaskFailed { failure, .. } | E::EntityOperationFailed { failure, .. } => Some(failure),
         _ => None,
     };
-    64 + payload.map_or(0, |payload| payload.get().len())
+    64 + bytes(payload)
+}
+
+fn bytes(payload: Option<&Payload>) -> usize {
+    payload.map_or(0, |payload| payload.get().len())
 }

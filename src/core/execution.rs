@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::call::{Ask, Call, Children};
 use super::entity::EntityLock;
-use super::history::HistoryEvent;
+use super::history::{Began, HistoryEvent};
 use super::ids::fold_name;
 use super::message::Message;
 use super::retry::Retry;
@@ -98,6 +98,7 @@ pub struct Execution {
     begun: bool,
     /// How many turns it has had.
     turns: TurnNumber,
+    began: Option<Began>,
 }
 
 impl Execution {
@@ -111,6 +112,17 @@ impl Execution {
     #[must_use]
     pub fn begun(&self) -> bool {
         self.begun
+    }
+
+    /// What it lives by; nothing before it begins, and nothing if an older version began it.
+    #[must_use]
+    pub fn began(&self) -> Option<&Began> {
+        self.began.as_ref()
+    }
+
+    /// Its first turn begins.
+    pub fn live_by(&mut self, began: Option<Began>) {
+        self.began = began;
     }
 
     /// Time of the last turn.
@@ -341,6 +353,7 @@ impl Execution {
             | HistoryEvent::TimerFired { task }
             | HistoryEvent::TimerCanceled { task }
             | HistoryEvent::EventRaised { task, .. }
+            | HistoryEvent::EventWaitCanceled { task }
             | HistoryEvent::EntityOperationCompleted { task, .. }
             | HistoryEvent::EntityOperationFailed { task, .. }
             | HistoryEvent::EntityLockGranted { task } => self.close(*task),

@@ -26,6 +26,25 @@ pub struct HistoryRecord {
     /// Not a turn: the code did not run.
     #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
     pub notice: bool,
+    /// In the first turn of an execution: what it lives by. None in those of older versions.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Began>,
+}
+
+/// The rules by which new executions live, beside 0, which those without a number have:
+/// 1: what `newGuid` gives differs from start to start, and an event whose wait has lost its race goes to
+/// the next wait of its name. An execution keeps its rules, as a replay must do what was done.
+pub const RULES: u32 = 1;
+
+/// What an execution lives by, decided when it begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Began {
+    /// See [`RULES`].
+    #[serde(rename = "r")]
+    pub rules: u32,
+    /// Drawn for this execution, so that what is derived from its id differs from that of another.
+    #[serde(rename = "s")]
+    pub salt: Name,
 }
 
 /// How a sub-orchestration ended that did not complete.
@@ -204,6 +223,12 @@ pub enum HistoryEvent {
         #[serde(rename = "n")]
         name: Name,
     },
+    /// The code waits no more.
+    EventWaitCanceled {
+        /// The task of the wait.
+        #[serde(rename = "k")]
+        task: TaskId,
+    },
     /// An external event came to a wait.
     EventRaised {
         /// The task of the wait.
@@ -371,6 +396,7 @@ impl HistoryEvent {
                 | Self::TimerCreated { .. }
                 | Self::TimerCanceled { .. }
                 | Self::EventAwaited { .. }
+                | Self::EventWaitCanceled { .. }
                 | Self::EntityOperationCalled { .. }
                 | Self::EntityOperationSignaled { .. }
                 | Self::EntityLockRequested(_)

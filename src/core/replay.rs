@@ -102,6 +102,9 @@ impl Replay {
             }
             let begins = !execution.begun();
             let time_ms = execution.begin_turn(record.time_ms);
+            if begins {
+                execution.live_by(record.began);
+            }
             let mut resolutions = Vec::new();
             let mut asked = Vec::new();
             for (offset, event) in record.events.into_iter().enumerate() {
@@ -215,7 +218,7 @@ mod tests {
     }
 
     fn replay_of(events: Vec<HistoryEvent>) -> (Replay, Execution) {
-        let record = HistoryRecord { time_ms: 5, events, notice: false };
+        let record = HistoryRecord { time_ms: 5, events, notice: false, began: None };
         (Replay::new(vec![record]), Execution::default())
     }
 

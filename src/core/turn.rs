@@ -10,11 +10,11 @@ use super::commit::{ChildStart, End, TurnCommit};
 use super::entity::{EntityLock, EntitySend, Signal};
 use super::error::{Error, ErrorCode};
 use super::execution::{Accepted, Entropy, Execution, OpenTask};
-use super::history::{ChildEnd, HistoryEvent, HistoryRecord};
+use super::history::{Began, ChildEnd, HistoryEvent, HistoryRecord, RULES};
 use super::ids::fold_name;
 use super::limits::TURN_STARTS;
 use super::message::Delivery;
-use super::{ExecutionId, InstanceKey, MessageKey, Payload, TaskId, TimeMs};
+use super::{ExecutionId, InstanceKey, MessageKey, Name, Payload, TaskId, TimeMs};
 
 /// What a task came to, as the code is told.
 #[derive(Debug, Clone, Serialize)]
@@ -162,6 +162,9 @@ impl Turn {
     ) -> Self {
         let begins = !execution.begun();
         let time_ms = execution.begin_turn(now_ms);
+        if begins {
+            execution.live_by(Some(Began { rules: RULES, salt: salt(entropy) }));
+        }
         let mut turn = Self {
             time_ms,
             begins,
@@ -255,7 +258,7 @@ impl Turn {
         for action in outcome.actions {
             let task = execution.next_task();
             let event = action.record(task, &mut fresh_id);
-            commit.note_unlock(&event, execution);
+            commit.note_before(&event, execution);
             execution.apply(&event);
             if event.is_start() && (postponed.is_some() || commit.starts() >= most) {
                 postponed.get_or_insert(task);
@@ -281,7 +284,8 @@ impl Turn {
             Some(End::Fail { .. }) => events.push(HistoryEvent::ExecutionFailed {}),
             Some(End::ContinueAsNew { .. }) | None => {}
         }
-        commit.record = HistoryRecord { time_ms: self.time_ms, events, notice: false };
+        let began = if self.begins { execution.began().cloned() } else { None };
+        commit.record = HistoryRecord { time_ms: self.time_ms, events, notice: false, began };
         commit.ready = execution.ready();
         commit.ready_changed = row_ready != commit.ready;
         commit.end = outcome.end;
@@ -340,7 +344,7 @@ impl TurnCommit {
             }
             HistoryEvent::TimerFired { task } => self.timers_cleared.push(*task),
             HistoryEvent::TimerCanceled { task } => self.cancel_timer(*task),
-            HistoryEvent::EventAwaited { name, .. } => self.waits_opened.push(fold_name(name)),
+            HistoryEvent::EventAwaited { name, .. } => self.open_wait(fold_name(name)),
             HistoryEvent::EntityOperationCalled { task, entity_id, operation, input } => {
                 let signal = signal(entity_id, operation, input.as_ref(), None);
                 self.sends.push(EntitySend::Call { task: *task, signal });
@@ -357,11 +361,34 @@ impl TurnCommit {
         }
     }
 
-    /// The code gives back what entities it has for itself: there is one critical section at a time, so
-    /// another one ends the one before.
-    fn note_unlock(&mut self, event: &HistoryEvent, execution: &Execution) {
-        if let HistoryEvent::EntityUnlockSent {} | HistoryEvent::EntityLockRequested(_) = event {
-            self.unlock(execution.lock().cloned());
+    /// Notes what an event takes away, before that is gone.
+    fn note_before(&mut self, event: &HistoryEvent, execution: &Execution) {
+        match event {
+            // There is one critical section at a time, so another one ends the one before.
+            HistoryEvent::EntityUnlockSent {} | HistoryEvent::EntityLockRequested(_) => {
+                self.unlock(execution.lock().cloned());
+            }
+            HistoryEvent::EventWaitCanceled { task } => {
+                if let Some(OpenTask::Event { name, .. }) = execution.task(*task) {
+                    self.close_wait(fold_name(name));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits of one name are as good as each other: one that opens in the same turn takes the place.
+    fn close_wait(&mut self, event: String) {
+        match self.waits_opened.iter().position(|opened| *opened == event) {
+            Some(opened) => drop(self.waits_opened.remove(opened)),
+            None => self.waits_closed.push(event),
+        }
+    }
+
+    fn open_wait(&mut self, event: String) {
+        match self.waits_closed.iter().position(|closed| *closed == event) {
+            Some(closed) => drop(self.waits_closed.remove(closed)),
+            None => self.waits_opened.push(event),
         }
     }
 
@@ -410,6 +437,11 @@ impl TurnCommit {
             self.timers_cleared.push(task);
         }
     }
+}
+
+/// 52 random bits.
+fn salt(entropy: &mut dyn Entropy) -> Name {
+    format!("{:013x}", entropy.unit().to_bits() & ((1 << 52) - 1)).into()
 }
 
 fn signal(

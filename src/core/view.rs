@@ -295,6 +295,7 @@ impl StatusView {
             E::TimerCanceled { .. }
             | E::TimerFired { .. }
             | E::EventAwaited { .. }
+            | E::EventWaitCanceled { .. }
             | E::EntityLockGranted { .. }
             | E::EntityUnlockSent {}
             | E::StartsPostponed { .. }
@@ -324,6 +325,7 @@ pub(super) fn event_type(event: &HistoryEvent) -> &'static str {
         E::TimerCanceled { .. } => "TimerCanceled",
         E::TimerFired { .. } => "TimerFired",
         E::EventAwaited { .. } => "EventAwaited",
+        E::EventWaitCanceled { .. } => "EventWaitCanceled",
         E::EventRaised { .. } => "EventRaised",
         E::EventDiscarded { .. } => "EventDiscarded",
         E::EntityOperationCalled { .. } => "EntityOperationCalled",
@@ -358,6 +360,7 @@ fn task_of(event: &HistoryEvent) -> Option<TaskId> {
         | E::TimerCanceled { task }
         | E::TimerFired { task }
         | E::EventAwaited { task, .. }
+        | E::EventWaitCanceled { task }
         | E::EventRaised { task, .. }
         | E::EntityOperationCalled { task, .. }
         | E::EntityOperationCompleted { task, .. }

@@ -70,6 +70,10 @@ pub(crate) fn wait(name: &str) -> Action {
     Action::WaitForEvent { name: name.into() }
 }
 
+pub(crate) fn cancel_wait(task: TaskId) -> Action {
+    Action::CancelWait { task }
+}
+
 /// A policy of `attempts` in all, the second 100 ms after the first, doubling.
 pub(crate) fn retry(attempts: u32) -> Retry {
     Retry {
@@ -109,7 +113,7 @@ pub(crate) fn throws(failure: &impl Serialize) -> TurnOutcome {
 }
 
 pub(crate) fn continues(input: &impl Serialize) -> TurnOutcome {
-    ends(End::ContinueAsNew { input: Some(payload(input)) })
+    ends(End::ContinueAsNew { input: Some(payload(input)), events: Vec::new() })
 }
 
 pub(crate) fn ends(end: End) -> TurnOutcome {

@@ -1,17 +1,18 @@
 //! Turns: what a commit writes, and what keeps it from being written.
 
-use durafn::core::commit::{Refusal, TurnVerdict};
+use durafn::core::commit::{CarriedEvent, End, Refusal, TurnVerdict};
 use durafn::core::error::ErrorCode;
 use durafn::core::replay::Problem;
+use durafn::core::request::DiscardReason;
 use durafn::core::status::RuntimeStatus;
 use durafn::core::turn::TurnOutcome;
 use durafn::provider::transaction::{Outcome, Park, Work};
 
 use crate::common::actions::{
-    asks, call, call_retried, cancel, completed, continues, failed, fired, nothing, retry, returns,
-    throws, timer, wait,
+    asks, call, call_retried, cancel, cancel_wait, completed, continues, ends, failed, fired,
+    nothing, retry, returns, throws, timer, wait,
 };
-use crate::common::hub::{Hub, raise, rewind, start, suspend, terminate};
+use crate::common::hub::{DELIVERED, Hub, discarded, raise, rewind, start, suspend, terminate};
 use crate::common::payload;
 
 const COMMITTED: TurnVerdict = TurnVerdict::Committed;
@@ -198,6 +199,43 @@ pub(crate) fn a_turn_that_goes_on_need_not_have_seen_every_event(hub: &mut Hub) 
     hub.command(raise("a", "e", &1)).unwrap();
     assert_eq!(hub.commit(blind), COMMITTED);
     assert_eq!(hub.rows("message", "a").len(), 1);
+}
+
+pub(crate) fn a_cancelled_wait_is_closed_unless_an_event_has_taken_it(hub: &mut Hub) {
+    hub.command(start("a")).unwrap();
+    hub.turn("a", &[], asks([wait("e"), wait("e"), call("x")]));
+    assert_eq!(hub.turn("a", &[], asks([cancel_wait(0)])), COMMITTED);
+    assert_eq!(hub.rows("wait", "a"), [r#"event="e" open=1"#]);
+    let blind = hub.prepare("a", &[completed(2, &1)], asks([cancel_wait(1)]));
+    assert_eq!(hub.command(raise("a", "e", &1)), DELIVERED);
+    assert_eq!(hub.commit(blind), TurnVerdict::Refused(Refusal::UnseenEvents));
+    hub.turn("a", &[], nothing());
+    assert_eq!(hub.history("a").last().unwrap(), r#"[{"EventRaised":{"k":1,"i":1}}]"#);
+    hub.turn("a", &[], asks([wait("e")]));
+    assert_eq!(hub.turn("a", &[], asks([cancel_wait(3)])), COMMITTED);
+    assert!(hub.rows("wait", "a").is_empty());
+    assert_eq!(hub.command(raise("a", "e", &1)), discarded(DiscardReason::NotWaiting));
+}
+
+pub(crate) fn events_that_no_code_looked_at_are_kept_for_the_next_execution(hub: &mut Hub) {
+    hub.buffering();
+    hub.command(start("a")).unwrap();
+    hub.turn("a", &[], asks([wait("E"), wait("e")]));
+    for input in [1, 2, 3] {
+        hub.command(raise("a", "e", &input)).unwrap();
+    }
+    let carried = |input| CarriedEvent { name: "E".to_owned(), input: Some(payload(&input)) };
+    let events = vec![carried(1), carried(2)];
+    hub.turn("a", &[], ends(End::ContinueAsNew { input: None, events }));
+    for _ in 0..3 {
+        hub.turn("a", &[], asks([wait("e")]));
+    }
+    hub.turn("a", &[], nothing());
+    let history = hub.history("a").concat();
+    for (task, input) in [(0, 1), (1, 2), (2, 3)] {
+        let event = format!(r#"{{"EventRaised":{{"k":{task},"i":{input}}}}}"#);
+        assert!(history.contains(&event), "{history}");
+    }
 }
 
 pub(crate) fn an_end_keeps_history_and_removes_the_rest(hub: &mut Hub) {

@@ -7,8 +7,8 @@ use durafn::core::turn::TurnOutcome;
 
 use super::run::Run;
 use crate::common::actions::{
-    asks, call, call_in_group, call_retried, call_with, cancel, child, completed, nothing, raised,
-    retry, returns, timer, wait,
+    asks, call, call_in_group, call_retried, call_with, cancel, cancel_wait, child, completed,
+    nothing, raised, retry, returns, timer, wait,
 };
 
 /// What a replay says of code that does `now` where history says `then`.
@@ -35,7 +35,7 @@ fn inputs_times_policies_and_concurrency_may_differ_and_names_differ_in_case() {
 #[test]
 fn another_kind_name_or_chosen_id_is_told_with_both_sides() {
     let timer_1 = vec![timer(9), cancel(0)];
-    let cases: [(Vec<Action>, Action, [&str; 3]); 6] = [
+    let cases: [(Vec<Action>, Action, [&str; 3]); 7] = [
         (
             vec![call("a")],
             wait("a"),
@@ -70,6 +70,15 @@ fn another_kind_name_or_chosen_id_is_told_with_both_sides() {
             ],
         ),
         (timer_1, timer(9), ["event 1, TimerCanceled", "cancel() of timer 0", "createTimer()"]),
+        (
+            vec![wait("a"), cancel_wait(0)],
+            cancel_wait(1),
+            [
+                "event 1, EventWaitCanceled",
+                "cancel() of the wait 0 for an event",
+                "cancel() of the wait 1 for an event",
+            ],
+        ),
     ];
     for (then, last, expected) in cases {
         let mut now: Vec<Action> = then[..then.len() - 1].to_vec();

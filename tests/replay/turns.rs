@@ -2,12 +2,15 @@
 
 use durafn::core::action::Group;
 use durafn::core::commit::{End, TurnCommit};
+use durafn::core::execution::Execution;
+use durafn::core::history::RULES;
 use durafn::core::message::Delivery;
+use durafn::core::turn::Turn;
 
 use super::run::{Run, events, open};
 use crate::common::actions::{
     asks, call, call_with, child, child_completed, child_in_group, completed, continues, nothing,
-    returns,
+    raised, returns, wait,
 };
 
 #[test]
@@ -16,9 +19,13 @@ fn a_fresh_execution_runs_its_code_without_a_message() {
     assert!(run.told(1_000, &[]).is_empty());
     assert!(run.begun().begins && run.begun().needs_code());
     let commit = run.does(asks([call_with("a", &"x")]));
+    let salt = &commit.record.began.as_ref().unwrap().salt;
+    assert_eq!(salt.len(), 13);
     assert_eq!(
-        commit.record.encode(),
-        br#"{"t":1000,"e":[{"TaskScheduled":{"k":0,"n":"a","i":"x"}}]}"#
+        String::from_utf8(commit.record.encode()).unwrap(),
+        format!(
+            r#"{{"t":1000,"e":[{{"TaskScheduled":{{"k":0,"n":"a","i":"x"}}}}],"b":{{"r":1,"s":"{salt}"}}}}"#
+        )
     );
     assert_eq!(commit.activities, [0]);
     assert!(commit.begins && commit.ready);
@@ -171,4 +178,31 @@ fn a_replay_in_pieces_equals_a_replay_in_one() {
         assert_eq!(open(&pieces), open(&whole));
         assert_eq!(format!("{told_in_pieces:?}"), format!("{told:?}"));
     }
+}
+
+#[test]
+fn an_execution_keeps_the_rules_by_which_it_began() {
+    let mut run = Run::new();
+    run.turn(1, &[], asks([wait("a")]));
+    run.turn(2, &[raised("a", &1)], nothing());
+    let began = run.execution.began().unwrap().clone();
+    assert_eq!(began.rules, RULES);
+    assert_eq!(run.records[0].began.as_ref(), Some(&began));
+    assert_eq!(run.records[1].began, None);
+    assert_eq!(run.replay(1).0.began(), Some(&began));
+    // The next one draws anew.
+    run.execution = Execution::since(2);
+    run.turn(3, &[], nothing());
+    assert_ne!(run.execution.began().unwrap().salt, began.salt);
+}
+
+#[test]
+fn an_execution_that_an_older_version_began_has_no_rules() {
+    let mut run = Run::new();
+    run.turn(1, &[], asks([wait("a")]));
+    run.records[0].began = None;
+    let (mut execution, _) = run.replay(1);
+    let deliveries = [Delivery { key: None, exec: None, message: raised("a", &1) }];
+    Turn::begin(&mut execution, 0, &deliveries, 2, &mut run.entropy);
+    assert_eq!(execution.began(), None);
 }

@@ -236,7 +236,9 @@ impl Execution {
         outcome.end = done.map(|done| match done {
             Done::Returns(value) => End::Complete { result: Some(programs::text(&value)) },
             Done::Throws(value) => End::Fail { failure: programs::text(&value) },
-            Done::Continues(value) => End::ContinueAsNew { input: Some(programs::text(&value)) },
+            Done::Continues(value) => {
+                End::ContinueAsNew { input: Some(programs::text(&value)), events: Vec::new() }
+            }
         });
         outcome.custom_status = cx.custom_status.as_ref().map(programs::text);
         outcome.actions = cx.actions;

@@ -37,7 +37,7 @@ app.orchestration('sequence', function* (context) {
 app.orchestration('sequenceAsync', async (context) => {
   const first = await context.df.call(double, 1)
   const second = await context.df.callActivity('later', 'later')
-  return [first, second, context.df.newGuid(), context.df.isReplaying, context.df.getInput()]
+  return [first, second, context.df.newGuid().length, context.df.isReplaying, context.df.getInput()]
 })
 app.orchestration('fanOut', function* (context) {
   const tasks = [1, 2, 3, 4, 5].map((n) => context.df.callActivity('double', n))

@@ -114,6 +114,6 @@ pub(super) fn append_notice(
     time_ms: TimeMs,
     event: HistoryEvent,
 ) -> Result<()> {
-    let record = HistoryRecord { time_ms, events: vec![event], notice: true };
+    let record = HistoryRecord { time_ms, events: vec![event], notice: true, began: None };
     rows.append_notice(head.key, head.exec, &record.encode())
 }

@@ -3,7 +3,7 @@
 //! Owns: which rows each kind of work reads. Must never: be relied on: what it leaves out is read when it
 //! is needed, or has the transaction begun anew. Proved by `tests/conformance.rs` over PostgreSQL.
 
-use crate::core::commit::TurnCommit;
+use crate::core::commit::{End, TurnCommit};
 use crate::core::entity::{EntityCommit, EntitySend};
 use crate::core::ids::{fold_entity_id, fold_name};
 use crate::core::request::{Command, Control, OnConflict, StartSpec};
@@ -21,7 +21,8 @@ pub struct Foresight {
     pub turns: Vec<(InstanceKey, ExecutionId)>,
     /// Instances by id, some of which need not be there.
     pub ids: Vec<String>,
-    /// Those of `keys` whose execution ends: their parents are read, and events that were taken.
+    /// Those of `keys` whose execution ends or that close a wait: their parents are read, and events that
+    /// were taken.
     pub ending: Vec<InstanceKey>,
     /// Those of `ids` that may end: their parents are read.
     pub ending_ids: Vec<String>,
@@ -75,7 +76,7 @@ impl Foresight {
             Work::Turn(commit) => {
                 self.keys.push(commit.key);
                 self.turns.push((commit.key, commit.exec));
-                if commit.end.is_some() {
+                if commit.must_see_events() {
                     self.ending.push(commit.key);
                 }
                 self.kept.extend(commit.waits_opened.iter().map(|wait| (commit.key, wait.clone())));
@@ -153,7 +154,11 @@ impl Foresight {
     fn turn(&mut self, commit: &TurnCommit) {
         self.ids.extend(commit.children.iter().map(|child| child.instance_id.clone()));
         self.starts += commit.children.len();
-        self.messages += usize::from(commit.end.is_some()) + commit.sends.len();
+        let carried = match &commit.end {
+            Some(End::ContinueAsNew { events, .. }) => events.len(),
+            _ => 0,
+        };
+        self.messages += usize::from(commit.end.is_some()) + carried + commit.sends.len();
         commit.sends.iter().for_each(|send| self.send(send));
     }
 

@@ -3,16 +3,19 @@
 //! Owns: the order of its writes. Must never: write before the turn is admitted.
 
 use crate::core::InstanceKey;
-use crate::core::commit::{ChildStart, End, Refusal, TurnCommit, TurnVerdict};
+use std::collections::BTreeMap;
+
+use crate::core::commit::{CarriedEvent, ChildStart, End, Refusal, TurnCommit, TurnVerdict};
 use crate::core::error::engine_failure;
 use crate::core::history::{ChildEnd, ChildStatus};
+use crate::core::ids::fold_name;
 use crate::core::instance::{InstanceHead, NewInstance, ParentLink};
 use crate::core::message::{Delivery, Message};
 use crate::core::request::{self, OnConflict, StartDecision, StartSpec};
 use crate::core::version::version_of;
 
 use super::{Context, Effect, StartedInstance, ending, entity};
-use crate::provider::rows::Clear;
+use crate::provider::rows::{Clear, NewMessage};
 use crate::provider::{ProviderError, ProviderErrorKind, Result, Rows};
 
 /// Writes a turn of the instance, or refuses it and writes nothing.
@@ -35,7 +38,7 @@ pub fn apply_turn(
     if !rows.is_next_turn(key, commit.exec, commit.turn)? {
         return Ok(TurnVerdict::Refused(Refusal::OutOfTurn));
     }
-    if commit.end.is_some() {
+    if commit.must_see_events() {
         let taken = rows.taken_events(key)?;
         if let Err(refusal) = commit.check_events_seen(&taken) {
             return Ok(TurnVerdict::Refused(refusal));
@@ -85,6 +88,9 @@ fn write_open(
     for event in &commit.waits_opened {
         open_wait(rows, key, event, context)?;
     }
+    for event in &commit.waits_closed {
+        rows.take_wait(key, event)?;
+    }
     Ok(())
 }
 
@@ -130,13 +136,35 @@ fn write_end(
         }),
         End::ContinueAsNew { .. } => None,
     };
-    if let End::ContinueAsNew { .. } = end {
-        return rows.clear(head.key, Clear::Execution);
+    if let End::ContinueAsNew { events, .. } = end {
+        rows.clear(head.key, Clear::Execution)?;
+        return carry_over(rows, head.key, events);
     }
     rows.append_turn(head.key, commit.exec, commit.turn, &commit.record.encode())?;
     rows.clear(head.key, Clear::Ended)?;
     ending::tell_parent(rows, head, message, context)?;
     context.effects.push(Effect::Ended { instance_id: head.id.clone() });
+    Ok(())
+}
+
+/// Events that were delivered and that no code has looked at are kept for the new execution, before those
+/// that came later.
+fn carry_over(rows: &mut dyn Rows, key: InstanceKey, events: &[CarriedEvent]) -> Result<()> {
+    let mut by_name: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    for CarriedEvent { name, input } in events {
+        let message = Message::EventRaised { name: name.clone(), input: input.clone() };
+        by_name.entry(fold_name(name)).or_default().push(message.encode());
+    }
+    for (event, mut bodies) in by_name {
+        while let Some(later) = rows.take_kept_event(key, &event)? {
+            rows.remove_messages(&[later.key])?;
+            bodies.push(later.body);
+        }
+        for body in bodies {
+            let event = Some(event.clone());
+            rows.insert_message(&NewMessage { key, exec: None, event, taken: false, body })?;
+        }
+    }
     Ok(())
 }
 

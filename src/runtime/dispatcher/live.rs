@@ -166,6 +166,7 @@ impl Live {
     }
 
     fn start(&self) -> ExecutionStart {
+        let began = self.execution.began();
         ExecutionStart {
             instance_id: self.id.clone(),
             name: self.name.clone(),
@@ -173,6 +174,8 @@ impl Live {
             parent_instance_id: self.parent_id.clone(),
             version: self.version.clone(),
             exec: self.exec,
+            rules: began.map_or(0, |began| began.rules),
+            salt: began.map(|began| began.salt.clone()),
         }
     }
 

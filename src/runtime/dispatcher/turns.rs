@@ -210,7 +210,7 @@ impl Dispatcher {
         }
         match commit.end {
             None => self.go_on(&commit),
-            Some(End::ContinueAsNew { input }) => {
+            Some(End::ContinueAsNew { input, .. }) => {
                 live.input = input;
                 live.exec += 1;
                 live.execution = Execution::since(commit.record.time_ms);
@@ -303,7 +303,7 @@ impl super::DispatcherOptions {
     fn within_limits(&self, mut outcome: TurnOutcome) -> TurnOutcome {
         let ending = match &outcome.end {
             Some(End::Complete { result: Some(payload) }) => Some(("result", payload)),
-            Some(End::ContinueAsNew { input: Some(payload) }) => Some(("input", payload)),
+            Some(End::ContinueAsNew { input: Some(payload), .. }) => Some(("input", payload)),
             _ => None,
         };
         let over =

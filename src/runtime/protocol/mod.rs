@@ -17,7 +17,7 @@ use crate::core::error::{Error, ErrorCode};
 use crate::core::request::UnmatchedEvents;
 use crate::core::turn::{Resolution, TurnOutcome};
 use crate::core::version::{VersionFailure, VersionMatch};
-use crate::core::{ExecutionId, InstanceKey, Payload, TaskId, TimeMs};
+use crate::core::{ExecutionId, InstanceKey, Name, Payload, TaskId, TimeMs};
 
 pub use entities::{EntityActivation, EntityOutcome, OperationResult, OperationStart};
 pub use requests::{ControlRequest, GetRequest, Request};
@@ -287,6 +287,9 @@ pub struct ExecutionStart {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     pub exec: ExecutionId,
+    pub rules: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub salt: Option<Name>,
 }
 
 /// One turn of an activation.
