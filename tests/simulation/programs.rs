@@ -9,8 +9,8 @@ use durafn::core::{ExecutionId, TaskId, TimeMs};
 use serde_json::{Value, json};
 
 use crate::common::actions::{
-    call_entity, call_in_group, call_retried, call_with, cancel, child, child_retried, lock,
-    release, retry, signal_entity, signal_later, timer, wait,
+    call_entity, call_in_group, call_retried, call_with, cancel, cancel_wait, child, child_retried,
+    lock, release, retry, signal_entity, signal_later, timer, wait,
 };
 use crate::common::payload;
 
@@ -187,10 +187,16 @@ fn eternal(cx: &mut Cx<'_>) -> Option<Done> {
     Some(Done::Continues(json!({ "left": left - 1, "seen": seen })))
 }
 
+/// A wait that is cancelled when it has lost gets no event any more, and none is lost to it.
 fn race(cx: &mut Cx<'_>) -> Option<Done> {
     let event = cx.ask(wait("go"));
     let late = cx.ask(timer(cx.time_ms + 400));
     if cx.first(&[event, late])? == late {
+        if cx.outcome(event).is_none() {
+            cx.ask(cancel_wait(event));
+            let after = cx.ask(timer(cx.time_ms + 20));
+            cx.value(after)?;
+        }
         return Some(Done::Returns(json!("late")));
     }
     Some(Done::Returns(json!({ "event": cx.value(event)? })))
