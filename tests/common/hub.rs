@@ -429,7 +429,7 @@ pub(crate) const DELIVERED: Result<Answer, Error> = Ok(Answer::Raised(RaiseOutco
 pub(crate) const BUFFERED: Result<Answer, Error> = Ok(Answer::Raised(RaiseOutcome::Buffered));
 pub(crate) const DONE: Result<Answer, Error> = Ok(Answer::Done);
 
-fn settings() -> HubSettings {
+pub(crate) fn settings() -> HubSettings {
     let names = ["f", "g", "child"].map(str::to_owned);
     HubSettings { orchestrators: names.to_vec(), ..HubSettings::default() }
 }

@@ -5,11 +5,16 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use durafn::provider::ProviderErrorKind;
+use durafn::core::request::Command;
 use durafn::provider::postgres::{PostgresOptions, PostgresProvider};
-use durafn::provider::transaction::Work;
+use durafn::provider::transaction::{Outcome, Work};
+use durafn::provider::{Provider, ProviderErrorKind};
+use durafn::runtime::clock::HubClock;
+use durafn::runtime::outbox::{Event, Outbox};
+use durafn::runtime::writer::{Ticket, Writer};
 
-use crate::common::hub::{Hub, Store, start};
+use crate::common::SeededEntropy;
+use crate::common::hub::{Hub, Store, settings, start};
 use crate::common::postgres::Schema;
 
 const PASS: u8 = 0;
@@ -154,6 +159,46 @@ fn a_client_of_a_distributed_hub_is_told_that_a_commit_is_in_doubt() {
     proxy.spoil_next_commit(&mut client, LOSE_ANSWER);
     let error = client.transact(&[Work::Command(start("order"))]).unwrap_err();
     assert_eq!(error.kind, ProviderErrorKind::InDoubt, "{}", error.message);
+}
+
+#[test]
+fn a_commit_that_never_arrives_says_what_was_said_at_last() {
+    let schema = Schema::fresh();
+    let (mut hub, proxy) = hub_behind(&schema);
+    let mode = Arc::clone(&proxy.mode);
+    hub.at_commit = Some(Box::new(move || mode.store(LOSE_QUESTION, Ordering::SeqCst)));
+    let error = hub.transact(&[Work::Command(start("order"))]).unwrap_err();
+    assert_eq!(error.kind, ProviderErrorKind::Transient, "{error}");
+    assert!(error.message.contains("at last: write rows: connection closed"), "{error}");
+}
+
+/// What reads ahead meets a value that PostgreSQL does not take.
+#[test]
+fn a_value_that_spoils_what_is_read_ahead_is_the_fault_of_its_own_work_alone() {
+    let schema = Schema::fresh();
+    let mut provider = PostgresProvider::open(&schema.options()).unwrap();
+    let settings = settings();
+    let epoch = provider.acquire(&settings).unwrap().epoch;
+    let outbox = Arc::new(Outbox::new(Box::new(|| {})));
+    let (entropy, clock) = (Box::new(SeededEntropy::new(1)), Arc::new(HubClock::default()));
+    let events = Arc::clone(&outbox);
+    let provider = Box::new(provider);
+    let mut writer = Writer::new(provider, Some(epoch), settings, entropy, events, clock);
+    let spoils = Command::RaiseEvent { instance_id: "\0".into(), name: "e".into(), input: None };
+    let commands = [start("a"), spoils, start("b")];
+    let work = (1..).zip(commands).map(|(rid, of)| (Ticket::Request(rid), Work::Command(of)));
+    writer.push(0, work.collect());
+    while writer.write_some() {}
+    assert_eq!(writer.queued(), 0, "nothing waits for what never comes");
+    let (mut answered, mut refused) = (Vec::new(), Vec::new());
+    for event in outbox.take() {
+        match event {
+            Event::Answer(rid, Outcome::Command(Ok(_))) => answered.push(rid),
+            Event::Reply(reply) => refused.push(reply.rid),
+            _ => {}
+        }
+    }
+    assert_eq!((answered, refused), (vec![1, 3], vec![2]));
 }
 
 #[test]

@@ -221,6 +221,22 @@ fn partitions_that_were_taken_by_a_statement_whose_answer_was_lost_are_found() {
 }
 
 #[test]
+fn a_worker_that_was_kept_from_joining_half_way_does_not_stand_in_its_own_way() {
+    let schema = Schema::fresh();
+    let mut worker = opened(&schema);
+    schema.run(
+        "CREATE FUNCTION hub.refuse() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE EXCEPTION 'not now'; END $$; \
+         CREATE TRIGGER refuse BEFORE UPDATE ON hub.parts EXECUTE FUNCTION hub.refuse()",
+    );
+    let error = worker.acquire(&HubSettings::default()).unwrap_err();
+    assert!(error.message.contains("not now"), "{error}");
+    schema.run("DROP TRIGGER refuse ON hub.parts");
+    let joined = worker.acquire(&HubSettings::default()).unwrap();
+    assert_eq!(joined.shares.parts.len(), WHOLE, "nobody waits for a lease to run out");
+}
+
+#[test]
 fn a_worker_that_writes_or_keeps_house_keeps_what_it_has() {
     let schema = Schema::fresh();
     let mut first = Hub::over(Store::postgres_in(&schema, LEASE_MS));

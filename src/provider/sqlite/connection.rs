@@ -232,3 +232,24 @@ fn patience() -> impl FnMut(i32) -> bool + Send + 'static {
         true
     }
 }
+
+#[cfg(all(test, unix, target_pointer_width = "64"))]
+#[allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hub_that_cannot_be_read_says_so_and_nothing_of_a_rollback() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = HubFiles::prepare(&folder.path().join("hub.db")).unwrap();
+        let line = files.line().unwrap();
+        prepare_tables(&connect(&files, Purpose::Write).unwrap(), &files, &line).unwrap();
+        let conn = Connection::open(&files.hub).unwrap();
+        reads::REFUSED.set(true);
+        let failed = recognise(&conn).unwrap_err();
+        reads::REFUSED.set(false);
+        assert_eq!(failed.kind, ProviderErrorKind::Transient);
+        assert_eq!(failed.message, "recognise the hub: disk I/O error");
+        assert_eq!(recognise(&conn).unwrap(), MIGRATIONS.len());
+    }
+}

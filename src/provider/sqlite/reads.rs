@@ -10,6 +10,8 @@
     expect(unsafe_code, reason = "a system call can be replaced by SQLite's C interface alone")
 )]
 
+#[cfg(all(test, unix, target_pointer_width = "64"))]
+pub(super) use unix::REFUSED;
 #[cfg(all(unix, target_pointer_width = "64"))]
 pub(super) use unix::name_refusals;
 
@@ -65,8 +67,16 @@ mod unix {
         Some(())
     }
 
+    #[cfg(test)]
+    thread_local! {
+        /// This thread cannot read.
+        pub(in super::super) static REFUSED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    }
+
     unsafe extern "C" fn pread(file: c_int, buffer: *mut c_void, count: usize, at: i64) -> isize {
         let Some(own) = OWN.get() else { return -1 };
+        #[cfg(test)]
+        let file = if REFUSED.get() { -1 } else { file };
         // SAFETY: the caller's arguments, unchanged.
         let read = unsafe { own(file, buffer, count, at) };
         let refused =
