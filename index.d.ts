@@ -1819,6 +1819,15 @@ export declare interface LimitOptions {
      * Default 100,000, which is also what `connect` has.
      */
     pendingCalls?: number | undefined;
+    /**
+     * How long a turn of an orchestrator, or an operation of an entity until its first `await`, may hold its
+     * thread, in milliseconds, 100 to 600,000. One that takes longer is told of while it runs: in the log (by a line
+     * on stderr while the calling thread stands still) and by `problem.code` 'TurnOverdue' in its status. With `threads` its thread is then
+     * ended and replaced, and what has ended its thread so five times is parked as `Poison`. Activities may
+     * compute for longer, which is told of as well; one with `timeoutMs` is ended at that with its thread.
+     * Default 10,000.
+     */
+    turnMs?: number | undefined;
 }
 
 /** Which entities, and which page of them. */
@@ -2022,8 +2031,9 @@ export declare interface OpenOptions extends ConnectOptions {
     maxConcurrentActivities?: number | undefined;
     /**
      * Of a hub on a PostgreSQL server: after how many milliseconds of silence a worker has lost it to
-     * another one, 1,000 to 600,000. Default 10,000. A hub in a file has no lease: its worker has it while
-     * the process lives.
+     * another one, 1,000 to 600,000. Default 10,000. Silent is also one whose event loop stands still: code that
+     * holds it for longer has its worker lose what it runs. A hub in a file has no lease: its worker has it
+     * while the process lives.
      */
     leaseMs?: number | undefined;
     /**

@@ -53,6 +53,7 @@ export class Activities {
 
   start(starts: ActivityStart[]): void {
     for (const start of starts) this.startOne(start)
+    this.surroundings.leaves()
   }
 
   /** Aborts what the core no longer wants; whatever comes of it is ignored. */
@@ -87,6 +88,7 @@ export class Activities {
     const context = new ActivityInvocation(entry.name, start, this.surroundings)
     let result: unknown
     let isPending: boolean
+    this.surroundings.enters(-start.run, entry.timeoutMs)
     try {
       result = unowned(entry.handler, start.input, context)
       isPending = isThenable(result)
@@ -132,10 +134,7 @@ export class Activities {
   private expire(run: number, entry: ActivityEntry): void {
     const taken = this.take(run)
     if (taken === undefined) return
-    const error = new TimeoutError(
-      `Activity '${entry.name}' did not end within ${entry.timeoutMs} ms.`,
-      { instanceId: taken.context.instanceId },
-    )
+    const error = timedOut(entry.name, entry.timeoutMs as number, taken.context.instanceId)
     taken.context.abort(error)
     this.failed(run, error)
   }
@@ -171,6 +170,11 @@ export class Activities {
     const more = provider === undefined ? undefined : propertiesOf(provider, error)
     this.report(run, 0, failureText(error, this.surroundings.payloadBytes, more))
   }
+}
+
+/** What an activity fails with that takes longer than it may. */
+export function timedOut(name: string, timeoutMs: number, instanceId: string): TimeoutError {
+  return new TimeoutError(`Activity '${name}' did not end within ${timeoutMs} ms.`, { instanceId })
 }
 
 /** What a provider says of an error; one that fails says nothing, and hides nothing. */

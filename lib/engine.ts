@@ -223,9 +223,27 @@ export class Engine implements Outlet {
     this.schedule()
   }
 
-  readonly queuePoison = (token: number): void => {
-    this.outgoing.add('poisons', String(token))
+  readonly queuePoison = (token: number, heldMs: number): void => {
+    this.outgoing.add('poisons', `[${token},${Math.ceil(heldMs)}]`)
     this.schedule()
+  }
+
+  readonly queueOverdue = (inside: number, heldMs: number): void => {
+    this.outgoing.add('overdue', `[${inside},${Math.ceil(heldMs)}]`)
+    this.schedule()
+  }
+
+  readonly queueWaiting = (token: number): void => {
+    this.outgoing.add('waiting', String(token))
+    this.schedule()
+  }
+
+  readonly enters = (inside: number): void => {
+    this.native?.enters(inside)
+  }
+
+  readonly leaves = (): void => {
+    this.native?.enters(0)
   }
 
   violated(instanceId: string): void {

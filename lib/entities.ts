@@ -98,19 +98,25 @@ export function batchFailed(
 
 /** Runs operations until one is not done at once; null: none was. */
 function runAll(batch: EntityBatch): Promise<RawJson> | null {
+  const { surroundings, activation } = batch
   while (!batch.isDone) {
     const before = saved(batch)
     let result: unknown
     const invocation = new EntityInvocation(batch)
+    surroundings.enters(activation.token)
     try {
       result = owned(batch, batch.entry.handler, invocation as never)
-      if (isThenable(result)) return goOn(batch, before, invocation, result)
+      if (isThenable(result)) {
+        surroundings.leaves()
+        return goOn(batch, before, invocation, result)
+      }
     } catch (error) {
       failed(batch, before, error)
       continue
     }
     completed(batch, before, invocation, result)
   }
+  surroundings.leaves()
   return null
 }
 
@@ -199,8 +205,10 @@ async function runHosted(batch: EntityBatch): Promise<RawJson> {
   const { name, key } = id
   const hosted = { self: { name, key }, exists: stateText !== null, state: stateText }
   const run = batch.entry.runBatch as (batch: HostedBatch) => Promise<HostedOutcome>
-  const given = await owned(batch, run, { ...hosted, batch: operations })
-  takeHosted(batch, given, operations.length)
+  batch.surroundings.enters(activation.token)
+  const pending = owned(batch, run, { ...hosted, batch: operations })
+  batch.surroundings.leaves()
+  takeHosted(batch, await pending, operations.length)
   return batch.end()
 }
 

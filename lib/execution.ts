@@ -37,7 +37,19 @@ export interface Surroundings {
   readonly http: HttpSettings
   /** Has the instance run at once: it has done something outside a turn, and is to fail. */
   violated(instanceId: string): void
+  /**
+   * User code begins that may not return: a turn, by the token of its activation, or an activity, by its
+   * run as a number below zero. `SEVERAL`: one of the turns that have begun.
+   *
+   * @param timeoutMs of the activity, if it has one
+   */
+  enters(inside: number, timeoutMs?: number): void
+  /** It has returned. */
+  leaves(): void
 }
+
+/** See `Surroundings.enters`; no token is as large. */
+export const SEVERAL = 0x1_0000_0000
 
 /** What an orchestrator's generator is to this layer, whatever made it. */
 interface Steps {

@@ -13,7 +13,7 @@
 import type { App } from './app.js'
 import { OrchestrationInvocation } from './context.js'
 import { Internal, PayloadTooLarge } from './errors.js'
-import { Execution, type Surroundings } from './execution.js'
+import { Execution, SEVERAL, type Surroundings } from './execution.js'
 import { errorFromChild, errorFromFailure, failureText, messageOf } from './failure.js'
 import type {
   Activation,
@@ -112,12 +112,17 @@ export class Executor {
       // Nothing was run, which the core takes as: this process does not hold the execution.
       this.emit(nothingRun(activation.token), activation)
     } else if (execution instanceof HostedExecution) {
+      this.surroundings.enters(activation.token)
       void this.runHosted(execution, activation)
     } else {
       const run: Run = { execution, activation, index: 0, outcomes: '' }
       if (execution.isAsync) this.enqueue(run)
-      else this.guarded(run, () => this.runSync(run))
+      else {
+        this.surroundings.enters(activation.token)
+        this.guarded(run, () => this.runSync(run))
+      }
     }
+    this.surroundings.leaves()
   }
 
   drop(iids: number[]): void {
@@ -280,11 +285,14 @@ export class Executor {
     for (const run of runs) {
       if (run.execution.isDropped) continue
       this.guarded(run, () => {
+        this.surroundings.enters(run.activation.token)
         this.beginTurn(run)
         if (run.execution.isAsync) begun.push(run)
         else this.resumeSync(run)
       })
     }
+    // The rest of each runs in microtasks, which nobody can tell apart.
+    if (begun.length !== 1) this.surroundings.enters(SEVERAL)
   }
 
   /** The function was called and has turned out not to be async. */
@@ -295,6 +303,7 @@ export class Executor {
 
   private readonly endBegun = (runs: Run[]): void => {
     leaveRaces()
+    this.surroundings.leaves()
     if (this.isClosed) return
     for (const run of runs) {
       if (run.execution.isDropped) continue

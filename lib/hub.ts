@@ -125,8 +125,9 @@ export interface OpenOptions extends ConnectOptions {
   maxConcurrentActivities?: number | undefined
   /**
    * Of a hub on a PostgreSQL server: after how many milliseconds of silence a worker has lost it to
-   * another one, 1,000 to 600,000. Default 10,000. A hub in a file has no lease: its worker has it while
-   * the process lives.
+   * another one, 1,000 to 600,000. Default 10,000. Silent is also one whose event loop stands still: code that
+   * holds it for longer has its worker lose what it runs. A hub in a file has no lease: its worker has it
+   * while the process lives.
    */
   leaseMs?: number | undefined
   /**
@@ -167,6 +168,15 @@ export interface LimitOptions {
    * Default 100,000, which is also what `connect` has.
    */
   pendingCalls?: number | undefined
+  /**
+   * How long a turn of an orchestrator, or an operation of an entity until its first `await`, may hold its
+   * thread, in milliseconds, 100 to 600,000. One that takes longer is told of while it runs: in the log (by a line
+   * on stderr while the calling thread stands still) and by `problem.code` 'TurnOverdue' in its status. With `threads` its thread is then
+   * ended and replaced, and what has ended its thread so five times is parked as `Poison`. Activities may
+   * compute for longer, which is told of as well; one with `timeoutMs` is ended at that with its thread.
+   * Default 10,000.
+   */
+  turnMs?: number | undefined
 }
 
 /** How a hub is closed. */
@@ -193,7 +203,7 @@ const OPEN_KEYS = [
   'limits',
   'http',
 ]
-const LIMIT_KEYS = ['payloadBytes', 'cachedInstances', 'activeInstances', 'pendingCalls']
+const LIMIT_KEYS = ['payloadBytes', 'cachedInstances', 'activeInstances', 'pendingCalls', 'turnMs']
 const DRAIN_TIMEOUT_MS_DEFAULT = 10_000
 const PAYLOAD_BYTES_MIN = 1_024
 /** V8 holds no longer text, and a batch must fit into one. */
@@ -206,6 +216,10 @@ export const MATCH_STRATEGIES = ['None', 'Strict', 'CurrentOrOlder'] as const
 export const FAILURE_STRATEGIES = ['Reject', 'Fail'] as const
 const LEASE_MS_MIN = 1_000
 const LEASE_MS_MAX = 600_000
+/** As in `src/core/limits.rs`. */
+const TURN_MS_DEFAULT = 10_000
+const TURN_MS_MIN = 100
+const TURN_MS_MAX = 600_000
 
 /**
  * Opens a task hub and runs its workers in this process. An open hub keeps the process alive until
@@ -232,7 +246,8 @@ export async function open(options?: OpenOptions): Promise<TaskHub> {
   const pendingCalls = optionalInteger(limits, 'pendingCalls', 'options.limits', 1)
   const http = httpSettings(known['http'], 'options.http')
   makeFolder(place.path)
-  const { functions, app } = await functionsOf(source, log, http)
+  const turnMs = engineOptions.turnMs ?? TURN_MS_DEFAULT
+  const { functions, app } = await functionsOf(source, log, http, turnMs)
   engineOptions.registered = functions.registered()
   const engine = await Engine.open(engineOptions, functions, log, pendingCalls, http)
   return new TaskHub(engine, app, semantics)
@@ -353,6 +368,7 @@ async function functionsOf(
   source: Source,
   log: Log,
   http: HttpSettings,
+  turnMs: number,
 ): Promise<{ functions: Functions; app: App }> {
   if ('app' in source) return { functions: new LocalFunctions(source.app), app: source.app }
   const { module, threads } = source
@@ -360,7 +376,7 @@ async function functionsOf(
     const app = await loadApp(module)
     return { functions: new LocalFunctions(app), app }
   }
-  const functions = await Threads.load(module, threads, log, http)
+  const functions = await Threads.load(module, threads, log, http, turnMs)
   const app = new App()
   app.onRegister(() => {
     throw new InvalidOption(
@@ -410,6 +426,9 @@ function workerOptions(options: Options, place: StorePlace): EngineOptions {
     ),
     leaseMs: optionalInteger(options, 'leaseMs', where, LEASE_MS_MIN, LEASE_MS_MAX),
     queues: queuesOf(options, place),
+    turnMs: turnMsOf(options),
+    threads: Number(options['threads'] ?? 0) > 0 || undefined,
+    quiet: options['logger'] === false || undefined,
     retention: retentionOf(options),
     registered: undefined,
   }
@@ -417,6 +436,11 @@ function workerOptions(options: Options, place: StorePlace): EngineOptions {
     if (all[key] === undefined) delete all[key]
   }
   return all as EngineOptions
+}
+
+function turnMsOf(options: Options): number | undefined {
+  const limits = optionsOf(options['limits'], 'options.limits', LIMIT_KEYS)
+  return optionalInteger(limits, 'turnMs', 'options.limits', TURN_MS_MIN, TURN_MS_MAX)
 }
 
 function queuesOf(options: Options, place: StorePlace): string[] | undefined {

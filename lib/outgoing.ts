@@ -40,7 +40,16 @@ export class CrossingBounds {
 }
 
 /** The fields of a batch that are lists of items, in the order in which they are written. */
-const FIELDS = ['turns', 'forget', 'results', 'violations', 'entities', 'poisons'] as const
+const FIELDS = [
+  'turns',
+  'forget',
+  'results',
+  'violations',
+  'entities',
+  'poisons',
+  'overdue',
+  'waiting',
+] as const
 type Field = (typeof FIELDS)[number]
 
 export class Outgoing {
@@ -102,5 +111,14 @@ export class Outgoing {
 }
 
 function empty(): { [F in Field]: string } {
-  return { turns: '', forget: '', results: '', violations: '', entities: '', poisons: '' }
+  return {
+    turns: '',
+    forget: '',
+    results: '',
+    violations: '',
+    entities: '',
+    poisons: '',
+    overdue: '',
+    waiting: '',
+  }
 }

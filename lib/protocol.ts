@@ -34,8 +34,12 @@ export interface Inbound {
   turns?: ActivationOutcome[]
   /** Outcomes of activations of entities. */
   entities?: EntityOutcome[]
-  /** Tokens of activations that ended their thread too often: their instances are parked as `Poison`. */
-  poisons?: number[]
+  /** What ended its thread too often, and is parked as `Poison`; 0 if it was not ended for holding it. */
+  poisons?: [token: number, heldMs: number][]
+  /** What has held its thread for so many milliseconds, which is too long. */
+  overdue?: [inside: number, heldMs: number][]
+  /** Tokens of activations that wait behind what holds their thread. */
+  waiting?: number[]
 }
 
 /** One key each, as in `{ "start": { … } }`. */
@@ -492,6 +496,12 @@ export interface EngineOptions {
   exchangeBytes?: number
   /** Of a hub on a server. */
   leaseMs?: number
+  /** After what time a turn that does not return is told of. */
+  turnMs?: number
+  /** Functions run in threads of their own. */
+  threads?: boolean
+  /** Nothing is to be written to stderr while JavaScript does not answer. */
+  quiet?: boolean
   /** Of a hub on a server: activities of other queues are not for this worker. Absent: all are. */
   queues?: string[]
   /** Ended instances older than this are purged; absent: kept. */
@@ -503,6 +513,8 @@ export interface EngineOptions {
 export interface NativeEngine {
   /** Throws only for a defect of this package (a batch it cannot read, a panic in the core). */
   exchange(inbound: string): string
+  /** What JavaScript is in from now on, as `Surroundings.enters` has it, or 0. An exchange ends it. */
+  enters(inside: number): void
 }
 
 export type NativeEngineConstructor = new (options: string, wake: () => void) => NativeEngine

@@ -28,8 +28,12 @@ export interface Outlet extends Surroundings {
   readonly queueTurn: (outcome: RawJson) => void
   /** Takes the text of an `EntityOutcome`. */
   readonly queueEntity: (outcome: RawJson) => void
-  /** Takes the token of an activation that ended its thread too often. */
-  readonly queuePoison: (token: number) => void
+  /** Takes the token of an activation that ended its thread too often, and how long the last held it. */
+  readonly queuePoison: (token: number, heldMs: number) => void
+  /** Takes what has held its thread for too long, as `Surroundings.enters` is told, and for how long. */
+  readonly queueOverdue: (inside: number, heldMs: number) => void
+  /** Takes the token of an activation that waits behind what holds its thread. */
+  readonly queueWaiting: (token: number) => void
   /** Exchanges now. Not to be called from within a call of a runner. */
   readonly pump: () => void
 }

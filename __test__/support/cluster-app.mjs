@@ -1,7 +1,7 @@
 /** What the workers of `cluster.mjs` run. Every activity leaves a line in the ledger when it begins. */
 
 import { randomUUID } from 'node:crypto'
-import { appendFileSync, existsSync } from 'node:fs'
+import { appendFileSync, existsSync, writeFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import * as df from 'durafn'
 
@@ -22,6 +22,15 @@ export function register(app, ledger) {
       if (!existsSync(file)) throw new Error('not yet')
       return 'at last'
     },
+  })
+  app.activity('hang', {
+    handler: ({ begun, until }) => {
+      if (begun !== undefined) writeFileSync(begun, '')
+      while (until === undefined || !existsSync(until));
+    },
+  })
+  app.orchestration('hang', function* (context) {
+    return yield context.df.callActivity('hang', context.df.getInput())
   })
   app.orchestration('steps', function* (context) {
     const { steps, ms } = context.df.getInput()

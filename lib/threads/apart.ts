@@ -49,10 +49,12 @@ export class Apart {
   /**
    * Counts a death of a thread: whether it was one too many. What was in the thread apart before the
    * latest suspect has been there alone without harm, so that one is to blame.
+   *
+   * @param isSure it is known that the thread was ended for it
    */
-  died(key: string, thread: Thread): boolean {
+  died(key: string, thread: Thread, isSure = false): boolean {
     const isRecent = performance.now() - this.since < SUSPECT_MS
-    if (thread === this.thread && isRecent && key !== this.latest) {
+    if (!isSure && thread === this.thread && isRecent && key !== this.latest) {
       this.deaths.delete(key)
       return false
     }

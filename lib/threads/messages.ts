@@ -20,7 +20,12 @@ export interface ThreadData {
   readonly http: HttpSettings
 }
 
-/** To a thread, as JSON text. To be carried out in the order of the fields. */
+/** The same, with the memory that this worker of the thread shares. */
+export interface WorkerData extends ThreadData {
+  readonly cell: SharedArrayBuffer
+}
+
+/** To a thread, as JSON text; null only asks whether it gets on. To be carried out in the order of the fields. */
 export interface ToThread {
   /** The largest JSON text of one value. */
   payloadBytes: number

@@ -9,9 +9,11 @@
  * Proved by: `__test__/threads.spec.mjs`.
  */
 
+import { timedOut } from '../activities.js'
 import type { HttpSettings } from '../call-http/settings.js'
 import { batchFailed } from '../entities.js'
 import { Internal, Poison } from '../errors.js'
+import { SEVERAL } from '../execution.js'
 import { executionFailed, nothingRun } from '../executor.js'
 import { failureText, messageOf } from '../failure.js'
 import type { Log } from '../log.js'
@@ -28,7 +30,8 @@ import { Timeout } from '../timer.js'
 import { Apart, CRASHES, keyOfExecution, keyOfRun } from './apart.js'
 import type { FromThread, ThreadData } from './messages.js'
 import { refused } from './module.js'
-import { type Lost, type Owner, type Run, Thread } from './thread.js'
+import { type Ended, type Lost, type Owner, type Run, Thread } from './thread.js'
+import { Watch, type Watched } from './watch.js'
 
 /**
  * A thread is sent no more activities once those that it has not come to are expected to hold it this
@@ -45,11 +48,15 @@ const SPREAD = 0x9e3779b1
 const KINDS = ['orchestrators', 'activities', 'entities'] as const
 type Kind = (typeof KINDS)[number]
 
-export class Threads implements Functions, Runner, Owner {
+/** Whether it is to be given up, by what it would be in and by its key. */
+type Blame = (inside: number, key: string) => boolean
+
+export class Threads implements Functions, Runner, Owner, Watched {
   private readonly module: string
   private readonly log: Log
   private readonly threads: Thread[]
   private readonly apart: Apart
+  private readonly watch: Watch
   private outlet: Outlet | null = null
   /** What holds until there is a hub. */
   private readonly unopened: CrossingBounds = new CrossingBounds()
@@ -67,13 +74,14 @@ export class Threads implements Functions, Runner, Owner {
   private ending: Promise<unknown> | null = null
   private all: Registered = { orchestrators: [], activities: [], entities: [] }
 
-  private constructor(module: string, count: number, log: Log, http: HttpSettings) {
+  private constructor(module: string, count: number, log: Log, http: HttpSettings, turnMs: number) {
     this.module = module
     this.log = log
     const data: ThreadData = { module, verbosity: log.verbosity, http }
     const make = (name: string): Thread => new Thread(`durafn ${name}`, data, this)
     this.threads = Array.from({ length: count }, (_, index) => make(String(index + 1)))
     this.apart = new Apart(() => make('apart'))
+    this.watch = new Watch(this, turnMs)
   }
 
   /**
@@ -81,8 +89,14 @@ export class Threads implements Functions, Runner, Owner {
    *
    * @throws InvalidFunction
    */
-  static async load(module: string, count: number, log: Log, http: HttpSettings): Promise<Threads> {
-    const pool = new Threads(module, count, log, http)
+  static async load(
+    module: string,
+    count: number,
+    log: Log,
+    http: HttpSettings,
+    turnMs: number,
+  ): Promise<Threads> {
+    const pool = new Threads(module, count, log, http, turnMs)
     try {
       const registered = await Promise.all(pool.threads.map((thread) => thread.load()))
       pool.all = pool.agreed(registered)
@@ -141,6 +155,7 @@ export class Threads implements Functions, Runner, Owner {
       this.home(iid).drop(iid)
       this.apart.drop(iid)
     }
+    this.watch.begin()
   }
 
   abort(runs: number[]): void {
@@ -153,11 +168,13 @@ export class Threads implements Functions, Runner, Owner {
   }
 
   start(starts: ActivityStart[]): void {
+    this.watch.begin()
     for (const start of starts) this.queue.set(start.run, { start, expectedMs: 0 })
     this.dispatch()
   }
 
   run(activations: Activation[]): void {
+    this.watch.begin()
     for (const activation of activations) {
       const { iid } = activation
       if (this.apart.isSuspect(keyOfExecution(iid))) this.apart.add(activation)
@@ -166,6 +183,7 @@ export class Threads implements Functions, Runner, Owner {
   }
 
   runEntities(activations: EntityActivation[]): void {
+    this.watch.begin()
     for (const activation of activations) {
       const { iid } = activation
       if (this.apart.isSuspect(keyOfExecution(iid))) this.apart.add(activation)
@@ -189,6 +207,7 @@ export class Threads implements Functions, Runner, Owner {
   }
 
   close(): void {
+    this.watch.end()
     this.ending ??= Promise.all([
       ...this.threads.map((thread) => thread.close()),
       this.apart.close(),
@@ -247,7 +266,7 @@ export class Threads implements Functions, Runner, Owner {
     this.costs.set(name, before === undefined ? ms : before + (ms - before) * COST_WEIGHT)
   }
 
-  private get every(): Thread[] {
+  get every(): Thread[] {
     return [...this.threads, ...this.apart.threads]
   }
 
@@ -315,26 +334,62 @@ export class Threads implements Functions, Runner, Owner {
 
   died(thread: Thread, why: string, lost: Lost): void {
     const { outlet } = this
-    const { activations, runs, unsent } = lost
+    const { activations, runs, ended } = lost
+    const what = ended === null ? 'died' : 'was ended'
     this.log.engine(
       'error',
-      `Thread '${thread.name}' died and is replaced; ${activations.length} turns and ${runs.length} activities were under way in it and run again: ${why}`,
+      `Thread '${thread.name}' ${what} and is replaced; ${activations.length} turns and ${runs.length} activities were under way in it and run again: ${why}`,
     )
     if (outlet === null) return
+    const isBlamed = this.blame(thread, ended)
     for (const { iid, token } of activations) {
-      if (this.apart.died(keyOfExecution(iid), thread)) outlet.queuePoison(token)
+      if (isBlamed(token, keyOfExecution(iid))) outlet.queuePoison(token, ended?.heldMs ?? 0)
       else outlet.queueTurn(nothingRun(token))
     }
-    if (!this.isDraining) {
-      for (const run of unsent) this.queue.set(run.start.run, run)
-      for (const run of runs) {
-        if (this.apart.died(keyOfRun(run.start.run), thread)) this.poisoned(run.start, why)
-        else this.queue.set(run.start.run, run)
-      }
-    }
+    if (!this.isDraining) this.restart(lost, why, isBlamed)
     this.dispatch()
     if (this.apart.is(thread)) this.apart.next()
     this.checkIdle()
+  }
+
+  /** Activities of a thread that is gone. */
+  private restart({ runs, unsent, ended }: Lost, why: string, isBlamed: Blame): void {
+    for (const run of unsent) this.queue.set(run.start.run, run)
+    for (const run of runs) {
+      const inside = -run.start.run
+      if (ended?.inside === inside) this.timedOut(run.start, ended)
+      else if (isBlamed(inside, keyOfRun(run.start.run))) this.poisoned(run.start, why)
+      else this.queue.set(run.start.run, run)
+    }
+  }
+
+  /** Whether something has been under way at one death too many. What a thread was ended for is known. */
+  private blame(thread: Thread, ended: Ended | null): Blame {
+    if (ended === null || ended.inside === 0 || ended.inside === SEVERAL) {
+      return (_, key) => this.apart.died(key, thread)
+    }
+    return (inside, key) => ended.inside === inside && this.apart.died(key, thread, true)
+  }
+
+  /** A thread is ended for an activity only at that one's own time. */
+  private timedOut({ run, name, instanceId }: ActivityStart, { timeoutMs }: Ended): void {
+    const error = timedOut(name, timeoutMs, instanceId)
+    this.outlet?.queueResult(run, 0, failureText(error, this.payloadBytes))
+  }
+
+  // ---------------------------------------------------------------- as what is watched
+
+  overdue(thread: Thread, inside: number, heldMs: number): void {
+    if (inside !== 0) {
+      this.outlet?.queueOverdue(inside, heldMs)
+      return
+    }
+    // What goes on after an await does not say whose it is.
+    for (const { start } of thread.begunRuns) this.outlet?.queueOverdue(-start.run, heldMs)
+  }
+
+  waits(token: number): void {
+    this.outlet?.queueWaiting(token)
   }
 
   private poisoned(start: ActivityStart, why: string): void {

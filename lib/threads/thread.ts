@@ -10,10 +10,12 @@
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { InvalidFunction } from '../errors.js'
+import { SEVERAL } from '../execution.js'
 import { errorFromFailure, messageOf } from '../failure.js'
 import type { Activation, ActivityStart, EntityActivation, Registered } from '../protocol.js'
 import { Timeout } from '../timer.js'
-import type { FromThread, ThreadData } from './messages.js'
+import { Cell } from './cell.js'
+import type { FromThread, ThreadData, WorkerData } from './messages.js'
 import { refused } from './module.js'
 
 /** An activity's run, as long as it has no result. */
@@ -36,6 +38,18 @@ export interface Lost {
   readonly runs: Run[]
   /** Runs that it was never sent. */
   readonly unsent: Run[]
+  /** Why it was ended, if it was. */
+  readonly ended: Ended | null
+}
+
+/** Why a worker was ended that did not get on. */
+export interface Ended {
+  /** What it was in, as `Surroundings.enters` says it. */
+  readonly inside: number
+  readonly heldMs: number
+  /** That of the activity, if it was ended for one. */
+  readonly timeoutMs: number
+  readonly why: string
 }
 
 /** Who is told. */
@@ -72,6 +86,11 @@ export class Thread {
   private readonly owner: Owner
   private readonly data: ThreadData
   private worker: Worker | null = null
+  /** What the worker is in. */
+  cell: Cell = new Cell()
+  /** Something that it was sent was given up, and may still hold it. */
+  hasDropped = false
+  private ended: Ended | null = null
   private first: { resolve: (all: Registered) => void; reject: (error: Error) => void } | null =
     null
   private error: unknown = undefined
@@ -110,11 +129,13 @@ export class Thread {
   /** Starts a worker for a hub that is open, and holds the process itself. */
   spawn(): void {
     this.error = undefined
+    this.cell = new Cell()
+    const workerData: WorkerData = { ...this.data, cell: this.cell.memory }
     let worker: Worker
     try {
       worker = new Worker(PROGRAM, {
         name: this.name,
-        workerData: this.data,
+        workerData,
         argv: process.argv.slice(2), // the module may read its options from there
       })
     } catch (error) {
@@ -170,7 +191,7 @@ export class Thread {
   }
 
   drop(iid: number): void {
-    this.underway.delete(iid)
+    if (this.underway.delete(iid)) this.hasDropped = true
     if (this.activations.length > 0) {
       this.activations = this.activations.filter((activation) => activation.iid !== iid)
     }
@@ -182,6 +203,7 @@ export class Thread {
   /** Whether the run was its. */
   abort(run: number): boolean {
     if (this.runs.delete(run)) {
+      this.hasDropped = true
       this.aborts.push(run)
       this.schedule()
       return true
@@ -191,6 +213,40 @@ export class Thread {
     this.starts.splice(unsent, 1)
     this.begun(run)
     return true
+  }
+
+  /** What of it is under way that the core still wants, and that it could be in. */
+  wants(inside: number): boolean {
+    if (inside < 0) return this.runs.has(-inside)
+    if (inside === SEVERAL) return this.underway.size > 0
+    if (inside === 0) {
+      // Something that goes on after an await, and does not say whose it is.
+      return this.begunRuns.length > 0 || (this.underway.size > 0 && !this.hasDropped)
+    }
+    return [...this.underway.values()].some(({ token }) => token === inside)
+  }
+
+  /** Activities whose handlers have given a promise. */
+  get begunRuns(): Run[] {
+    return [...this.runs.values()].filter(({ start }) => !this.unbegun.has(start.run))
+  }
+
+  /** Activations that it has not answered, or not been sent. */
+  *given(): Iterable<{ iid: number; token: number }> {
+    yield* this.underway.values()
+    yield* this.activations
+  }
+
+  /** Has it say that it gets on. */
+  ping(): void {
+    this.worker?.postMessage(null)
+  }
+
+  /** Ends a worker that does not get on; the next one is started. */
+  end(ended: Ended): void {
+    if (this.worker === null || this.ended !== null) return
+    this.ended = ended
+    void this.worker.terminate()
   }
 
   /** Aborts all activities. Resolves when that has been done about it which is done at once. */
@@ -361,9 +417,10 @@ export class Thread {
       activations: [...this.underway.values()],
       runs: [...this.runs.values()],
       unsent: this.starts,
+      ended: this.ended,
     }
     this.forget()
-    const isBlameless = lost.activations.length + lost.runs.length === 0
+    const isBlameless = lost.ended === null && lost.activations.length + lost.runs.length === 0
     this.failures = isBlameless ? this.failures + 1 : 0
     const ms = isBlameless ? Math.min(PAUSE_MS_MIN * 2 ** (this.failures - 1), PAUSE_MS_MAX) : 0
     this.pause = setTimeout(() => this.spawn(), ms)
@@ -374,6 +431,8 @@ export class Thread {
   /** What a worker that is gone had. Activations that were not sent are for the next one. */
   private forget(): void {
     this.isLoaded = false
+    this.hasDropped = false
+    this.ended = null
     this.underway.clear()
     this.runs.clear()
     this.unbegun.clear()
@@ -387,6 +446,7 @@ export class Thread {
   }
 
   private why(code: number): string {
+    if (this.ended !== null) return this.ended.why
     if (this.error === undefined) {
       return `it ended with exit code ${code}, by process.exit or because it was terminated`
     }

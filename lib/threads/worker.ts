@@ -18,8 +18,9 @@ import { failureText } from '../failure.js'
 import { Log, type LogLevel } from '../log.js'
 import { CrossingBounds } from '../outgoing.js'
 import type { Activation, ActivityStart, EntityActivation, RawJson } from '../protocol.js'
+import { Cell } from './cell.js'
 import { enter } from './inside.js'
-import type { FromThread, ThreadData, ToThread } from './messages.js'
+import type { FromThread, ThreadData, ToThread, WorkerData } from './messages.js'
 import { loadApp } from './module.js'
 
 class ThreadSide implements Surroundings {
@@ -28,6 +29,7 @@ class ThreadSide implements Surroundings {
   readonly http: HttpSettings
   crossing: CrossingBounds = new CrossingBounds()
   private readonly port: MessagePort
+  private readonly cell: Cell
   private readonly activities: Activities
   private readonly entities: Entities
   private readonly executor: Executor
@@ -40,8 +42,9 @@ class ThreadSide implements Surroundings {
   private chars = 0
   private isScheduled = false
 
-  constructor(port: MessagePort, app: App, log: Log, http: HttpSettings) {
+  constructor(port: MessagePort, app: App, log: Log, { http, cell }: WorkerData) {
     this.port = port
+    this.cell = new Cell(cell)
     this.log = log
     this.http = http
     this.activities = new Activities(app, this, this.takeResult)
@@ -56,7 +59,19 @@ class ThreadSide implements Surroundings {
     this.schedule()
   }
 
-  readonly receive = (text: string): void => {
+  enters(inside: number, timeoutMs?: number): void {
+    this.cell.enters(inside, timeoutMs)
+  }
+
+  leaves(): void {
+    this.cell.leaves()
+  }
+
+  readonly receive = (text: string | null): void => {
+    if (text === null) {
+      this.cell.beat()
+      return
+    }
     const message = JSON.parse(text) as ToThread
     this.payloadBytes = message.payloadBytes
     if (message.batchChars !== this.crossing.batchChars) {
@@ -159,7 +174,7 @@ function threadLog(port: MessagePort, verbosity: ThreadData['verbosity']): Log {
   return new Log(logger, verbosity === 'console')
 }
 
-async function main(port: MessagePort, data: ThreadData): Promise<void> {
+async function main(port: MessagePort, data: WorkerData): Promise<void> {
   const log = threadLog(port, data.verbosity)
   enter('loading')
   let app: App
@@ -170,10 +185,10 @@ async function main(port: MessagePort, data: ThreadData): Promise<void> {
     process.exit(1)
   }
   enter('running')
-  const side = new ThreadSide(port, app, log, data.http)
+  const side = new ThreadSide(port, app, log, data)
   port.on('message', side.receive)
   port.postMessage({ loaded: app.registered() } satisfies FromThread)
   app.onRegister((registered) => port.postMessage({ registered } satisfies FromThread))
 }
 
-if (parentPort !== null) void main(parentPort, workerData as ThreadData)
+if (parentPort !== null) void main(parentPort, workerData as WorkerData)

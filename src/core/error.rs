@@ -45,6 +45,8 @@ pub enum ErrorCode {
     VersionMismatch,
     /// The instance took the process down too often.
     Poison,
+    /// A function of the instance has held its thread for too long.
+    TurnOverdue,
     /// A stored row cannot be read.
     CorruptHistory,
     /// The file belongs to a worker process that is alive.

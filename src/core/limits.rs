@@ -65,5 +65,7 @@ pub const PURGE_INSTANCES: usize = 50;
 pub const TIMER_HORIZON_MS: i64 = 60_000;
 /// Depth to which `terminate`, `suspend` and `resume` follow sub-orchestrations.
 pub const RECURSION_DEPTH: usize = 1_000;
+/// How long a turn may take, in milliseconds, before it is told of.
+pub const TURN_MS: i64 = 10_000;
 /// How long a worker of a hub on a server keeps it without a word, in milliseconds.
 pub const LEASE_MS: i64 = 10_000;

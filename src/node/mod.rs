@@ -12,6 +12,7 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 
 use crate::runtime::hub::Hub;
+use crate::runtime::pulse::Pulse;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,7 +23,8 @@ type Wake = ThreadsafeFunction<(), (), (), napi::Status, false, true>;
 /// A hub, open or opening.
 #[napi]
 pub struct NativeEngine {
-    hub: Mutex<Hub>,
+    hub: Arc<Mutex<Hub>>,
+    pulse: Arc<Pulse>,
 }
 
 #[napi]
@@ -42,7 +44,15 @@ impl NativeEngine {
         };
         let hub = Hub::open(options, Box::new(call))
             .map_err(|error| napi::Error::from_reason(format!("no thread: {error}")))?;
-        Ok(Self { hub: Mutex::new(hub) })
+        let (hub, pulse) = hub.shared();
+        Ok(Self { hub, pulse })
+    }
+
+    /// What of the user's JavaScript is in from now on: the token of an activation, the number of a run of an
+    /// activity below zero, or 0. An exchange ends it.
+    #[napi]
+    pub fn enters(&self, inside: i64) {
+        self.pulse.enters(inside);
     }
 
     /// Hands over a batch and gets one.

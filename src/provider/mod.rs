@@ -122,8 +122,18 @@ pub trait Provider: Reader {
         Ok(None)
     }
 
+    /// Whether other workers that live share the hub.
+    fn has_company(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Gives the hub back.
     fn release(&mut self) -> Result<()>;
+
+    /// Leaves it to other workers, as one that does not answer: what it runs of theirs counts as taken.
+    fn hand_over(&mut self) -> Result<()> {
+        self.release()
+    }
 
     /// Whether a live worker, in this process or another, has the hub.
     fn worker_lives(&mut self) -> Result<bool>;

@@ -300,6 +300,17 @@ impl Activities {
         self.away.values()
     }
 
+    /// One that runs here.
+    #[must_use]
+    pub fn run_of(&self, run: RunId) -> Option<&DueActivity> {
+        self.running.get(&run)
+    }
+
+    /// Those that run here.
+    pub fn here(&self) -> impl Iterator<Item = &DueActivity> {
+        self.running.values()
+    }
+
     /// How many run.
     #[must_use]
     pub fn running(&self) -> usize {

@@ -21,6 +21,7 @@ use super::outbox::{Event, Opened, Outbox};
 use super::protocol::{Durability, EngineInfo, EngineOptions, Role};
 use super::reader;
 use super::store::{StoreMessage, StoreThread};
+use super::vigil::Vigil;
 use super::writer::{SharedWriter, Underway, Writer};
 
 /// Opens the store and serves it.
@@ -45,7 +46,8 @@ pub(super) fn serve_store(
             outbox.push([Event::Opened(Box::new(opened))]);
             first.look(true);
             drop(first);
-            StoreThread::new(writer, options.retention, inbox, Arc::clone(outbox)).run();
+            let vigil = Vigil::new(options, Arc::clone(outbox.pulse()));
+            StoreThread::new(writer, options.retention, vigil, inbox, Arc::clone(outbox)).run();
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::provider::{Arrivals, Hint, Hints, Loaded, LoadedEntity, Peers, Stored
 
 use super::dispatcher::Era;
 use super::protocol::{EngineInfo, Reply, RequestId, Weigh};
+use super::pulse::Pulse;
 use super::reader::{Answer, ReadRequest};
 use super::waiters::Watched;
 use super::writer::SharedWriter;
@@ -81,6 +82,7 @@ pub struct Opened {
 pub struct Outbox {
     events: Mutex<Waiting>,
     signalled: AtomicBool,
+    pulse: Arc<Pulse>,
     wake: Box<dyn Fn() + Send + Sync>,
     /// What readers may have read ahead of JavaScript, in bytes.
     bytes_max: usize,
@@ -129,8 +131,14 @@ impl Outbox {
     /// `wake` is called when there is something, at most once until it has been taken.
     #[must_use]
     pub fn new(wake: Box<dyn Fn() + Send + Sync>, bytes_max: usize) -> Self {
-        let (events, signalled, taken) = Default::default();
-        Self { events, signalled, wake, bytes_max, taken }
+        let (events, signalled, pulse, taken) = Default::default();
+        Self { events, signalled, pulse, wake, bytes_max, taken }
+    }
+
+    /// Whether whoever takes them is there.
+    #[must_use]
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
     }
 
     /// Adds events, in order.
@@ -142,7 +150,14 @@ impl Outbox {
         }
         let any = !waiting.events.is_empty();
         drop(waiting);
-        if any && !self.signalled.swap(true, Ordering::AcqRel) {
+        if any {
+            self.nudge();
+        }
+    }
+
+    /// Wakes JavaScript, although there may be nothing for it: it is to answer.
+    pub fn nudge(&self) {
+        if !self.signalled.swap(true, Ordering::AcqRel) {
             (self.wake)();
         }
     }

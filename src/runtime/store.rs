@@ -18,6 +18,7 @@ use super::outbox::{Event, Outbox};
 use super::protocol::{RequestId, Retention};
 use super::purges::Purges;
 use super::reader::{ReadRequest, serve};
+use super::vigil::Vigil;
 use super::writer::{SharedWriter, Ticket, Writer};
 
 /// What the store thread is asked for.
@@ -53,6 +54,7 @@ pub struct StoreThread {
     inbox: Receiver<StoreMessage>,
     outbox: Arc<Outbox>,
     purges: Purges,
+    vigil: Vigil,
     /// How many the writer had made at the last look.
     commits: u64,
     /// There is something to look at.
@@ -69,6 +71,7 @@ impl StoreThread {
     pub fn new(
         writer: Arc<SharedWriter>,
         retention: Retention,
+        vigil: Vigil,
         inbox: Receiver<StoreMessage>,
         outbox: Arc<Outbox>,
     ) -> Self {
@@ -77,6 +80,7 @@ impl StoreThread {
             inbox,
             outbox,
             purges: Purges::new(retention),
+            vigil,
             commits: 0,
             rung: false,
             closing: false,
@@ -99,10 +103,14 @@ impl StoreThread {
             self.work(&mut writer);
             let commits = writer.commits();
             let alone = self.closing || commits == std::mem::replace(&mut self.commits, commits);
-            self.outbox.push(self.purges.purge_some(&mut writer, alone));
-            // First: one that has lost its place meanwhile is told of nothing that others have by now.
-            writer.balance();
-            if writer.is_worker() && (!worked || writer.looked_ago() >= POLL_BUSY) {
+            // What only a worker may do that lives lengthens its lease.
+            let lives = self.vigil.look(&mut writer, &self.outbox);
+            if lives {
+                self.outbox.push(self.purges.purge_some(&mut writer, alone));
+                // First: one that has lost its place meanwhile is told of nothing that others have by now.
+                writer.balance();
+            }
+            if lives && writer.is_worker() && (!worked || writer.looked_ago() >= POLL_BUSY) {
                 writer.look(false);
                 self.rung = false;
             }
@@ -110,7 +118,9 @@ impl StoreThread {
                 // What could not be written by now is as lost as by a crash: a later process redoes it.
                 break;
             }
-            self.housekeeping(&mut writer, !worked && quiet);
+            if lives {
+                self.housekeeping(&mut writer, !worked && quiet);
+            }
             self.patience = match writer.queued() {
                 0 if self.rung => POLL_BUSY,
                 0 if writer.is_worker() => writer.provider.pause().unwrap_or(POLL),
@@ -118,6 +128,7 @@ impl StoreThread {
                 0 => Duration::from_secs(3_600),
                 _ => writer.retry_after(),
             };
+            self.patience = self.patience.min(self.vigil.pause());
             if let Some(due) = self.purges.due_in(clock::instant(), alone) {
                 self.patience = self.patience.min(due);
             }

@@ -179,7 +179,7 @@ fn a_value_that_spoils_what_is_read_ahead_is_the_fault_of_its_own_work_alone() {
     let mut provider = PostgresProvider::open(&schema.options()).unwrap();
     let settings = settings();
     let epoch = provider.acquire(&settings).unwrap().epoch;
-    let outbox = Arc::new(Outbox::new(Box::new(|| {})));
+    let outbox = Arc::new(Outbox::new(Box::new(|| {}), usize::MAX));
     let (entropy, clock) = (Box::new(SeededEntropy::new(1)), Arc::new(HubClock::default()));
     let events = Arc::clone(&outbox);
     let provider = Box::new(provider);

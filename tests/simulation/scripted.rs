@@ -343,7 +343,7 @@ fn an_instance_that_ended_its_thread_too_often_is_parked_until_it_is_resumed() {
         let activation = world.process().host.pending.pop_front().unwrap();
         assert_eq!(activation.replayed > 0, replays);
         let mut step = Step::default();
-        world.process().dispatcher.poisoned_thread(activation.token, &mut step);
+        world.process().dispatcher.poisoned_thread(activation.token, 0, &mut step);
         world.perform(step);
         settle(&mut world);
         assert_eq!(status(&mut world, "a"), RuntimeStatus::Suspended);

@@ -70,6 +70,7 @@ impl World {
         });
         let mut rng = Rng::new(seed);
         let options = DispatcherOptions {
+            threads: false,
             queues: None,
             cached_instances: *rng.pick(&[1, 2, 100]),
             active_instances: *rng.pick(&[1, 3, 100]),

@@ -38,6 +38,8 @@ pub(super) const FENCE: &str = concat!(
 );
 pub(super) const LIVING: &str =
     "SELECT EXISTS (SELECT 1 FROM hub.workers WHERE lease_until > clock_timestamp())";
+const OTHERS: &str = "SELECT EXISTS (SELECT 1 FROM hub.workers \
+    WHERE epoch <> $1 AND NOT leaving AND lease_until > clock_timestamp())";
 const LOCK_HUB: &str =
     concat!("SELECT hub_id, last_epoch, ", limits!("$1", "$2", "$3"), " FROM hub.hub FOR UPDATE");
 const JOIN: &str = "INSERT INTO hub.workers (epoch, owner, lease_until, leaving, commits, settings) \
@@ -285,6 +287,12 @@ pub(super) fn anyone_lives(session: &mut Session) -> Result<bool> {
     rows.first().map_or(Ok(false), |row| column(row, 0))
 }
 
+/// Whether any worker lives beside this one, and stays.
+pub(super) fn others_live(session: &mut Session, epoch: Epoch) -> Result<bool> {
+    let rows = session.rows("look for other workers", Ask::new(OTHERS).with(epoch))?;
+    rows.first().map_or(Ok(false), |row| column(row, 0))
+}
+
 /// Gives partitions, in a transaction of the worker that has them.
 pub(super) fn give(session: &mut Session, epoch: Option<Epoch>, parts: Parts) -> Result<()> {
     let numbers: Vec<i16> = parts.iter().map(stored).collect();
@@ -302,6 +310,13 @@ pub(super) fn say_leaving(session: &mut Session, epoch: Epoch) -> Result<()> {
 pub(super) fn leave(session: &mut Session, epoch: Epoch) -> Result<()> {
     let asks = [tasks::GIVE_BACK, LEAVE, CALL].map(|text| Ask::new(text).with(epoch));
     session.all(LEAVING, &asks).map(|_| ())
+}
+
+/// The worker does not answer, and what it had is free. What it has taken of others is freed by whoever
+/// looks next, as that of a worker that died.
+pub(super) fn vanish(session: &mut Session, epoch: Epoch) -> Result<()> {
+    let asks = [LEAVE, CALL].map(|text| Ask::new(text).with(epoch));
+    session.all("hand the hub over", &asks).map(|_| ())
 }
 
 /// The server's clock.

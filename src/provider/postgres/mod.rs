@@ -410,6 +410,22 @@ impl Provider for PostgresProvider {
         Ok(())
     }
 
+    fn hand_over(&mut self) -> Result<()> {
+        self.lose();
+        let Some(epoch) = self.former else { return Ok(()) };
+        membership::vanish(self.connection()?, epoch)?;
+        self.former = None;
+        self.tell(&Message::CALL);
+        Ok(())
+    }
+
+    fn has_company(&mut self) -> Result<bool> {
+        let Some(epoch) = self.membership.as_ref().map(|member| member.epoch) else {
+            return Ok(false);
+        };
+        membership::others_live(self.connection()?, epoch)
+    }
+
     fn worker_lives(&mut self) -> Result<bool> {
         if self.membership.is_some() {
             return Ok(true);

@@ -14,7 +14,12 @@ use super::{Dispatcher, Step};
 
 impl Dispatcher {
     /// Hands turns to JavaScript, unless they are too large for it.
-    pub(super) fn hand_over(&mut self, key: InstanceKey, activation: Activation, step: &mut Step) {
+    pub(super) fn send_activation(
+        &mut self,
+        key: InstanceKey,
+        activation: Activation,
+        step: &mut Step,
+    ) {
         let (bytes, most) = (activation.bytes(), self.undivided());
         if bytes <= most {
             return step.out.activations.push(activation);

@@ -14,6 +14,7 @@ mod crossing;
 mod entities;
 mod live;
 mod options;
+mod overdue;
 mod parts;
 mod recovery;
 mod results;
@@ -43,6 +44,7 @@ use super::timers::Timers;
 use backlog::{Backlog, Why};
 use live::{Live, State, is_unstored};
 pub use options::DispatcherOptions;
+pub use overdue::Overdue;
 pub use parts::{Era, outlives_worker};
 
 /// What the dispatcher wants done.
@@ -191,24 +193,13 @@ impl Dispatcher {
     /// The last call: what only memory holds goes to the store. Later calls do nothing.
     pub fn close(&mut self, step: &mut Step) {
         self.closed = true;
-        let mut innocent = Vec::new();
-        for (key, live) in &mut self.lives {
+        for live in self.lives.values_mut() {
             if let Some(beginning) = live.beginning.take() {
                 step.begin(beginning, None);
             }
-            if live.crashes > 0 && !matches!(live.state, State::Suspect | State::Loading) {
-                innocent.push(*key);
-            }
-            let messages = live.take_unstored();
-            if !messages.is_empty() {
-                step.work.push(Work::Keep { key: *key, exec: live.exec, messages });
-            }
         }
-        self.entities.close(step);
-        if !innocent.is_empty() {
-            // The process ends by itself: nothing that was under way took it down.
-            step.work.push(Work::ClearCrash(innocent));
-        }
+        // The process ends by itself: nothing that was under way took it down.
+        self.leave_behind(&[], step);
     }
 
     /// A transaction was committed, with these consequences.
@@ -220,7 +211,7 @@ impl Dispatcher {
             Effect::Started(started) => self.started(started, step),
             Effect::Delivered { key, delivery } => self.deliver(key, delivery, step),
             Effect::Changed { key } if key < 0 => self.entities.changed(key),
-            Effect::Changed { key } => self.changed(key),
+            Effect::Changed { key } => self.changed(key, step),
             Effect::EntityMade { key, id } => self.entities.made(key, id),
             Effect::TimerSet { key, task, fire_at } => self.timers.add(fire_at, key, task),
             Effect::Ended { .. } => {}
@@ -406,7 +397,7 @@ impl Dispatcher {
         }
         if matches!(delivery.message, Message::Changed) {
             step.work.extend(delivery.key.map(|key| Work::Forget(vec![key])));
-            return self.changed(key);
+            return self.changed(key, step);
         }
         if let (
             Some(_),
@@ -434,12 +425,14 @@ impl Dispatcher {
     }
 
     /// The row of an instance was changed from outside.
-    fn changed(&mut self, key: InstanceKey) {
+    fn changed(&mut self, key: InstanceKey, step: &mut Step) {
         self.retract(key);
         match self.lives.get_mut(&key) {
             None => self.load(key, Why::Called),
             Some(live) => match live.state {
                 State::Idle | State::Suspended | State::Suspect => self.reload(key),
+                // The turn would be refused, and may never end.
+                State::Running(..) | State::Replaying(_) => self.run_again(key, step),
                 _ => live.stale = true,
             },
         }

@@ -33,6 +33,8 @@ pub struct DispatcherOptions {
     pub payload_bytes: usize,
     /// Queues whose activities it runs; all, if none are named.
     pub queues: Option<Vec<String>>,
+    /// Functions run in threads of their own.
+    pub threads: bool,
     /// What of the hub this process has, to begin with.
     pub shares: Shares,
     /// See [`OnNondeterminism`].
@@ -64,6 +66,7 @@ impl DispatcherOptions {
             exchange_bytes: options.exchange_bytes.unwrap_or(limits::EXCHANGE_BYTES),
             payload_bytes: info.payload_bytes,
             queues: options.queues.clone(),
+            threads: options.threads,
             shares,
             on_nondeterminism: options.on_nondeterminism,
             versioning: Versioning {

@@ -198,6 +198,26 @@ impl Dispatcher {
         }
     }
 
+    /// What only memory holds of instances goes to the store, and nothing but those that are blamed is held
+    /// against any.
+    pub(super) fn leave_behind(&mut self, blamed: &[InstanceKey], step: &mut Step) {
+        let mut innocent = Vec::new();
+        for (key, live) in &mut self.lives {
+            let ran = !matches!(live.state, State::Suspect | State::Loading);
+            if live.crashes > 0 && ran && !blamed.contains(key) {
+                innocent.push(*key);
+            }
+            let messages = live.take_unstored();
+            if !messages.is_empty() {
+                step.work.push(Work::Keep { key: *key, exec: live.exec, messages });
+            }
+        }
+        self.entities.leave_behind(blamed, step);
+        if !innocent.is_empty() {
+            step.work.push(Work::ClearCrash(innocent));
+        }
+    }
+
     /// Partitions are others' to take.
     pub(super) fn given(&mut self, parts: Parts) {
         let held = &mut self.held;

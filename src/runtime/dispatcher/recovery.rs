@@ -20,6 +20,7 @@ use crate::provider::transaction::{Park, Work};
 use crate::provider::{Loaded, ProviderError, ProviderErrorKind, StoredMessage};
 
 use super::super::protocol::{Activation, ActivationTurn, LogLevel, OnNondeterminism};
+use super::overdue::overdue_before;
 use super::{Dispatcher, Live, State, Step};
 
 impl Dispatcher {
@@ -131,6 +132,9 @@ impl Dispatcher {
         self.bytes = self.bytes - live.bytes + bytes;
         live.bytes = bytes;
         self.ids.insert(live.id.clone(), key);
+        if live.recovered {
+            step.tell_found(&row);
+        }
         let suspended = row.head.status == RuntimeStatus::Suspended;
         let poisoned = has_crashed_too_often(&row);
         if suspended && !(row.head.has_problem && live.recovered && !poisoned) {
@@ -142,7 +146,7 @@ impl Dispatcher {
             Ok((records, deliveries)) => live.prepare(row.updated_ms, records, deliveries),
         }
         if live.recovered && poisoned {
-            return self.poisoned(key, row.head.crashes, step);
+            return self.poisoned(key, &row, step);
         }
         if !self.admits(key, step) {
             return;
@@ -196,7 +200,7 @@ impl Dispatcher {
         let replayed = turns.len();
         let turns = turns.into_iter().map(ActivationTurn::from).collect();
         let activation = Activation { token, iid: handle, start, turns, replayed };
-        self.hand_over(key, activation, step);
+        self.send_activation(key, activation, step);
     }
 
     /// JavaScript has run recorded turns.
@@ -304,11 +308,19 @@ impl Dispatcher {
         }
     }
 
-    fn poisoned(&mut self, key: InstanceKey, deaths: u32, step: &mut Step) {
-        let message = format!(
-            "The process died {deaths} times in a row while this instance was under way, so it is parked. \
-             Mend the function that takes the process down, then resume the instance."
-        );
+    fn poisoned(&mut self, key: InstanceKey, row: &InstanceRow, step: &mut Step) {
+        let message = match overdue_before(row) {
+            None => format!(
+                "The process died {} times in a row while this instance was under way, so it is \
+                 parked. Mend the function that takes the process down, then resume the instance.",
+                row.head.crashes
+            ),
+            Some(overdue) => format!(
+                "Workers did not answer again and again while this instance was under way, and \
+                 others took over, so it is parked. Mend the function, then resume the instance. \
+                 Last: {overdue}"
+            ),
+        };
         self.park(key, Box::new(Problem::new(ErrorCode::Poison, message)), Park::Hold, step);
     }
 

@@ -9,7 +9,6 @@ use crate::core::commit::{End, TurnCommit, TurnVerdict};
 use crate::core::error::{Error, ErrorCode};
 use crate::core::execution::{Execution, OpenTask};
 use crate::core::history::HistoryEvent;
-use crate::core::limits::CRASHES;
 use crate::core::message::{Delivery, Message};
 use crate::core::replay::Problem;
 use crate::core::turn::{Turn, TurnOutcome};
@@ -18,6 +17,7 @@ use crate::provider::transaction::{Park, Work};
 
 use super::super::activities::DueActivity;
 use super::super::protocol::{Activation, ActivationOutcome, ActivationTurn, Token};
+use super::overdue::poisoned;
 use super::{Dispatcher, State, Step, is_unstored, too_large};
 
 impl Dispatcher {
@@ -69,7 +69,7 @@ impl Dispatcher {
             live.state = State::Running(token, turn);
         }
         let activation = Activation { token, iid: handle, start, turns, replayed: 0 };
-        self.hand_over(key, activation, step);
+        self.send_activation(key, activation, step);
     }
 
     /// The code of an instance did something outside a turn, as JavaScript has noticed: a turn in
@@ -133,16 +133,16 @@ impl Dispatcher {
     }
 
     /// An activation has ended its thread too often.
-    pub fn poisoned_thread(&mut self, token: Token, step: &mut Step) {
+    pub fn poisoned_thread(&mut self, token: Token, held_ms: TimeMs, step: &mut Step) {
         let Some(key) = self.tokens.remove(&token) else { return };
         if self.entities.runs(key, token) {
-            return self.entity_poisoned_thread(key, step);
+            return self.entity_poisoned_thread(key, held_ms, step);
         }
         let Some(live) = self.lives.get(&key) else { return };
         if live.awaits(token) && !self.begin_alone(key, step) {
             let message = format!(
-                "The thread that ran this instance died under it {CRASHES} times, so it is parked. \
-                 Mend the orchestrator that takes the thread down, then resume the instance."
+                "{}, so it is parked. Mend its orchestrator, then resume the instance.",
+                poisoned("this instance", held_ms)
             );
             self.park(key, Box::new(Problem::new(ErrorCode::Poison, message)), Park::Hold, step);
         }
@@ -231,7 +231,7 @@ impl Dispatcher {
 
     /// What the code did in this turn is void. The store says how the instance stands now, and the
     /// turn's messages come again.
-    fn run_again(&mut self, key: InstanceKey, step: &mut Step) {
+    pub(super) fn run_again(&mut self, key: InstanceKey, step: &mut Step) {
         if self.begin_alone(key, step) {
             return;
         }

@@ -6,6 +6,7 @@
 
 mod registering;
 mod rounds;
+mod silence;
 mod waiting;
 
 use std::path::PathBuf;
@@ -121,6 +122,7 @@ impl Hub {
     /// # Errors
     /// If the batch cannot be read, which is a defect.
     pub fn exchange(&mut self, inbound: &str) -> Result<String, String> {
+        self.outbox.pulse().answered();
         let inbound: Inbound = if inbound.is_empty() {
             Inbound::default()
         } else {
@@ -141,8 +143,14 @@ impl Hub {
             for outcome in inbound.entities {
                 dispatcher.entity_done(outcome, &mut step);
             }
-            for token in inbound.poisons {
-                dispatcher.poisoned_thread(token, &mut step);
+            for (token, held_ms) in inbound.poisons {
+                dispatcher.poisoned_thread(token, held_ms, &mut step);
+            }
+            for (inside, held_ms) in inbound.overdue {
+                dispatcher.overdue_in_thread(inside, held_ms, &mut step);
+            }
+            for token in inbound.waiting {
+                dispatcher.waits_in_thread(token, &mut step);
             }
             for id in inbound.violations {
                 dispatcher.violated(&id);
@@ -153,8 +161,9 @@ impl Hub {
             self.request(rid, request, &mut work, &mut step);
         }
         self.rounds(work, &mut step);
-        let out = self.outgoing.next(step.out);
-        serde_json::to_string(&out).map_err(|error| format!("unwritable batch: {error}"))
+        let out = serde_json::to_string(&self.outgoing.next(step.out));
+        self.outbox.pulse().answered();
+        out.map_err(|error| format!("unwritable batch: {error}"))
     }
 
     fn advance(&mut self, now_ms: TimeMs, step: &mut Step) {

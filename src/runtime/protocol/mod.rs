@@ -13,6 +13,7 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::pulse::Inside;
 use crate::core::error::{Error, ErrorCode};
 use crate::core::request::UnmatchedEvents;
 use crate::core::turn::{Resolution, TurnOutcome};
@@ -49,8 +50,13 @@ pub struct Inbound {
     pub turns: Vec<ActivationOutcome>,
     /// Outcomes of turns of entities.
     pub entities: Vec<EntityOutcome>,
-    /// Activations that ended their thread too often.
-    pub poisons: Vec<Token>,
+    /// Activations that ended their thread too often; with how many milliseconds the last one had held it, if
+    /// it was ended for that.
+    pub poisons: Vec<(Token, TimeMs)>,
+    /// What has held its thread for so many milliseconds, which is too long.
+    pub overdue: Vec<(Inside, TimeMs)>,
+    /// Activations that wait behind what holds their thread.
+    pub waiting: Vec<Token>,
 }
 
 /// An activity that ended.
@@ -353,6 +359,11 @@ pub struct EngineOptions {
     pub exchange_bytes: Option<usize>,
     pub lease_ms: Option<i64>,
     pub queues: Option<Vec<String>>,
+    pub turn_ms: Option<i64>,
+    #[serde(default)]
+    pub threads: bool,
+    #[serde(default)]
+    pub quiet: bool,
     #[serde(default)]
     pub retention: Retention,
     #[serde(default)]

@@ -80,6 +80,8 @@ pub struct Writer {
     lost: bool,
     /// This worker has lost its place, and is to join again.
     outcast: bool,
+    /// Its JavaScript does not answer: it must not join.
+    resting: bool,
     /// Work that was asked for in an earlier era is void.
     era: Era,
     /// Folded names of the orchestrators that other workers have.
@@ -119,6 +121,7 @@ impl Writer {
             is_blind: false,
             lost: false,
             outcast: false,
+            resting: false,
             era: 0,
             elsewhere: Vec::new(),
             clock,

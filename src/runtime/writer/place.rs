@@ -44,7 +44,7 @@ impl Writer {
             self.queue.extend(batch.into_iter().filter_map(still_wanted));
         }
         self.queue.extend(waiting);
-        let settled = self.join_again(error);
+        let settled = !self.resting && self.join_again(error);
         if !self.lost {
             self.outbox.push([Event::Trouble(format!("Joining again: {error}"))]);
         }
@@ -124,6 +124,38 @@ impl Writer {
         let mut settings = self.own.clone();
         settings.orchestrators.extend(self.elsewhere.iter().cloned());
         settings
+    }
+
+    /// Whether other workers could take over what this one has.
+    pub fn has_company(&mut self) -> bool {
+        // Where it cannot be asked, nothing could be handed over either.
+        self.provider.has_company().unwrap_or(false)
+    }
+
+    /// JavaScript does not answer, or does again: meanwhile this process does not become a worker.
+    pub fn rests(&mut self, resting: bool) {
+        self.resting = resting;
+    }
+
+    /// Writes what nobody has asked for.
+    pub fn write_own(&mut self, work: Vec<Work>) {
+        self.queue.extend(work.into_iter().map(|work| (Ticket::Nobody, work)));
+        while self.write_some() {}
+    }
+
+    /// Gives all up that this worker has, after this last work: others take over at once. It joins again
+    /// when it no longer rests.
+    pub fn hand_over(&mut self, last: Vec<Work>) {
+        self.write_own(last);
+        if !self.queue.is_empty() || self.epoch.is_none() {
+            return;
+        }
+        // Where the server does not hear it, the lease runs out.
+        let _ = self.provider.hand_over();
+        self.epoch = None;
+        self.era += 1;
+        self.outcast = true;
+        self.outbox.push([Event::Ousted]);
     }
 
     /// This process will end soon: others are to have what it gives.

@@ -184,9 +184,12 @@ impl Entities {
     }
 
     /// The last call: what was counted and has not come to its end has done no harm.
-    pub(super) fn close(&self, step: &mut Step) {
+    pub(super) fn leave_behind(&self, blamed: &[InstanceKey], step: &mut Step) {
         let ran = |phase| !matches!(phase, Phase::Suspect | Phase::Loading);
-        let counted = self.lives.iter().filter(|(_, live)| live.crashes > 0 && ran(live.phase));
+        let counted = self
+            .lives
+            .iter()
+            .filter(|(key, live)| live.crashes > 0 && ran(live.phase) && !blamed.contains(*key));
         let keys: Vec<InstanceKey> = counted.map(|(key, _)| *key).collect();
         if !keys.is_empty() {
             step.work.push(Work::EntityCrashes { keys, counts: false });
@@ -253,6 +256,21 @@ impl Entities {
     fn reload(&mut self, key: InstanceKey) {
         self.forget(key);
         self.load(key);
+    }
+
+    /// Whether it is an entity in memory.
+    pub(super) fn has(&self, key: InstanceKey) -> bool {
+        self.lives.contains_key(&key)
+    }
+
+    pub(super) fn id_of(&self, key: InstanceKey) -> &str {
+        self.lives.get(&key).map_or("", |live| live.id.as_str())
+    }
+
+    /// Its row is given a problem, for its next turn to clear: whether it is an entity in memory.
+    pub(super) fn marked(&mut self, key: InstanceKey) -> bool {
+        let live = self.lives.get_mut(&key);
+        live.map(|live| live.has_problem = true).is_some()
     }
 
     /// The row was changed from outside: a purge, which leaves nothing.

@@ -12,13 +12,14 @@ use crate::core::limits::{CRASHES, SUSPECT_DEATHS};
 use crate::core::mailbox::{Intake, Mailbox, Waiting};
 use crate::core::message::{Delivery, Message};
 use crate::core::replay::Problem;
-use crate::core::{InstanceKey, Payload};
+use crate::core::{InstanceKey, Payload, TimeMs};
 use crate::provider::transaction::Work;
 use crate::provider::{LoadedEntity, ProviderError, ProviderErrorKind};
 
 use super::super::super::protocol::{
     EntityActivation, EntityOutcome, LogLevel, OperationResult, OperationStart,
 };
+use super::super::overdue::poisoned;
 use super::super::{Dispatcher, Step, too_large};
 use super::Phase;
 
@@ -305,13 +306,14 @@ impl Dispatcher {
     pub(in crate::runtime::dispatcher) fn entity_poisoned_thread(
         &mut self,
         key: InstanceKey,
+        held_ms: TimeMs,
         step: &mut Step,
     ) {
         let Some(live) = self.entities.lives.get_mut(&key) else { return };
         live.intake.cut(1, &mut live.mailbox);
         let message = format!(
-            "The thread that carried this operation out died under it {CRASHES} times, so it fails. \
-             Mend the entity's function that takes the thread down."
+            "{}, so it fails. Mend the entity's function.",
+            poisoned("this operation", held_ms)
         );
         self.fail_operations(key, ErrorCode::Poison, &message, step);
     }
