@@ -11,7 +11,9 @@ const timeoutMs = PATIENCE_MS
 const app = moduleOf('hung.mjs')
 /** No turn is taken for endless in the test. */
 const PATIENT = { app, limits: { turnMs: 600_000 } }
-const STRICT = { app, limits: { turnMs: 200 } }
+const STRICT = { app, limits: { turnMs: 300 } }
+/** What a busy machine takes for a turn is no reason. */
+const FAIR = { app, limits: { turnMs: 2_000 } }
 
 const good = (n) => ({ name: 'good', instanceId: `good-${n}` })
 const many = Array.from({ length: 20 }, (_, n) => n)
@@ -82,21 +84,21 @@ describe('a thread that is held', () => {
       assert.equal(runtimeStatus, 'Suspended')
       assert.match(problem.message, /was ended for it 5 times, the last time as it did not return/)
       await Promise.all(others)
-      const told = logger.find('error', /has held its thread for/)
-      assert.equal(told.length, 5)
-      assert.match(told[0], new RegExp(`orchestrator '${name}', instance '${id}',`))
+      const told = new RegExp(`orchestrator '${name}', instance '${id}', has held its thread for`)
+      assert.equal(logger.find('error', told).length, 5)
       assert.equal(await complete(client, 'good'), 1)
     })
   }
 
   test('by an operation of an entity for too long fails that one', async (t) => {
-    const { client } = await openThreads(t, STRICT)
+    const { client, logger } = await openThreads(t, STRICT)
     const entity = new df.EntityId('counter', 'a')
     await client.signalEntity(entity, 'spin')
     await client.signalEntity(entity, 'add')
     await until('the other one is carried out', async () => {
       return (await client.readEntityState(entity)).entityState === 1
     })
+    assert.equal(logger.find('error', /was ended and is replaced/).length, 5)
   })
 
   test('by an activity beyond its timeoutMs: that one fails, as if it waited', async (t) => {
@@ -109,7 +111,7 @@ describe('a thread that is held', () => {
 
   test('by an activity for long is told of, and goes on', async (t) => {
     for (const activity of ['spin', 'spinLater']) {
-      const { client, logger } = await openThreads(t, STRICT)
+      const { client, logger } = await openThreads(t, FAIR)
       const { dir, set } = signs(t)
       const input = { activity, input: { until: join(dir, 'go') } }
       const id = await client.startNew('calls', { input })

@@ -82,6 +82,8 @@ export class Engine implements Outlet {
   /** The core has more than one exchange takes. */
   private hasMore = false
 
+  /** What the core knows of what JavaScript is in. */
+  private inside = 0
   private isPumping = false
   private isScheduled = false
   /** Exchanges since the event loop had its turn. */
@@ -239,11 +241,13 @@ export class Engine implements Outlet {
   }
 
   readonly enters = (inside: number): void => {
+    if (inside === this.inside) return
+    this.inside = inside
     this.native?.enters(inside)
   }
 
   readonly leaves = (): void => {
-    this.native?.enters(0)
+    if (!this.hasQueued) this.enters(0) // else an exchange follows at once
   }
 
   violated(instanceId: string): void {
@@ -318,6 +322,7 @@ export class Engine implements Outlet {
 
   private dispatch(outbound: Outbound): void {
     this.hasMore = outbound.more === true
+    this.inside = outbound.inside ?? 0
     if (outbound.fatal !== undefined) {
       this.giveUp(fromEngine(outbound.fatal))
       return

@@ -36,7 +36,7 @@ export interface Inbound {
   entities?: EntityOutcome[]
   /** What ended its thread too often, and is parked as `Poison`; 0 if it was not ended for holding it. */
   poisons?: [token: number, heldMs: number][]
-  /** What has held its thread for so many milliseconds, which is too long. */
+  /** What has held its thread for too long. */
   overdue?: [inside: number, heldMs: number][]
   /** Tokens of activations that wait behind what holds their thread. */
   waiting?: number[]
@@ -236,6 +236,8 @@ export interface Outbound {
   wakeInMs?: number
   /** There is more than one exchange takes: to be exchanged again at once. */
   more?: boolean
+  /** What the core takes JavaScript to be in: the one thing that it is given here. */
+  inside?: number
 }
 
 /** `rid` 0 answers the open itself: ok is `EngineInfo`. */
@@ -498,9 +500,8 @@ export interface EngineOptions {
   leaseMs?: number
   /** After what time a turn that does not return is told of. */
   turnMs?: number
-  /** Functions run in threads of their own. */
   threads?: boolean
-  /** Nothing is to be written to stderr while JavaScript does not answer. */
+  /** Nothing is to be written to stderr. */
   quiet?: boolean
   /** Of a hub on a server: activities of other queues are not for this worker. Absent: all are. */
   queues?: string[]

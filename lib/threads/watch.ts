@@ -9,7 +9,7 @@
  */
 
 import { SEVERAL } from '../execution.js'
-import type { Inside } from './cell.js'
+import type { Cell, Inside } from './cell.js'
 import type { Thread } from './thread.js'
 
 /** How often the threads are looked at while they have something to do, at the most. */
@@ -31,6 +31,8 @@ export interface Watched {
 
 /** What is known of one thread. */
 interface Seen {
+  /** Of the worker that the thread had then. */
+  cell: Cell
   inside: Inside
   heldMs: number
   isTold: boolean
@@ -88,11 +90,11 @@ export class Watch {
 
   private lookAt(thread: Thread, ms: number): void {
     if (!thread.isLoaded) return
-    const inside = thread.cell.read()
-    let seen = this.seen.get(thread)
-    if (seen === undefined || seen.inside.count !== inside.count) {
-      seen = { inside, heldMs: 0, isTold: false, waiting: new Set() }
-      this.seen.set(thread, seen)
+    const { cell } = thread
+    const inside = cell.read()
+    const seen = this.seen.get(thread)
+    if (seen?.cell !== cell || seen.inside.count !== inside.count) {
+      this.seen.set(thread, { cell, inside, heldMs: 0, isTold: false, waiting: new Set() })
       if (inside.inside === 0) thread.hasDropped = false
       thread.ping()
       return

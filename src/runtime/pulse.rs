@@ -21,10 +21,10 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// JavaScript is in the engine: it is in no function.
-    pub(super) fn answered(&self) {
+    /// JavaScript is in the engine, or goes from there to this.
+    pub(super) fn answered(&self, inside: Inside) {
         self.answers.fetch_add(1, Ordering::Relaxed);
-        self.inside.store(0, Ordering::Relaxed);
+        self.enters(inside);
     }
 
     /// JavaScript begins something that may not return.

@@ -399,7 +399,8 @@ impl Live {
         self.created_ms = row.created_ms;
         self.custom_status.clone_from(&row.custom_status);
         self.row_ready = row.ready;
-        self.has_problem = row.head.has_problem;
+        // One that was told of just now may be on its way to the row.
+        self.has_problem |= row.head.has_problem;
         self.crashes = row.head.crashes;
     }
 

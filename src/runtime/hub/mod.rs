@@ -122,7 +122,7 @@ impl Hub {
     /// # Errors
     /// If the batch cannot be read, which is a defect.
     pub fn exchange(&mut self, inbound: &str) -> Result<String, String> {
-        self.outbox.pulse().answered();
+        self.outbox.pulse().answered(0);
         let inbound: Inbound = if inbound.is_empty() {
             Inbound::default()
         } else {
@@ -161,8 +161,11 @@ impl Hub {
             self.request(rid, request, &mut work, &mut step);
         }
         self.rounds(work, &mut step);
-        let out = serde_json::to_string(&self.outgoing.next(step.out));
-        self.outbox.pulse().answered();
+        let mut out = self.outgoing.next(step.out);
+        out.inside = out.one();
+        let inside = out.inside.unwrap_or_default();
+        let out = serde_json::to_string(&out);
+        self.outbox.pulse().answered(inside);
         out.map_err(|error| format!("unwritable batch: {error}"))
     }
 

@@ -155,6 +155,21 @@ pub struct Outbound {
     pub wake_in_ms: Option<TimeMs>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inside: Option<Inside>,
+}
+
+impl Outbound {
+    /// What JavaScript will be in with it, if it is one thing: then it need not say so.
+    #[must_use]
+    pub fn one(&self) -> Option<Inside> {
+        match (&self.activations[..], &self.activities[..], &self.entities[..]) {
+            ([turn], [], []) => Some(Inside::from(turn.token)),
+            ([], [activity], []) => Some(-Inside::from(activity.run)),
+            ([], [], [turn]) => Some(Inside::from(turn.token)),
+            _ => None,
+        }
+    }
 }
 
 /// Something for the hub's logger.
