@@ -77,6 +77,18 @@ describe('workers on a server', () => {
     await cluster.audit()
   })
 
+  test('leave what they have taken to the others', async (t) => {
+    const cluster = await openCluster(t, server.url)
+    const { dir, until: seen } = signs(t)
+    await cluster.worker()
+    const input = join(dir, 'begun')
+    const id = await cluster.client.startNew('hangOnce', { input })
+    await seen('begun')
+    const other = await cluster.worker()
+    const { output } = await cluster.client.waitForCompletion(id, { timeoutMs })
+    assert.equal(output, other.pid)
+  })
+
   test('are not held one after the other by what never returns', async (t) => {
     const cluster = await openCluster(t, server.url)
     const workers = await cluster.workers(2)

@@ -29,6 +29,17 @@ export function register(app, ledger) {
       while (until === undefined || !existsSync(until));
     },
   })
+  app.activity('hangOnce', {
+    maxConcurrency: 1,
+    handler: (begun) => {
+      if (existsSync(begun)) return process.pid
+      writeFileSync(begun, '')
+      for (;;);
+    },
+  })
+  app.orchestration('hangOnce', function* (context) {
+    return yield context.df.callActivity('hangOnce', context.df.getInput())
+  })
   app.orchestration('hang', function* (context) {
     return yield context.df.callActivity('hang', context.df.getInput())
   })

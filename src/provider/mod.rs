@@ -130,8 +130,9 @@ pub trait Provider: Reader {
     /// Gives the hub back.
     fn release(&mut self) -> Result<()>;
 
-    /// Leaves it to other workers, as one that does not answer: what it runs of theirs counts as taken.
-    fn hand_over(&mut self) -> Result<()> {
+    /// Leaves it to other workers, as one that does not answer. `blamed`: it may be for one of the activities
+    /// that it has taken, which are counted as if it had died.
+    fn hand_over(&mut self, _blamed: bool) -> Result<()> {
         self.release()
     }
 

@@ -139,7 +139,7 @@ impl Vigil {
     fn hand_over(&mut self, writer: &mut Writer) {
         let inside = self.pulse.inside();
         match self.pulse.with_hub(|hub| hub.hand_over(inside)) {
-            Some(last) => writer.hand_over(last),
+            Some((last, blamed)) => writer.hand_over(last, blamed),
             None => self.is_in_the_engine(),
         }
     }

@@ -410,7 +410,10 @@ impl Provider for PostgresProvider {
         Ok(())
     }
 
-    fn hand_over(&mut self) -> Result<()> {
+    fn hand_over(&mut self, blamed: bool) -> Result<()> {
+        if !blamed {
+            return self.release();
+        }
         self.lose();
         let Some(epoch) = self.former else { return Ok(()) };
         membership::vanish(self.connection()?, epoch)?;

@@ -40,6 +40,8 @@ struct Suspect {
     key: InstanceKey,
     /// Its row is this worker's, and stored.
     stored: bool,
+    /// It is an activity that was taken.
+    taken: bool,
     /// Of the instance or entity.
     id: String,
     what: String,
@@ -77,8 +79,9 @@ impl Dispatcher {
         Work::Park { key, problem, how: Park::Mark }
     }
 
-    /// JavaScript has not answered for a lease, and others are to take over. What it may be in is blamed.
-    pub fn hand_over(&mut self, inside: Inside, step: &mut Step) {
+    /// JavaScript has not answered for a lease, and others are to take over. What it may be in is blamed:
+    /// whether that may be an activity which has a row of its own, as any worker may run it.
+    pub fn hand_over(&mut self, inside: Inside, step: &mut Step) -> bool {
         let suspects = self.suspects_of(inside);
         let blamed: Vec<InstanceKey> =
             suspects.iter().filter(|suspect| suspect.stored).map(|suspect| suspect.key).collect();
@@ -95,6 +98,7 @@ impl Dispatcher {
                 step.work.push(Work::CountCrash(instances.clone()));
             }
         }
+        suspects.iter().any(|suspect| suspect.taken)
     }
 
     /// The one that JavaScript says it is in; else all that it could be in.
@@ -127,11 +131,12 @@ impl Dispatcher {
         if self.entities.runs(key, token) {
             let id = self.entities.id_of(key).to_owned();
             let what = format!("an operation of entity '{id}'");
-            return Some(Suspect { key, stored: true, id, what });
+            return Some(Suspect { key, stored: true, taken: false, id, what });
         }
         let live = self.lives.get(&key)?;
         let what = format!("a turn of orchestrator '{}', instance '{}',", live.name, live.id);
-        Some(Suspect { key, stored: live.beginning.is_none(), id: live.id.clone(), what })
+        let stored = live.beginning.is_none();
+        Some(Suspect { key, stored, taken: false, id: live.id.clone(), what })
     }
 
     fn activity_of(&self, activity: &DueActivity) -> Suspect {
@@ -142,7 +147,8 @@ impl Dispatcher {
             None => "an instance of another worker".to_owned(),
         };
         let what = format!("activity '{}', {of},", activity.name);
-        Suspect { key: activity.key, stored: live.is_some(), id, what }
+        let (stored, taken) = (live.is_some(), activity.elsewhere);
+        Suspect { key: activity.key, stored, taken, id, what }
     }
 
     /// A thread is held for so long by what it is in. One that is held by a turn is ended for it.

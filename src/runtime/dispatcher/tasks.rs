@@ -220,7 +220,8 @@ impl Dispatcher {
             let of = task.of;
             if *claims > CRASHES {
                 let message = format!(
-                    "The process died {CRASHES} times while activity '{}' ran, so it is not run again.",
+                    "{CRASHES} workers died, or did not answer, while activity '{}' ran, so it is not \
+                     run again.",
                     task.name
                 );
                 let failure = engine_failure(ErrorCode::Poison, &message);

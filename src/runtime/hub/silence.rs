@@ -29,12 +29,12 @@ impl Hub {
         }
     }
 
-    /// Others are to take over: the last work of this worker.
-    pub(in crate::runtime) fn hand_over(&mut self, inside: Inside) -> Vec<Work> {
+    /// Others are to take over: the last work of this worker, and whether it may be for an activity that it
+    /// has taken.
+    pub(in crate::runtime) fn hand_over(&mut self, inside: Inside) -> (Vec<Work>, bool) {
         let mut step = Step::default();
-        if let Some(dispatcher) = &mut self.dispatcher {
-            dispatcher.hand_over(inside, &mut step);
-        }
-        step.work
+        let dispatcher = self.dispatcher.as_mut();
+        let blamed = dispatcher.is_some_and(|dispatcher| dispatcher.hand_over(inside, &mut step));
+        (step.work, blamed)
     }
 }

@@ -144,14 +144,14 @@ impl Writer {
     }
 
     /// Gives all up that this worker has, after this last work: others take over at once. It joins again
-    /// when it no longer rests.
-    pub fn hand_over(&mut self, last: Vec<Work>) {
+    /// when it no longer rests. For `blamed` see [`crate::provider::Provider::hand_over`].
+    pub fn hand_over(&mut self, last: Vec<Work>, blamed: bool) {
         self.write_own(last);
         if !self.queue.is_empty() || self.epoch.is_none() {
             return;
         }
         // Where the server does not hear it, the lease runs out.
-        let _ = self.provider.hand_over();
+        let _ = self.provider.hand_over(blamed);
         self.epoch = None;
         self.era += 1;
         self.outcast = true;
