@@ -8,6 +8,7 @@
  */
 
 import { resolve } from 'node:path'
+import { Origin } from './async-context.js'
 import { HTTP_DEFAULTS, type HttpSettings } from './call-http/settings.js'
 import { type CallKind, Calls, type PendingCall } from './calls.js'
 import { PAYLOAD_BYTES_DEFAULT } from './codec.js'
@@ -64,6 +65,8 @@ export class Engine implements Outlet {
   /** The name that the hub has in its store. */
   hubName: string = HUB_NAME_DEFAULT
   private readonly isWorker: boolean
+  /** What user code runs in, whoever's call it is that brings it about. */
+  private readonly origin: Origin = new Origin()
   private readonly runner: Runner
   private readonly stopListening: () => void
   private readonly hold: NodeJS.Timeout
@@ -295,6 +298,16 @@ export class Engine implements Outlet {
     if (this.native === null) this.afterLoss?.()
     if (this.isPumping || this.native === null) return
     this.isPumping = true
+    this.origin.run(this.exchange)
+    this.isPumping = false
+    if (this.hasQueued && this.native !== null && !this.isScheduled) {
+      this.isScheduled = true
+      setImmediate(this.flushLater)
+    }
+  }
+
+  private readonly exchange = (): void => {
+    if (this.native === null) return
     try {
       const until = performance.now() + ROUNDS_MS_MAX
       let rounds = 0
@@ -310,11 +323,6 @@ export class Engine implements Outlet {
       )
     } catch (error) {
       this.broken(error)
-    }
-    this.isPumping = false
-    if (this.hasQueued && this.native !== null && !this.isScheduled) {
-      this.isScheduled = true
-      setImmediate(this.flushLater)
     }
   }
 
@@ -404,7 +412,7 @@ export class Engine implements Outlet {
     try {
       if (this.isWorker) {
         await this.call('{"drain":{}}', null, 'prompt')
-        await this.runner.drain(drainTimeoutMs)
+        await this.origin.run(() => this.runner.drain(drainTimeoutMs))
       }
       // In line, so that what was asked for before it is done before it.
       const release = (): void => {
@@ -466,6 +474,6 @@ export class Engine implements Outlet {
     this.stopListening()
     clearTimeout(this.timer)
     clearInterval(this.hold)
-    this.runner.close()
+    this.origin.run(() => this.runner.close())
   }
 }

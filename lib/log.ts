@@ -3,10 +3,11 @@
  *
  * Owns: the user's logger, the default one, and the log functions that contexts carry.
  * Must never: throw into the engine because a user's logger did.
- * Proved by: `__test__/api.spec.mjs`.
+ * Proved by: `__test__/api.spec.mjs`, `__test__/async-context.spec.mjs`.
  */
 
 import { format } from 'node:util'
+import { Origin } from './async-context.js'
 import { invalid } from './check.js'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -43,6 +44,8 @@ const order: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 /** The log of one hub: lines of the engine, and lines of user code through a context. */
 export class Log {
   private readonly logger: Logger | null
+  /** What lines that no user code writes here are written in. */
+  private readonly origin: Origin = new Origin()
   private readonly engineLevel: number
   private readonly userLevel: number
   /** What a log elsewhere needs to know so that it makes no line that is not wanted here. */
@@ -60,7 +63,8 @@ export class Log {
   }
 
   engine(level: LogLevel, message: string): void {
-    if (order.indexOf(level) >= this.engineLevel) this.write(level, `durafn: ${message}`)
+    if (order.indexOf(level) < this.engineLevel) return
+    this.origin.run(() => this.write(level, `durafn: ${message}`))
   }
 
   user(level: LogLevel, args: unknown[]): void {
@@ -68,8 +72,12 @@ export class Log {
     this.write(level, formatSafely(args))
   }
 
-  /** Writes a line as it is. */
-  write(level: LogLevel, message: string): void {
+  /** Writes a line of another thread, as it is. */
+  relay(level: LogLevel, line: string): void {
+    this.origin.run(() => this.write(level, line))
+  }
+
+  private write(level: LogLevel, message: string): void {
     try {
       this.logger?.[level](message)
     } catch {

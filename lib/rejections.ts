@@ -11,6 +11,7 @@
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { apart } from './async-context.js'
 import { messageOf } from './failure.js'
 
 /** Whoever runs user code, and answers for the promises made in it. */
@@ -26,19 +27,23 @@ const owners: AsyncLocalStorage<Owner | undefined> = new AsyncLocalStorage()
 const taken: WeakMap<object, Owner> = new WeakMap()
 let isInstalled = false
 
-/** Calls user code; what it leaves rejected is the owner's, also what rejects after it has returned. */
+/**
+ * Calls user code, apart from other code; what it leaves rejected is the owner's, also what rejects after it has
+ * returned.
+ */
 export function owned<A extends unknown[], T>(
   owner: Owner,
   code: (...args: A) => T,
   ...args: A
 ): T {
   if (!isInstalled) install()
-  return owners.run(owner, code, ...args)
+  return apart(() => owners.run(owner, code, ...args))
 }
 
-/** Calls user code that is nobody's here, such as an activity's: Node does what it always does. */
+/** The same for code that is nobody's here, such as an activity's: Node does what it always does. */
 export function unowned<A extends unknown[], T>(code: (...args: A) => T, ...args: A): T {
-  return owners.getStore() === undefined ? code(...args) : owners.run(undefined, code, ...args)
+  if (owners.getStore() === undefined) return apart(code, ...args)
+  return apart(() => owners.run(undefined, code, ...args))
 }
 
 function install(): void {

@@ -8,6 +8,7 @@
 
 import { join } from 'node:path'
 import { App } from '../app.js'
+import { Origin } from '../async-context.js'
 import {
   invalid,
   type Options,
@@ -258,6 +259,7 @@ function closing(parts: {
   log: Log
 }): Host['close'] {
   const { hub, api, server, urls, timers, loaded, log } = parts
+  const origin = new Origin()
   let closed: Promise<void> | undefined
   const end = async (options?: CloseOptions): Promise<void> => {
     const known = optionsOf(options, 'options', ['drainTimeoutMs'])
@@ -271,7 +273,7 @@ function closing(parts: {
       await hub.close(options)
     } finally {
       await urls.close(0)
-      await endApp(loaded, log)
+      await origin.run(() => endApp(loaded, log))
     }
   }
   return (options) => {

@@ -291,7 +291,7 @@ export class Threads implements Functions, Runner, Owner, Watched {
   }
 
   heard(thread: Thread, message: FromThread): void {
-    for (const [level, line] of message.logs ?? []) this.log.write(level, line)
+    for (const [level, line] of message.logs ?? []) this.log.relay(level, line)
     if (this.outlet === null || this.ending !== null) return
     if (message.loaded !== undefined) this.reloaded(thread)
     if (message.registered !== undefined) this.announce(message.registered)
