@@ -11,6 +11,16 @@ import { resolve } from 'node:path'
 import { Origin } from './async-context.js'
 import { HTTP_DEFAULTS, type HttpSettings } from './call-http/settings.js'
 import { type CallKind, Calls, type PendingCall } from './calls.js'
+import {
+  clearInterval,
+  clearTimeout,
+  monotonicMs,
+  nextTick,
+  queueMicrotask,
+  setImmediate,
+  setInterval,
+  setTimeout,
+} from './clock.js'
 import { PAYLOAD_BYTES_DEFAULT } from './codec.js'
 import { type DurableError, fromEngine, HubClosed, Internal } from './errors.js'
 import { messageOf } from './failure.js'
@@ -275,7 +285,7 @@ export class Engine implements Outlet {
   }
 
   private readonly afterMicrotasks = (): void => {
-    process.nextTick(this.flush)
+    nextTick(this.flush)
   }
 
   private readonly flush = (): void => {
@@ -309,7 +319,7 @@ export class Engine implements Outlet {
   private readonly exchange = (): void => {
     if (this.native === null) return
     try {
-      const until = performance.now() + ROUNDS_MS_MAX
+      const until = monotonicMs() + ROUNDS_MS_MAX
       let rounds = 0
       do {
         const batch = this.outgoing.take(this.calls.outgoingChars, this.takeCalls)
@@ -319,7 +329,7 @@ export class Engine implements Outlet {
         this.hasQueued &&
         this.native !== null &&
         rounds < ROUNDS_MAX &&
-        performance.now() < until
+        monotonicMs() < until
       )
     } catch (error) {
       this.broken(error)
@@ -380,7 +390,7 @@ export class Engine implements Outlet {
   /** One timer, for the earliest time asked for; one that fires too early only asks again. */
   private wakeIn(ms: number): void {
     const delay = Math.min(Math.max(Math.ceil(ms), 1), RECHECK_MS_MAX)
-    const due = performance.now() + delay
+    const due = monotonicMs() + delay
     if (due >= this.timerDue) return
     clearTimeout(this.timer)
     this.timerDue = due

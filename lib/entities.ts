@@ -8,6 +8,7 @@
  */
 
 import type { App } from './app.js'
+import { queueMicrotask } from './clock.js'
 import { stringify } from './codec.js'
 import { EntityBatch } from './entity-batch.js'
 import { EntityInvocation } from './entity-context.js'

@@ -7,6 +7,7 @@
  */
 
 import type { EntityEntry } from './app.js'
+import { monotonicMs } from './clock.js'
 import { type EntityId, entityIdFromText } from './entity-id.js'
 import type { Surroundings } from './execution.js'
 import type { EntityActivation, RawJson } from './protocol.js'
@@ -30,7 +31,7 @@ export class EntityBatch extends Rejections {
   results = ''
   private signalChars = 0
   private readonly textBefore: RawJson | null
-  private readonly began = performance.now()
+  private readonly began = monotonicMs()
 
   constructor(activation: EntityActivation, entry: EntityEntry, surroundings: Surroundings) {
     super()
@@ -47,7 +48,7 @@ export class EntityBatch extends Rejections {
     const { operations } = this.activation
     const { batchChars } = this.surroundings.crossing
     const isFull = this.results.length > batchChars || this.signalChars > batchChars
-    return this.index >= operations.length || isFull || performance.now() - this.began > BATCH_MS
+    return this.index >= operations.length || isFull || monotonicMs() - this.began > BATCH_MS
   }
 
   add(result: RawJson): void {

@@ -11,6 +11,7 @@
  */
 
 import type { App } from './app.js'
+import { clearImmediate, nextTick, queueMicrotask, setImmediate } from './clock.js'
 import { OrchestrationInvocation } from './context.js'
 import { Internal, PayloadTooLarge } from './errors.js'
 import { Execution, SEVERAL, type Surroundings } from './execution.js'
@@ -280,7 +281,7 @@ export class Executor {
     const runs = this.waiting
     this.waiting = []
     const begun: Run[] = []
-    process.nextTick(this.endBegun, begun)
+    nextTick(this.endBegun, begun)
     watchRaces()
     for (const run of runs) {
       if (run.execution.isDropped) continue

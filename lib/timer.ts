@@ -6,6 +6,8 @@
  * Proved by: `__test__/client.spec.mjs`.
  */
 
+import { clearTimeout, setTimeout } from './clock.js'
+
 const TIMEOUT_MS_MAX = 2_147_483_647
 
 /** A timeout that can be cleared; it holds the process while it is set. */

@@ -7,6 +7,7 @@
  */
 
 import { type FSWatcher, watch as watchFiles } from 'node:fs'
+import { clearInterval, clearTimeout, setInterval, setTimeout } from '../clock.js'
 import { appDirectory } from '../host/function-json.js'
 import { HostProcess } from './host-process.js'
 import { note, print } from './output.js'

@@ -8,6 +8,7 @@
 
 import { Cron } from 'croner'
 import { withSettings } from './app-settings.js'
+import { wallMs } from '../clock.js'
 import { firstLine, refused } from './binding.js'
 
 /** When something is due. */
@@ -65,7 +66,7 @@ function cron(text: string, file: string): Schedule {
       timezone: timezone.replace(/^:/, ''),
     })
     const next = (after: Date): Date | null => job.nextRun(after)
-    next(new Date())
+    next(new Date(wallMs()))
     return { text, next }
   } catch (error) {
     throw refused(file, 'schedule', `is '${text}', which is none: ${firstLine(error)}`)

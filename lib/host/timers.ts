@@ -8,6 +8,7 @@
 
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { wallMs } from '../clock.js'
 import { messageOf } from '../failure.js'
 import type { Log } from '../log.js'
 import { Timeout } from '../timer.js'
@@ -68,7 +69,7 @@ function booleanOf(value: unknown, field: string, where: string): boolean | unde
 }
 
 function isQuick(schedule: Schedule): boolean {
-  const first = schedule.next(new Date())
+  const first = schedule.next(new Date(wallMs()))
   const second = first === null ? null : schedule.next(first)
   if (first === null || second === null) return false
   return second.getTime() - first.getTime() < MONITORED_MS_MIN
@@ -113,7 +114,7 @@ export class Timers {
   }
 
   #begin(timer: TimerFunction): void {
-    const now = new Date()
+    const now = new Date(wallMs())
     const status = timer.isMonitored ? this.#statuses.get(timer.func.name) : undefined
     const due = status === undefined ? null : dueOf(timer.schedule, status)
     if (due !== null && due.getTime() <= now.getTime()) this.#run(timer, due, true)
@@ -127,10 +128,10 @@ export class Timers {
 
   #wait(timer: TimerFunction, due: Date | null): void {
     if (due === null || this.#isStopped) return
-    const left = due.getTime() - Date.now()
+    const left = due.getTime() - wallMs()
     const wake = (): void => {
       this.#waits.delete(timer)
-      if (Date.now() >= due.getTime()) this.#run(timer, due, false)
+      if (wallMs() >= due.getTime()) this.#run(timer, due, false)
       else this.#wait(timer, due)
     }
     this.#waits.set(timer, new Timeout(Math.min(Math.max(left, 0), WAIT_MS_MAX), wake))
@@ -141,7 +142,7 @@ export class Timers {
       this.#runs.delete(run)
       if (this.#isStopped) return
       // Times that passed while it ran are not made up for.
-      const now = new Date(Math.max(Date.now(), due.getTime()))
+      const now = new Date(Math.max(wallMs(), due.getTime()))
       this.#wait(timer, timer.schedule.next(now))
     })
     this.#runs.add(run)
@@ -149,7 +150,7 @@ export class Timers {
 
   async #call(timer: TimerFunction, isPastDue: boolean): Promise<void> {
     const { func, schedule, isMonitored } = timer
-    const now = new Date()
+    const now = new Date(wallMs())
     const next = schedule.next(now)
     const value = timerInput(isMonitored ? this.#statuses.get(func.name) : undefined, isPastDue)
     await this.#attempt(timer, value)
@@ -189,7 +190,7 @@ export class Timers {
   }
 
   #keep(name: string, last: Date, next: Date): void {
-    const lastUpdated = new Date().toISOString()
+    const lastUpdated = new Date(wallMs()).toISOString()
     try {
       this.#statuses.set(name, {
         last: last.toISOString(),

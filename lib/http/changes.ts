@@ -8,6 +8,7 @@
  */
 
 import type { DurableClient } from '../client.js'
+import { clearInterval, clearTimeout, setInterval, setTimeout } from '../clock.js'
 import type { OrchestrationStatus } from '../status.js'
 import { type Answer, empty, eventStream, problem } from './answers.js'
 import { hasEnded, statusBody } from './instances.js'

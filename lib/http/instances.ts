@@ -6,6 +6,7 @@
  * Proved by: `__test__/http.spec.mjs`.
  */
 
+import { wallMs } from '../clock.js'
 import { EntityInUse, InstanceNotEnded } from '../errors.js'
 import type { OrchestrationFilter } from '../requests.js'
 import { OrchestrationRuntimeStatus, type OrchestrationStatus } from '../status.js'
@@ -215,7 +216,7 @@ export async function purgeInstances(parts: ApiParts, { query }: RouteContext): 
   if (query.text('createdTimeTo') !== undefined && filter.createdTimeTo === undefined) {
     return json(400, "'createdTimeTo' must be a time.")
   }
-  const { createdTimeTo = new Date() } = filter
+  const { createdTimeTo = new Date(wallMs()) } = filter
   const result = await parts.client.purgeInstanceHistoryBy({ ...filter, createdTimeTo })
   return result.instancesDeleted === 0 ? empty(404) : json(200, result)
 }

@@ -7,6 +7,7 @@
  */
 
 import { invalid, optionalInteger, optionalListOf, optionsOf } from '../check.js'
+import { wallMs } from '../clock.js'
 import { type Answer, failed, json, problem } from './answers.js'
 import { type LinkScope, type LinkSigner, linkScopes } from './links.js'
 import { parsed } from './operations.js'
@@ -70,7 +71,7 @@ export function signedLinks(
   if (scopes.length === 0) throw invalid('options.scopes', 'must not be empty')
   const seconds =
     optionalInteger(options, 'expiresInSeconds', 'options', 1, EXPIRES_S_MAX) ?? EXPIRES_S_DEFAULT
-  const expires = new Date(Math.ceil(Date.now() / 1_000 + seconds) * 1_000)
+  const expires = new Date(Math.ceil(wallMs() / 1_000 + seconds) * 1_000)
   const instance = `${baseUrl}/instances/${encodeURIComponent(instanceId)}`
   const found = scopes.flatMap((scope) => {
     const query = signer.query(instanceId, scope, expires)

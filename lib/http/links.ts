@@ -7,6 +7,7 @@
  */
 
 import { createHmac, timingSafeEqual } from 'node:crypto'
+import { wallMs } from '../clock.js'
 import type { Query } from './query.js'
 
 /** What a link lets its holder do. */
@@ -36,7 +37,7 @@ export class LinkSigner {
     if (seconds === undefined || query.get('scope') !== scope) return false
     const signature = this.#sign(instanceId, scope, seconds)
     const isRight = given.length === signature.length && timingSafeEqual(given, signature)
-    return isRight && Date.now() < seconds * 1_000
+    return isRight && wallMs() < seconds * 1_000
   }
 
   #sign(instanceId: string, scope: LinkScope, seconds: number): Buffer {

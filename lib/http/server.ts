@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Options, optionalInteger, optionalString } from '../check.js'
+import { clearTimeout, setTimeout } from '../clock.js'
 import { InvalidOption, PortUnavailable } from '../errors.js'
 import { messageOf } from '../failure.js'
 import {

@@ -9,7 +9,7 @@
  * Proved by: `__test__/sdk.spec.mjs`.
  */
 
-import { setImmediate } from 'node:timers/promises'
+import { clearTimeout, macrotask, monotonicMs, setTimeout } from '../clock.js'
 import { stringify } from '../codec.js'
 import { NonDurableAwait, Nondeterminism } from '../errors.js'
 import type { Surroundings } from '../execution.js'
@@ -89,12 +89,12 @@ export class HostedExecution extends Rejections {
    */
   async run(activation: Activation): Promise<RawJson | null> {
     let outcomes = ''
-    let since = performance.now()
+    let since = monotonicMs()
     if (activation.start !== undefined) this.isMadeAgain = activation.replayed > 0
     for (let n = 0; n < activation.turns.length; n += 1) {
-      if (n > 0 && performance.now() - since > BLOCKING_MS) {
-        await setImmediate()
-        since = performance.now()
+      if (n > 0 && monotonicMs() - since > BLOCKING_MS) {
+        await macrotask()
+        since = monotonicMs()
       }
       const turn = activation.turns[n] as ActivationTurn
       const outcome = await this.turn(turn, n < activation.replayed)

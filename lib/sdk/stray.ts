@@ -7,6 +7,7 @@
  * Proved by: `__test__/sdk-calls.spec.mjs`.
  */
 
+import { setImmediate } from '../clock.js'
 import { type Owner, owned } from '../rejections.js'
 
 /**

@@ -7,6 +7,7 @@
  * Proved by: `__test__/threads.spec.mjs`.
  */
 
+import { clearTimeout, monotonicMs, setTimeout } from '../clock.js'
 import type { Activation, EntityActivation } from '../protocol.js'
 import type { Run, Thread } from './thread.js'
 
@@ -53,7 +54,7 @@ export class Apart {
    * @param isSure it is known that the thread was ended for it
    */
   died(key: string, thread: Thread, isSure = false): boolean {
-    const isRecent = performance.now() - this.since < SUSPECT_MS
+    const isRecent = monotonicMs() - this.since < SUSPECT_MS
     if (!isSure && thread === this.thread && isRecent && key !== this.latest) {
       this.deaths.delete(key)
       return false
@@ -80,7 +81,7 @@ export class Apart {
 
   /** Sends the next suspect if it is time. To be called whenever the thread has answered, or died. */
   next(): void {
-    const now = performance.now()
+    const now = monotonicMs()
     if (this.waiting.length === 0) {
       if (this.thread?.isIdle === true) this.after(IDLE_MS, () => this.retire())
       return

@@ -9,6 +9,7 @@
 
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { clearTimeout, queueMicrotask, setImmediate, setTimeout } from '../clock.js'
 import { InvalidFunction } from '../errors.js'
 import { SEVERAL } from '../execution.js'
 import { errorFromFailure, messageOf } from '../failure.js'

@@ -10,6 +10,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { Activities } from '../activities.js'
 import type { App } from '../app.js'
 import type { HttpSettings } from '../call-http/settings.js'
+import { monotonicMs, nextTick, queueMicrotask, setImmediate } from '../clock.js'
 import { PAYLOAD_BYTES_DEFAULT } from '../codec.js'
 import { Entities } from '../entities.js'
 import type { Surroundings } from '../execution.js'
@@ -98,9 +99,9 @@ class ThreadSide implements Surroundings {
 
   private start(starts: ActivityStart[]): void {
     for (const start of starts) {
-      const before = performance.now()
+      const before = monotonicMs()
       this.activities.start([start])
-      this.begun.push([start.run, performance.now() - before])
+      this.begun.push([start.run, monotonicMs() - before])
     }
     this.schedule()
   }
@@ -141,7 +142,7 @@ class ThreadSide implements Surroundings {
   }
 
   private readonly afterMicrotasks = (): void => {
-    process.nextTick(this.post)
+    nextTick(this.post)
   }
 
   private readonly post = (): void => {
