@@ -9,6 +9,7 @@
 import { format } from 'node:util'
 import { Origin } from './async-context.js'
 import { invalid } from './check.js'
+import { indented, laidOut, oneLine } from './printable.js'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
@@ -48,6 +49,8 @@ export class Log {
   private readonly origin: Origin = new Origin()
   private readonly engineLevel: number
   private readonly userLevel: number
+  /** The logger is nobody's own: what it is given goes to a terminal as it is. */
+  private readonly isConsole: boolean
   /** What a log elsewhere needs to know so that it makes no line that is not wanted here. */
   readonly verbosity: Verbosity
 
@@ -57,24 +60,33 @@ export class Log {
    */
   constructor(logger: Logger | false | undefined, isBrief: boolean = logger === undefined) {
     this.logger = logger === false ? null : (logger ?? console)
+    this.isConsole = logger === undefined
     this.engineLevel = isBrief ? order.indexOf('warn') : 0
     this.userLevel = isBrief ? order.indexOf('info') : 0
     this.verbosity = logger === false ? 'none' : isBrief ? 'console' : 'all'
   }
 
-  engine(level: LogLevel, message: string): void {
+  /**
+   * Writes a line of the engine: one, whatever ids, names and errors of others it quotes.
+   *
+   * @param detail has lines of its own, such as a stack, which follow it indented
+   */
+  engine(level: LogLevel, message: string, detail?: string): void {
     if (order.indexOf(level) < this.engineLevel) return
-    this.origin.run(() => this.write(level, `durafn: ${message}`))
+    const line = oneLine(`durafn: ${message}`)
+    const text = detail === undefined ? line : `${line} ${indented(detail)}`
+    this.origin.run(() => this.write(level, text))
   }
 
   user(level: LogLevel, args: unknown[]): void {
     if (this.logger === null || order.indexOf(level) < this.userLevel) return
-    this.write(level, formatSafely(args))
+    const text = formatSafely(args)
+    this.write(level, this.isConsole ? laidOut(text) : text)
   }
 
   /** Writes a line of another thread, as it is. */
   relay(level: LogLevel, line: string): void {
-    this.origin.run(() => this.write(level, line))
+    this.origin.run(() => this.write(level, this.isConsole ? laidOut(line) : line))
   }
 
   private write(level: LogLevel, message: string): void {

@@ -16,11 +16,11 @@ import { loadOne } from '../host/load.js'
 import { hostDirectory } from '../host/package-require.js'
 import { createHttpApi } from '../http/api.js'
 import { connect } from '../hub.js'
-import { Log, type Logger } from '../log.js'
+import { Log } from '../log.js'
 import { jsonOption } from './arguments.js'
 import { followParent, isSupervised, tellRunning } from './host-process.js'
 import { keep } from './keep.js'
-import { note, print, printError, printJson, printTable, stderrLogger } from './output.js'
+import { hostLogger, print, printError, printJson, printTable, stderrLogger } from './output.js'
 import { type StoreOptions, shownStore, storeOf, withStore } from './store.js'
 import { watch } from './watch.js'
 
@@ -94,13 +94,6 @@ interface StartOptions extends StoreOptions {
 function parsePort(given: string): number {
   if (/^\d+$/.test(given) && Number(given) <= 65_535) return Number(given)
   throw new InvalidArgumentError('It must be a whole number from 0 to 65535.')
-}
-
-const hostLogger: Logger = {
-  debug: () => {},
-  info: print,
-  warn: note,
-  error: note,
 }
 
 async function start(options: StartOptions & { dir: string }): Promise<void> {

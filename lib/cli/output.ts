@@ -2,13 +2,14 @@
  * Everything that the command line prints.
  *
  * Owns: the two streams, tables, and how an error becomes one line.
- * Must never: decide what happened; it is told.
- * Proved by: `__test__/cli.spec.mjs`.
+ * Must never: decide what happened; it is told. Nor let a control character of what it is told through.
+ * Proved by: `__test__/cli.spec.mjs`, `__test__/printable.spec.mjs`.
  */
 
 import { DurableError } from '../errors.js'
 import { messageOf } from '../failure.js'
 import type { Logger } from '../log.js'
+import { indented, laidOut, oneLine, shownJson } from '../printable.js'
 
 const GAP = '  '
 /** How much of the last column is shown; on a terminal what fits, but not less than this. */
@@ -19,24 +20,33 @@ const RESET = '\u001b[0m'
 
 /** What the user asked for: a line on stdout. */
 export function print(line = ''): void {
-  process.stdout.write(`${line}\n`)
+  printRaw(oneLine(line))
 }
 
 /** What is beside it: a line on stderr. */
 export function note(line: string): void {
-  process.stderr.write(`${line}\n`)
+  noteRaw(oneLine(line))
+}
+
+function printRaw(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+function noteRaw(text: string): void {
+  process.stderr.write(`${text}\n`)
 }
 
 /** A value as JSON, for programs. */
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value ?? null, null, 2))
+  printRaw(shownJson(JSON.stringify(value ?? null, null, 2)))
 }
 
 /** Rows under headings, each column as wide as its widest cell; only the last may be cut. */
 export function printTable(
   headings: readonly string[],
-  rows: readonly (readonly string[])[],
+  cells: readonly (readonly string[])[],
 ): void {
+  const rows = cells.map((row) => row.map(oneLine))
   const last = headings.length - 1
   const widths = headings.map((heading, column) =>
     Math.max(heading.length, ...rows.map((row) => row[column]?.length ?? 0)),
@@ -44,13 +54,13 @@ export function printTable(
   const before = widths.slice(0, last).reduce((sum, width) => sum + width + GAP.length, 0)
   const { isTTY, columns } = process.stdout
   const room = isTTY ? Math.max((columns || 80) - before, LAST_CHARS_MIN) : LAST_CHARS
-  const lineOf = (cells: readonly string[]): string =>
-    cells
+  const lineOf = (row: readonly string[]): string =>
+    row
       .map((cell, column) => (column === last ? cut(cell, room) : cell.padEnd(widths[column] ?? 0)))
       .join(GAP)
       .trimEnd()
-  print(dim(lineOf(headings)))
-  for (const row of rows) print(lineOf(row))
+  printRaw(dim(lineOf(headings)))
+  for (const row of rows) printRaw(lineOf(row))
 }
 
 /** Names and values, one pair a line. */
@@ -58,7 +68,7 @@ export function printPairs(pairs: readonly (readonly [string, string])[]): void 
   const width = Math.max(...pairs.map(([name]) => name.length))
   for (const [name, value] of pairs) {
     const [first = '', ...more] = value.split('\n')
-    print(`${dim(name.padEnd(width))}${GAP}${first}`)
+    printRaw(`${dim(name.padEnd(width))}${GAP}${oneLine(first)}`)
     for (const line of more) print(`${' '.repeat(width)}${GAP}${line}`)
   }
 }
@@ -93,11 +103,11 @@ export function printError(error: unknown): void {
     const { code } = error
     const remedy = remedies[code] ?? ''
     const stop = /[.!?`\n]$/.test(error.message) ? '' : '.'
-    note(`durafn: ${code}: ${error.message}${stop} ${remedy}`.trimEnd())
+    noteRaw(indented(`durafn: ${code}: ${error.message}${stop} ${remedy}`))
     if (error.code === 'InvalidFunction') printStack(error.cause)
     return
   }
-  note(`durafn: ${nameOf(error)}: ${messageOf(error)}`)
+  noteRaw(indented(`durafn: ${nameOf(error)}: ${messageOf(error)}`))
   printStack(error)
 }
 
@@ -114,10 +124,11 @@ function printStack(error: unknown): void {
 
 // ------------------------------------------------------------------ logs
 
+const say = (line: string): void => printRaw(laidOut(line))
+const warn = (line: string): void => noteRaw(laidOut(line))
+
+/** For a host. */
+export const hostLogger: Logger = { debug: () => {}, info: say, warn, error: warn }
+
 /** For `invoke`: stdout is for the result alone. */
-export const stderrLogger: Logger = {
-  debug: () => {},
-  info: note,
-  warn: note,
-  error: note,
-}
+export const stderrLogger: Logger = { debug: () => {}, info: warn, warn, error: warn }

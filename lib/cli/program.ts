@@ -9,6 +9,7 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { Command } from 'commander'
+import { oneLine } from '../printable.js'
 import { addHost, exit } from './host.js'
 import { addInstances } from './instances.js'
 import { print, printError, printJson, printTable } from './output.js'
@@ -105,7 +106,7 @@ function wording(message: string): string {
     .replace(/^error: /, '')
     .split('\n')
     .join(' ')
-  return `durafn: InvalidOption: ${line.replace(/[^.!?]$/, '$&.')} See --help.\n`
+  return `${oneLine(`durafn: InvalidOption: ${line.replace(/[^.!?]$/, '$&.')} See --help.`)}\n`
 }
 
 function version(): string {

@@ -90,7 +90,7 @@ export async function callHttpFunction(
 export function logFailure(name: string, error: unknown, log: Log): void {
   const stack = (error as { stack?: unknown } | null)?.stack
   const text = typeof stack === 'string' ? stack : messageOf(error)
-  log.engine('error', `Function '${name}' failed: ${text}`)
+  log.engine('error', `Function '${name}' failed:`, text)
 }
 
 /** A request as triggers see it. */

@@ -338,7 +338,8 @@ export class Threads implements Functions, Runner, Owner, Watched {
     const what = ended === null ? 'died' : 'was ended'
     this.log.engine(
       'error',
-      `Thread '${thread.name}' ${what} and is replaced; ${activations.length} turns and ${runs.length} activities were under way in it and run again: ${why}`,
+      `Thread '${thread.name}' ${what} and is replaced; ${activations.length} turns and ${runs.length} activities were under way in it and run again:`,
+      why,
     )
     if (outlet === null) return
     const isBlamed = this.blame(thread, ended)
