@@ -316,6 +316,8 @@ describe('ids', () => {
   const bad = {
     '': 'empty',
     '@entity': '@',
+    '.': 'no URL',
+    '..': 'no URL',
     'a/b': '/',
     'a\\b': '\\',
     'a#b': '#',
@@ -376,7 +378,7 @@ describe('ids', () => {
     const { client } = await open(t)
     const id = fc.string({ unit: 'binary', minLength: 1, maxLength: 12 })
     const property = fc.asyncProperty(id, async (instanceId) => {
-      const isId = !/^@|[/\\#?]|\p{Cc}/u.test(instanceId) && instanceId.isWellFormed()
+      const isId = !/^@|^\.{1,2}$|[/\\#?]|\p{Cc}/u.test(instanceId) && instanceId.isWellFormed()
       const starting = client.startNew('wait', { instanceId, onConflict: 'return' })
       if (!isId) return void (await refuses('InvalidInstanceId', starting))
       assert.equal(await starting, instanceId)

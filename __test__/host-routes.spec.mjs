@@ -32,6 +32,18 @@ describe('templates', () => {
     'd/{id=7}': { d: { id: '7' }, 'd/1': { id: '1' } },
     'r/{*rest}': { r: {}, 'r/a': { rest: 'a' }, 'r/a/b%20c': { rest: 'a/b c' } },
     'm/{a}.{b}': { 'm/x.y': { a: 'x', b: 'y' }, 'm/xy': 404 },
+    't/{a}-{b}-{c}.png': {
+      't/1-2-3.png': { a: '1', b: '2', c: '3' },
+      't/1--2-3-.PNG': { a: '1', b: '-2', c: '3-' },
+      't/1-----.png': { a: '1', b: '-', c: '--' },
+      't/1---.png': 404,
+      't/--a-b-c.png': { a: '-', b: 'a', c: 'b-c' },
+      't/1-2-.png': 404,
+      't/-2-3.png': 404,
+      't/1-2-3.png5': 404,
+    },
+    'u/{a}{b}': { 'u/xyz': { a: 'x', b: 'yz' }, 'u/x': 404 },
+    'v/ü{a}.x': { 'v/%c3%bc1.x': { a: '1' }, 'v/%C3%9C1.x': 404 },
     'f-{id}-x': { 'f-1-x': { id: '1' }, 'f-1': 404 },
     'int/{n:int}': {
       'int/7': { n: '7' },
@@ -75,6 +87,12 @@ describe('templates', () => {
     for (const [path, name] of Object.entries(names)) assert.equal((await ask(path)).name, name)
     assert.equal((await ask('y')).name, 'Get')
     assert.equal((await ask('y', 'PUT')).name, 'Put')
+  })
+
+  test('a path is matched in one pass, however many parameters a segment has', async (t) => {
+    const ask = await asking(t, { Work: http('x/{a}-{b}-{c}-{d}.png') })
+    // To try each way in which it does not match would take hours.
+    assert.equal(await ask(`x/${'-'.repeat(8_000)}`), 404)
   })
 
   test('the parameters of the route go before those of the query', async (t) => {

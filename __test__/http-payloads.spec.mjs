@@ -30,6 +30,38 @@ test('a payload has the URLs of an instance, with the key, and they work', async
   assert.equal((await fetch(payload.purgeHistoryDeleteUri, { method: 'DELETE' })).status, 200)
 })
 
+test('a body that is nested too deeply is refused before it is read', async (t) => {
+  const { call, client } = await openApi(t, (app) => {
+    register(app)
+    app.entity('counter', (context) => context.df.setState(1))
+  })
+  const deep = (levels) => `${'['.repeat(levels)}${']'.repeat(levels)}`
+  const id = await client.startNew('wait')
+  const bodies = [deep(1_001), `${'{"a":'.repeat(1_001)}1${'}'.repeat(1_001)}`, '['.repeat(8e6)]
+  for (const body of bodies) {
+    for (const path of [
+      '/orchestrators/echo',
+      `/instances/${id}/raiseEvent/go`,
+      '/entities/counter/a?op=set',
+      `/instances/${id}/links`,
+    ]) {
+      const refusal = expectStatus(await call('POST', path, body), 400)
+      const said = JSON.stringify(refusal)
+      assert.match(said, /nested more than 1000/, path)
+    }
+  }
+  // What looks like brackets in a string is none, and closed ones count no more.
+  for (const body of [
+    deep(1_000),
+    JSON.stringify(['"\\'.repeat(3), '['.repeat(2_000), { '{"': '\\"[' }]),
+    `[${Array(1_500).fill('[]').join()}]`,
+  ]) {
+    const { id: echo } = expectStatus(await call('POST', '/orchestrators/echo', body), 202)
+    const { output } = await client.waitForCompletion(echo, { timeoutMs: PATIENCE_MS })
+    assert.equal(JSON.stringify(output), body)
+  }
+})
+
 test('a check-status response leads to where the request was sent to', async (t) => {
   const { client } = await openApi(t, register)
   const request = new Request('https://shop.example/api/orders?a=1')

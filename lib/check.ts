@@ -183,6 +183,7 @@ function whyNotAnId(id: unknown): string | undefined {
     return `must have at most ${INSTANCE_ID_CHARS_MAX} characters`
   }
   if (id.startsWith('@')) return "must not begin with '@', which marks entities"
+  if (id === '.' || id === '..') return "must not be '.' or '..', which no URL reaches"
   if (forbiddenInIds.test(id)) return 'must hold no control characters and none of / \\ # ?'
   if (!isWellFormed(id)) return 'holds half of a surrogate pair'
   return undefined

@@ -41,7 +41,7 @@ export type OnConflict = 'error' | 'return' | 'terminate'
 
 /** How an instance is started. */
 export interface StartNewOptions<TInput = unknown> {
-  /** 1 to 256 characters, no leading `@`, none of `/ \ # ?`, no control characters. Default: random. */
+  /** 1 to 256 characters, no leading `@`, none of `/ \ # ?`, no control characters, not `.` or `..`. Default: random. */
   instanceId?: string | undefined
   /** Any JSON value; undefined for none. */
   input?: TInput | undefined

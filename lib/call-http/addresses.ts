@@ -46,7 +46,14 @@ const PRIVATE_RANGES = [
 ]
 
 /** IPv6 that stands for an IPv4 address in its last 32 bits. */
-const WRAPPING_RANGES = ['::ffff:0:0/96', '64:ff9b::/96']
+const WRAPPING_RANGES = [
+  '::ffff:0:0/96', // mapped
+  '::ffff:0:0:0/96', // translated
+  '64:ff9b::/96', // translated on the way out
+]
+
+/** The third quarter of an address of ISATAP, in whatever network it is: its last 32 bits are IPv4. */
+const ISATAP = /^(0|200):5efe$/
 
 function listOf(ranges: readonly string[]): BlockList {
   const list = new BlockList()
@@ -62,18 +69,31 @@ const wrapping = listOf(WRAPPING_RANGES)
 export function isPrivate(address: string): boolean {
   const plain = unwrap(address)
   if (isIP(plain) === 4) return privateV4.check(plain, 'ipv4')
-  if (isIP(plain) === 6) return privateV6.check(plain, 'ipv6')
-  return true
+  if (isIP(plain) !== 6) return true
+  if (privateV6.check(plain, 'ipv6')) return true
+  const groups = groupsOf(plain)
+  return ISATAP.test(groups.slice(4, 6).join(':')) && privateV4.check(lastAsV4(groups), 'ipv4')
 }
 
 /** The IPv4 address that an IPv6 address stands for, if it does; without a zone. */
 function unwrap(address: string): string {
   const [plain = ''] = address.split('%')
   if (isIP(plain) !== 6 || !wrapping.check(plain, 'ipv6')) return plain
-  // The URL parser writes every address of IPv6 in hexadecimal groups.
-  const groups = new URL(`http://[${plain}]`).hostname.slice(1, -1).split(':')
-  const [high, low] = groups.slice(-2).map((group) => Number.parseInt(group || '0', 16))
-  if (high === undefined || low === undefined) return plain
+  return lastAsV4(groupsOf(plain))
+}
+
+/** The eight groups of an address of IPv6. */
+function groupsOf(address: string): string[] {
+  // The URL parser writes every one in hexadecimal groups.
+  const [head = '', tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::')
+  const split = (text: string): string[] => (text === '' ? [] : text.split(':'))
+  if (tail === undefined) return split(head)
+  const [before, after] = [split(head), split(tail)]
+  return [...before, ...Array<string>(8 - before.length - after.length).fill('0'), ...after]
+}
+
+function lastAsV4(groups: readonly string[]): string {
+  const [high = 0, low = 0] = groups.slice(-2).map((group) => Number.parseInt(group, 16))
   return [high >> 8, high & 255, low >> 8, low & 255].join('.')
 }
 

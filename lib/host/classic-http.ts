@@ -6,6 +6,7 @@
  * Proved by: `__test__/host-http.spec.mjs`.
  */
 
+import { parseJson } from '../json.js'
 import type { HttpInput } from './http-input.js'
 
 /** A part of a form. */
@@ -101,7 +102,7 @@ export async function classicRequest(input: HttpInput): Promise<ClassicRequest> 
 
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return parseJson(text, 'body')
   } catch {
     return text
   }

@@ -29,7 +29,8 @@ interface Parameter {
 }
 
 interface Segment {
-  readonly pattern: RegExp
+  /** The text before each parameter, and that after the last; compared without regard to case. */
+  readonly texts: readonly string[]
   readonly parameters: readonly Parameter[]
   readonly rank: number
 }
@@ -135,14 +136,43 @@ function takeFallback({ parameters }: Segment, params: Record<string, string>): 
 }
 
 function takeSegment(segment: Segment, given: string, params: Record<string, string>): boolean {
-  const found = segment.pattern.exec(given)
+  const found = split(segment, given)
   if (found === null) return false
   for (const [index, { name, checks }] of segment.parameters.entries()) {
-    const value = decoded(found[index + 1] ?? '')
+    const value = decoded(found[index] ?? '')
     if (value === null || !checks.every((check) => check(value))) return false
     params[name] = value
   }
   return true
+}
+
+/**
+ * What stands in the place of each parameter: of each but the last as little as can be, and something.
+ * One pass: a shorter beginning never leaves less room for what follows, so nothing is tried twice.
+ */
+function split({ texts, parameters }: Segment, given: string): string[] | null {
+  const folded = fold(given)
+  const first = texts[0] ?? ''
+  if (parameters.length === 0) return folded === first ? [] : null
+  const suffix = texts.at(-1) ?? ''
+  if (!folded.startsWith(first) || !folded.endsWith(suffix)) return null
+  const found: string[] = []
+  let from = first.length
+  for (const text of texts.slice(1, -1)) {
+    const to = folded.indexOf(text, from + 1)
+    if (to < 0) return null
+    found.push(given.slice(from, to))
+    from = to + text.length
+  }
+  const end = given.length - suffix.length
+  if (end <= from) return null
+  found.push(given.slice(from, end))
+  return found
+}
+
+/** Letters of ASCII without their case, as others are spelt by %XX in a path. */
+function fold(text: string): string {
+  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
 }
 
 function decoded(text: string): string | null {
@@ -162,15 +192,14 @@ const REST = 3
 
 function parseSegment(text: string, isLast: boolean, template: string, file: string): Segment {
   const parameters: Parameter[] = []
-  let pattern = ''
-  let hasText = false
+  const texts = ['']
   for (const piece of text.split(/(\{(?:[^{}]|\{\{|\}\}|\{[^{}]*\})*\})/)) {
     if (piece === '') continue
     if (!piece.startsWith('{') || !piece.endsWith('}')) {
       if (/[{}?*]/.test(piece))
         throw badRoute(template, `'${text}' has a brace or a mark on its own`, file)
-      hasText = true
-      pattern += escaped(piece)
+      // What a path may spell with %XX is compared as it is spelt by browsers.
+      texts[texts.length - 1] = fold(encodeURI(piece))
       continue
     }
     const parameter = parseParameter(piece.slice(1, -1), template, file)
@@ -178,13 +207,9 @@ function parseSegment(text: string, isLast: boolean, template: string, file: str
       throw badRoute(template, `{*${parameter.name}} is not its last segment`, file)
     }
     parameters.push(parameter)
-    pattern += parameter.isRest ? '(.+)' : '(.+?)'
+    texts.push('')
   }
-  return {
-    pattern: new RegExp(`^${pattern}$`, 'is'),
-    parameters,
-    rank: rankOf(parameters, hasText),
-  }
+  return { texts, parameters, rank: rankOf(parameters, texts.join('') !== '') }
 }
 
 function rankOf(parameters: readonly Parameter[], hasText: boolean): number {
@@ -234,11 +259,6 @@ function regexCheck(text: string, template: string, file: string): Check {
 
 function badRoute(template: string, why: string, file: string): Error {
   return refused(file, 'route', `is '${template}', which is no route, because ${why}`)
-}
-
-function escaped(text: string): string {
-  // What a path may spell with %XX is compared as it is spelt by browsers.
-  return encodeURI(text).replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
 }
 
 function splitOutsideBraces(text: string, separator: string): string[] {

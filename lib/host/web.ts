@@ -9,6 +9,7 @@
 import { messageOf } from '../failure.js'
 import { type Answer, empty, json, problem } from '../http/answers.js'
 import type { Access, Route, RouteContext } from '../http/router.js'
+import { parseJson } from '../json.js'
 import type { Log } from '../log.js'
 import { howToRun } from './binding.js'
 import { callHttpFunction, type HttpFunction, logFailure } from './http-functions.js'
@@ -93,7 +94,7 @@ function inputOf(body: string): { value: unknown } | { refusal: string } {
   if (body === '') return { value: undefined }
   let given: unknown
   try {
-    given = JSON.parse(body)
+    given = parseJson(body, 'body')
   } catch (error) {
     return { refusal: `The body must be JSON, such as {"input":"text"}: ${messageOf(error)}` }
   }
@@ -103,7 +104,7 @@ function inputOf(body: string): { value: unknown } | { refusal: string } {
   const { input } = given as { input?: unknown }
   if (typeof input !== 'string') return { value: input }
   try {
-    return { value: JSON.parse(input) }
+    return { value: parseJson(input, 'input') }
   } catch {
     return { value: input }
   }

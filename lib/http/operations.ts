@@ -14,6 +14,7 @@ import {
   InstanceNotFound,
   NotRewindable,
 } from '../errors.js'
+import { parseJson } from '../json.js'
 import { type Answer, empty, failed, json, problem } from './answers.js'
 import { isJson } from './body.js'
 import { startOnce } from './idempotency.js'
@@ -159,7 +160,7 @@ function reasonOf({ query }: RouteContext): string | undefined {
 export function parsed(text: string): { value: unknown } | { error: unknown } {
   if (text === '') return { value: undefined }
   try {
-    return { value: JSON.parse(text) }
+    return { value: parseJson(text, 'body') }
   } catch (error) {
     return { error }
   }

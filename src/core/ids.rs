@@ -37,6 +37,8 @@ pub fn check_instance_id(id: &str) -> Result<(), Error> {
         format!("it is longer than {INSTANCE_ID_CHARS_MAX} characters")
     } else if id.starts_with('@') {
         "it starts with '@', which is kept for entities".to_owned()
+    } else if matches!(id, "." | "..") {
+        "no URL reaches it".to_owned()
     } else if let Some(c) = id.chars().find(|c| matches!(c, '/' | '\\' | '#' | '?')) {
         format!("it contains '{c}'")
     } else if id.chars().any(char::is_control) {
@@ -48,7 +50,7 @@ pub fn check_instance_id(id: &str) -> Result<(), Error> {
         ErrorCode::InvalidInstanceId,
         format!(
             "The instanceId {id:?} is not valid: {problem}. Use 1 to {INSTANCE_ID_CHARS_MAX} \
-             characters, no leading '@', none of / \\ # ? and no control characters."
+             characters, no leading '@', none of / \\ # ?, no control characters, and not '.' or '..'."
         ),
     ))
 }
@@ -127,10 +129,10 @@ mod tests {
 
     #[test]
     fn ids_of_the_rule_pass_and_others_name_their_fault() {
-        for good in ["a", "A-1_b.c:d", "ünï", &"x".repeat(256)] {
+        for good in ["a", "A-1_b.c:d", "...", "ünï", &"x".repeat(256)] {
             assert!(check_instance_id(good).is_ok(), "{good}");
         }
-        for bad in ["", "@x", "a/b", "a\\b", "a#b", "a?b", "a\u{7}", &"x".repeat(257)] {
+        for bad in ["", ".", "..", "@x", "a/b", "a\\b", "a#b", "a?b", "a\u{7}", &"x".repeat(257)] {
             let error = check_instance_id(bad).unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidInstanceId);
         }
