@@ -143,6 +143,53 @@ describe('changes', () => {
     }
   })
 
+  test('have the input once, or not at all', async (t) => {
+    const { server, client } = await openApi(t, register)
+    const id = await startWaiting(client, 'wait', { input: 'the input' })
+    const { changesGetUri } = server.api.signedLinks(server.url, id, { scopes: ['read'] })
+    const inputsOf = async (url, seen = () => {}) => {
+      const inputs = []
+      for await (const { event, data } of eventsOf(await fetch(url))) {
+        if (event === 'status') inputs.push(data.input)
+        await seen(inputs.length)
+      }
+      return inputs
+    }
+    const inputs = await inputsOf(changesGetUri, async (count) => {
+      if (count === 1) await client.raiseEvent(id, 'go', 1)
+      if (count === 2) await client.terminate(id, 'enough')
+    })
+    assert.deepEqual(inputs, ['the input', undefined, undefined])
+    assert.deepEqual(await inputsOf(`${changesGetUri}&showInput=false`), [undefined])
+  })
+
+  test('cost so many reads, without the input, however many instances are listened to', async (t) => {
+    const { server, client } = await openApi(t, register)
+    const reads = []
+    const { getStatus } = client
+    client.getStatus = (id, options) => {
+      reads.push(options)
+      return getStatus.call(client, id, options)
+    }
+    const count = 200
+    const ids = await client.startMany(Array.from({ length: count }, () => ({ name: 'wait' })))
+    const began = performance.now()
+    const gone = new AbortController()
+    const streams = await Promise.all(
+      ids.map(async (id) => {
+        const { changesGetUri } = server.api.signedLinks(server.url, id, { scopes: ['read'] })
+        return (await fetch(changesGetUri, { signal: gone.signal })).body.getReader()
+      }),
+    )
+    await Promise.all(streams.map((stream) => stream.read()))
+    await until('each was looked at again', () => reads.length >= 3 * count)
+    // Two to begin with, and 25 each quarter of a second.
+    const most = 2 * count + (Math.ceil((performance.now() - began) / 250) + 1) * 25
+    assert.ok(reads.length <= most, `${reads.length} reads, not ${most}`)
+    assert.equal(reads.filter((options) => options.showInput !== false).length, count)
+    gone.abort()
+  })
+
   test('of an instance that has ended are its status, and of none 404', async (t) => {
     const { call, client } = await openApi(t, register)
     const { instanceId } = await run(client, 'echo', 'x')

@@ -1,14 +1,15 @@
 /**
  * `GET instances/{id}/changes`: the status of an instance each time it changes, as server-sent events.
  *
- * Owns: one look at an instance now and then, however many listen to it.
+ * Owns: one look at an instance now and then, however many listen to it, and so many looks at all of them,
+ * however many they are; the input, which never changes, is read and told once.
  * Must never: look more often than the engine itself looks for what other processes write, or go on when
  * nobody listens.
  * Proved by: `__test__/http-beyond.spec.mjs`.
  */
 
 import type { DurableClient } from '../client.js'
-import { clearInterval, clearTimeout, setInterval, setTimeout } from '../clock.js'
+import { clearInterval, setInterval } from '../clock.js'
 import type { OrchestrationStatus } from '../status.js'
 import { type Answer, empty, eventStream, problem } from './answers.js'
 import { hasEnded, statusBody } from './instances.js'
@@ -18,8 +19,10 @@ import type { RouteContext } from './router.js'
 /** What one listener is told; null: nothing more comes, or only after another request. */
 type Listener = (status: OrchestrationStatus | null, isClosing?: boolean) => void
 
-/** How often an instance is looked at while somebody listens; its end is told at once. */
+/** How often instances are looked at while somebody listens; their ends are told at once. */
 const LOOK_MS = 250
+/** How many of them each time, in turn: 100 reads a second for all who listen. */
+const LOOKS_MAX = 25
 /** So that nothing between takes the connection for dead. */
 const KEEP_ALIVE_MS = 15_000
 const LISTENERS_MAX = 10_000
@@ -29,8 +32,10 @@ const UNREAD_MAX = 16
 /** The instances of one client that somebody listens to. */
 export class Changes {
   readonly #client: DurableClient
+  /** Those that are to be looked at next come first. */
   readonly #watches: Map<string, Watch> = new Map()
   #listeners = 0
+  #timer: NodeJS.Timeout | undefined
 
   constructor(client: DurableClient) {
     this.#client = client
@@ -49,8 +54,9 @@ export class Changes {
   listen(instanceId: string, listener: Listener): () => void {
     let watch = this.#watches.get(instanceId)
     if (watch === undefined) {
-      watch = new Watch(this.#client, instanceId, () => this.#watches.delete(instanceId))
+      watch = new Watch(this.#client, instanceId, () => this.#forget(instanceId))
       this.#watches.set(instanceId, watch)
+      this.#timer ??= setInterval(() => this.#lookAtSome(), LOOK_MS).unref()
     }
     this.#listeners += 1
     const stop = watch.add(listener)
@@ -58,6 +64,21 @@ export class Changes {
       this.#listeners -= 1
       stop()
     }
+  }
+
+  #lookAtSome(): void {
+    for (const [instanceId, watch] of [...this.#watches].slice(0, LOOKS_MAX)) {
+      this.#watches.delete(instanceId)
+      this.#watches.set(instanceId, watch)
+      watch.lookAgain()
+    }
+  }
+
+  #forget(instanceId: string): void {
+    this.#watches.delete(instanceId)
+    if (this.#watches.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
   }
 }
 
@@ -68,7 +89,6 @@ class Watch {
   readonly #listeners: Map<Listener, string> = new Map()
   readonly #done: () => void
   readonly #ended = new AbortController()
-  #timer: NodeJS.Timeout | undefined
   #looking: Promise<void> | undefined
 
   constructor(client: DurableClient, instanceId: string, done: () => void) {
@@ -100,16 +120,17 @@ class Watch {
     )
   }
 
+  /** Unless the last look takes that long. */
+  lookAgain(): void {
+    if (this.#looking === undefined) this.#look()
+  }
+
   #look(): void {
-    clearTimeout(this.#timer)
     const before = this.#looking ?? Promise.resolve()
     const looking = before.then(() => this.#tell())
     this.#looking = looking
     void looking.then(() => {
-      if (this.#looking !== looking || this.#listeners.size === 0) return
-      clearTimeout(this.#timer)
-      this.#timer = setTimeout(() => this.#look(), LOOK_MS)
-      this.#timer.unref()
+      if (this.#looking === looking) this.#looking = undefined
     })
   }
 
@@ -117,7 +138,7 @@ class Watch {
     if (this.#listeners.size === 0) return
     let status: OrchestrationStatus | null
     try {
-      status = await this.#client.getStatus(this.#instanceId, { pending: true })
+      status = await this.#client.getStatus(this.#instanceId, { pending: true, showInput: false })
     } catch {
       this.close() // the hub is closed, or its store cannot be read: that is no end of the instance
       return
@@ -131,7 +152,6 @@ class Watch {
   }
 
   #stop(): void {
-    clearTimeout(this.#timer)
     this.#ended.abort(new Error('Nobody listens any more.'))
     this.#done()
   }
@@ -145,20 +165,24 @@ function keyOf({ runtimeStatus, customStatus, output }: OrchestrationStatus): st
 /** The answer: a stream of `status` events, and `end` after the last. */
 export async function streamChanges(
   { client, changes }: ApiParts,
-  { params, request }: RouteContext,
+  { params, query, request }: RouteContext,
 ): Promise<Answer | Response> {
   const instanceId = params['instanceId'] ?? ''
   if (!changes.hasRoom) {
     return problem(429, `${LISTENERS_MAX} listen already.`, { 'Retry-After': '10' })
   }
-  const status = await client.getStatus(instanceId, { pending: true, showInput: false })
+  const showInput = query.boolean('showInput') ?? true
+  const status = await client.getStatus(instanceId, { pending: true, showInput })
   if (status === null) return empty(404)
-  return eventStream(changesOf(changes, instanceId, request.signal))
+  const input = showInput ? { input: status.input } : {}
+  return eventStream(changesOf(changes, instanceId, input, request.signal))
 }
 
+/** @param first what the first event alone has beside the status */
 function changesOf(
   changes: Changes,
   instanceId: string,
+  first: { input?: unknown },
   signal: AbortSignal,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder()
@@ -166,6 +190,7 @@ function changesOf(
   return new ReadableStream<Uint8Array>({
     start(controller) {
       let isOpen = true
+      let more = first
       const send = (text: string): void => {
         if (isOpen) controller.enqueue(encoder.encode(text))
       }
@@ -176,7 +201,9 @@ function changesOf(
           if (!isClosing) send('event: end\ndata: {}\n\n')
           close()
         } else if (hasEnded(status) || (controller.desiredSize ?? 0) > -UNREAD_MAX) {
-          send(`event: status\ndata: ${JSON.stringify(statusBody(status, true))}\n\n`)
+          const { input: _, ...body } = statusBody(status, false)
+          send(`event: status\ndata: ${JSON.stringify({ ...body, ...more })}\n\n`)
+          more = {}
         }
       })
       end = () => {

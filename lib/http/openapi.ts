@@ -157,6 +157,7 @@ const operations: Readonly<Record<string, Operation>> = {
     id: 'changes',
     summary: 'Server-sent events: `status` for each change, and `end` after the last.',
     tag: 'instances',
+    query: ['showInput'],
     answers: { 200: text, 404: null },
     type: 'text/event-stream',
   },
