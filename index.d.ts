@@ -2368,7 +2368,7 @@ export declare type Startable<TInput = unknown> = string | OrchestrationDefiniti
 
 /** How an instance is started. */
 export declare interface StartNewOptions<TInput = unknown> {
-    /** 1 to 256 characters, no leading `@`, none of `/ \ # ?`, no control characters. Default: random. */
+    /** 1 to 256 characters, no leading `@`, none of `/ \ # ?`, no control characters, not `.` or `..`. Default: random. */
     instanceId?: string | undefined;
     /** Any JSON value; undefined for none. */
     input?: TInput | undefined;
