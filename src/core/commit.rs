@@ -106,6 +106,21 @@ pub struct TurnCommit {
     pub recovers: bool,
     /// The execution ends with the turn.
     pub end: Option<End>,
+    /// Attempts of activities that the turn saw fail, for the log. Not stored: history tells them.
+    pub failures: Vec<FailedTry>,
+}
+
+/// An attempt of an activity that failed.
+#[derive(Debug, Clone)]
+pub struct FailedTry {
+    /// The activity.
+    pub name: Name,
+    /// From 1.
+    pub attempt: u32,
+    /// What it threw.
+    pub failure: Payload,
+    /// There is another attempt.
+    pub again: bool,
 }
 
 /// Why a turn was not written.
@@ -160,6 +175,7 @@ impl TurnCommit {
             ready_changed: false,
             recovers: false,
             end: None,
+            failures: Vec::new(),
         }
     }
 

@@ -75,6 +75,8 @@ pub struct Accepted {
     pub event: HistoryEvent,
     /// The policy's `retryIf` decides whether there is another attempt, at this time.
     pub ask: Option<Ask>,
+    /// The activity and the attempt, from 1, if it is one that failed.
+    pub tried: Option<(Name, u32)>,
 }
 
 /// See the module's text.
@@ -227,7 +229,7 @@ impl Execution {
         now_ms: TimeMs,
         entropy: &mut dyn Entropy,
     ) -> Option<Accepted> {
-        let plain = |event| Some(Accepted { event, ask: None });
+        let plain = |event| Some(Accepted { event, ask: None, tried: None });
         match message {
             Message::TaskCompleted { task, result } => match self.open.get(task)? {
                 OpenTask::Activity(call) if call.again_at.is_none() => {
@@ -243,7 +245,8 @@ impl Execution {
                         failure: failure.clone(),
                         again_at,
                     };
-                    Some(Accepted { event, ask })
+                    let tried = Some((call.name.clone(), call.attempt));
+                    Some(Accepted { event, ask, tried })
                 }
                 _ => None,
             },
@@ -264,7 +267,7 @@ impl Execution {
                         child: child.clone(),
                         again_at,
                     };
-                    Some(Accepted { event, ask })
+                    Some(Accepted { event, ask, tried: None })
                 }
                 _ => None,
             },
@@ -316,7 +319,7 @@ impl Execution {
             }
             _ => return None,
         };
-        Some(Accepted { event, ask: None })
+        Some(Accepted { event, ask: None, tried: None })
     }
 
     /// Takes an event of history into account. The same for new events and for old ones.

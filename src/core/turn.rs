@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
-use super::commit::{ChildStart, End, TurnCommit};
+use super::commit::{ChildStart, End, FailedTry, TurnCommit};
 use super::entity::{EntityLock, EntitySend, Signal};
 use super::error::{Error, ErrorCode};
 use super::execution::{Accepted, Entropy, Execution, OpenTask};
@@ -236,7 +236,8 @@ impl Turn {
             TurnCommit::new(key, exec, number, self.begins, outcome.custom_status, self.consumed);
         let mut events = Vec::with_capacity(self.accepted.len() + outcome.actions.len());
         let mut answers = outcome.answers.into_iter();
-        for accepted in self.accepted {
+        for mut accepted in self.accepted {
+            let tried = accepted.tried.take();
             let asked = accepted.ask.is_some();
             let again = if asked {
                 let answer = answers.next();
@@ -249,6 +250,7 @@ impl Turn {
                 execution.apply(&event);
             }
             commit.note(&event, execution);
+            commit.note_failure(tried, &event);
             events.push(event);
         }
         let most = if outcome.end.is_some() { usize::MAX } else { self.starts_max };
@@ -358,6 +360,15 @@ impl TurnCommit {
                 self.sends.push(EntitySend::Lock(lock.clone()));
             }
             _ => {}
+        }
+    }
+
+    fn note_failure(&mut self, tried: Option<(Name, u32)>, event: &HistoryEvent) {
+        if let (Some((name, attempt)), HistoryEvent::TaskFailed { failure, again_at, .. }) =
+            (tried, event)
+        {
+            let (failure, again) = (failure.clone(), again_at.is_some());
+            self.failures.push(FailedTry { name, attempt, failure, again });
         }
     }
 

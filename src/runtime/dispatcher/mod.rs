@@ -12,6 +12,7 @@ mod beginning;
 mod cache;
 mod crossing;
 mod entities;
+mod failures;
 mod live;
 mod options;
 mod overdue;

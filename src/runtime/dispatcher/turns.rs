@@ -190,6 +190,7 @@ impl Dispatcher {
         if let TurnVerdict::Refused(_) = verdict {
             return self.run_again(key, step);
         }
+        step.log_failures(&live.id, &live.name, &commit);
         live.unstored.clear();
         live.takes_all = false;
         let weight = commit.weight();

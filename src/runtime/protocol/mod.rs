@@ -191,6 +191,7 @@ pub enum LogLevel {
     Error,
     Warn,
     Info,
+    Debug,
 }
 
 /// The answer to a client call.

@@ -19,6 +19,7 @@ use crate::provider::{LoadedEntity, ProviderError, ProviderErrorKind};
 use super::super::super::protocol::{
     EntityActivation, EntityOutcome, LogLevel, OperationResult, OperationStart,
 };
+use super::super::failures::failed_operation;
 use super::super::overdue::poisoned;
 use super::super::{Dispatcher, Step, too_large};
 use super::Phase;
@@ -198,14 +199,12 @@ impl Dispatcher {
         for (waiting, result) in live.intake.operations.iter().zip(results) {
             let EntityMessage::Operation { name, caller, .. } = &waiting.message else { continue };
             let outcome = within(result, self.options.payload_bytes);
-            match caller {
-                Some(to) => commit.replies.push(EntityReply { to: *to, outcome }),
-                None => {
-                    if let Err(failure) = outcome {
-                        step.log(LogLevel::Error, &live.id, unheard(&live.id, name, &failure));
-                    }
-                }
+            if let Err(failure) = &outcome {
+                // Who calls hears of it, who signals does not.
+                let level = if caller.is_some() { LogLevel::Warn } else { LogLevel::Error };
+                step.log(level, &live.id, failed_operation(&live.id, name, failure));
             }
+            commit.replies.extend(caller.map(|to| EntityReply { to, outcome }));
         }
         live.phase = Phase::Committing;
         step.work.push(Work::Entity(Box::new(commit)));
@@ -293,7 +292,7 @@ impl Dispatcher {
         let failure = engine_failure(code, message);
         for waiting in &live.intake.operations {
             if let EntityMessage::Operation { name, caller, .. } = &waiting.message {
-                step.log(LogLevel::Error, &live.id, unheard(&live.id, name, &failure));
+                step.log(LogLevel::Error, &live.id, failed_operation(&live.id, name, &failure));
                 let outcome = Err(failure.clone());
                 commit.replies.extend(caller.map(|to| EntityReply { to, outcome }));
             }
@@ -355,11 +354,4 @@ fn within(result: OperationResult, limit: usize) -> Result<Option<Payload>, Payl
         Some(failure) => Err(failure),
         None => Ok(payload),
     }
-}
-
-/// A failure that nobody is told of but the log.
-fn unheard(id: &str, operation: &str, failure: &Payload) -> String {
-    let text = failure.get();
-    let shown: String = text.chars().take(500).collect();
-    format!("Operation '{operation}' of entity '{id}' failed: {shown}")
 }
