@@ -77,7 +77,7 @@ describe('gives what the calling thread gives', () => {
     const { client, logger } = await openThreads(t)
     const failure = await fail(client, 'strays')
     assert.equal(failure.code, 'OutsideTurn')
-    assert.equal(logger.find('error', /^durafn: .*outside a turn/).length, 1)
+    assert.equal(logger.find('error', /^durafn: Orchestrator .*outside a turn/).length, 1)
   })
 
   test('instances go on in threads that began without them', async (t) => {
