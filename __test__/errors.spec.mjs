@@ -308,6 +308,7 @@ test('every error class of the package has its code, which never changes', () =>
     'Poison',
     'PortUnavailable',
     'StoreFull',
+    'StoreGone',
     'StoreReadOnly',
     'StoreUnavailable',
     'TimeoutError: Timeout',

@@ -82,6 +82,8 @@ export class Engine implements Outlet {
   private readonly hold: NodeJS.Timeout
   private native: NativeEngine | null = null
   private closing: Promise<void> | null = null
+  /** Why the hub was lost, if it was. */
+  private loss: DurableError | null = null
   /** Resolves when a hub that was lost has let go of its store. */
   private released: Promise<void> = Promise.resolve()
   /** What news from the core of a lost hub are for. */
@@ -432,9 +434,11 @@ export class Engine implements Outlet {
       this.refusal = new HubClosed('The hub is closed.')
       await closed
     } catch (error) {
-      if (!(error instanceof HubClosed)) throw error
+      // What is lost meanwhile is as closed as what was lost before.
+      if (error !== this.loss && !(error instanceof HubClosed)) throw error
     } finally {
       this.stop(new HubClosed('The hub was closed before the call was answered.'))
+      await this.released
       await this.runner.closed()
     }
   }
@@ -448,6 +452,7 @@ export class Engine implements Outlet {
   /** The hub is lost: nothing may wait for it. */
   private giveUp(reason: DurableError): void {
     this.log.engine('error', reason.message)
+    this.loss = reason
     const native = this.native
     this.stop(reason)
     if (native !== null) this.released = this.release(native)

@@ -206,6 +206,13 @@ export class StoreReadOnly extends DurableError {
 export class StoreFull extends DurableError {
   static override readonly code: string = 'StoreFull'
 }
+/**
+ * The files of the store were removed, renamed or replaced, or given a second name (a hard link), while it was
+ * open. The hub or client that had it is given up: nothing more is acknowledged, as nobody would find it.
+ */
+export class StoreGone extends DurableError {
+  static override readonly code: string = 'StoreGone'
+}
 /** The store cannot be opened, read or written. */
 export class StoreUnavailable extends DurableError {
   static override readonly code: string = 'StoreUnavailable'
@@ -260,6 +267,7 @@ const classes: ErrorClass[] = [
   HubTooNew,
   StoreReadOnly,
   StoreFull,
+  StoreGone,
   StoreUnavailable,
   UnsupportedPlatform,
   Internal,

@@ -266,6 +266,7 @@ export {
   Poison,
   PortUnavailable,
   StoreFull,
+  StoreGone,
   StoreReadOnly,
   StoreUnavailable,
   TimeoutError,

@@ -8,7 +8,9 @@ mod provider_sqlite {
     mod faults;
     mod hub;
     mod listing;
+    mod locks;
     mod model;
+    mod names;
     mod sharing;
     mod space;
 }

@@ -128,6 +128,7 @@ const statuses: Record<string, number> = {
   TooManyCalls: 429,
   HubClosed: 503,
   StoreFull: 507,
+  StoreGone: 503,
   StoreReadOnly: 503,
   StoreUnavailable: 503,
 }

@@ -61,6 +61,8 @@ pub enum ErrorCode {
     StoreReadOnly,
     /// The disk is full.
     StoreFull,
+    /// The files of the store were removed, renamed or replaced while it was open.
+    StoreGone,
     /// The store does not answer; trying again may help.
     StoreUnavailable,
     /// A defect of durafn.

@@ -23,6 +23,8 @@ pub enum ProviderErrorKind {
     InDoubt,
     /// Another worker has the hub.
     HubInUse,
+    /// The store that was opened is no longer where it was: nobody will find what is written to it.
+    Gone,
     /// The file is not a hub.
     NotAHub,
     /// The hub was written by a newer version.
@@ -46,7 +48,7 @@ impl ProviderErrorKind {
     /// Whether this process is no worker of the hub after it.
     #[must_use]
     pub fn ousts(self) -> bool {
-        matches!(self, Self::LostOwnership | Self::InDoubt)
+        matches!(self, Self::LostOwnership | Self::InDoubt | Self::Gone)
     }
 }
 
@@ -71,7 +73,9 @@ impl ProviderError {
     pub fn once_open(self) -> Self {
         use ProviderErrorKind as Kind;
         let kind = match self.kind {
-            Kind::Full | Kind::ReadOnly | Kind::LostOwnership | Kind::InDoubt => self.kind,
+            Kind::Full | Kind::ReadOnly | Kind::LostOwnership | Kind::InDoubt | Kind::Gone => {
+                self.kind
+            }
             Kind::Transient
             | Kind::HubInUse
             | Kind::NotAHub
@@ -104,6 +108,7 @@ mod tests {
             (Kind::ReadOnly, Kind::ReadOnly),
             (Kind::LostOwnership, Kind::LostOwnership),
             (Kind::InDoubt, Kind::InDoubt),
+            (Kind::Gone, Kind::Gone),
             (Kind::HubInUse, Kind::Transient),
             (Kind::NotAHub, Kind::Transient),
             (Kind::TooNew, Kind::Transient),

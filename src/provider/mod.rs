@@ -188,6 +188,11 @@ pub trait Reader: EntityReader {
         Ok(settled)
     }
 
+    /// Whether the store is still where it was opened: `Gone` if nobody would find it any more.
+    fn is_there(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// An instance with all that is needed to run it again.
     fn load(&mut self, key: InstanceKey) -> Result<Option<Loaded>>;
 

@@ -31,6 +31,11 @@ pub fn caller_error(error: &ProviderError) -> Error {
             ErrorCode::HubInUse,
             "One process at a time runs the workers of a hub; any number can use df.connect().",
         ),
+        ProviderErrorKind::Gone => (
+            ErrorCode::StoreGone,
+            "What was not acknowledged may be written to a file that nobody finds. Put the files back, or leave \
+             those that are there now, and open the hub again.",
+        ),
         ProviderErrorKind::NotAHub => (
             ErrorCode::NotAHub,
             "Choose another file, or move this one away; on a PostgreSQL server, choose another hubName.",

@@ -151,6 +151,13 @@ pub fn run(mut reader: Box<dyn Reader>, inbox: &Receiver<ReadRequest>, outbox: &
         } else {
             inbox.try_recv()
         };
+        // What was removed answers no question, and a client that only reads hears of it nowhere else.
+        if request.is_ok()
+            && let Err(error) = reader.is_there()
+        {
+            outbox.push([Event::Fatal(caller_error(&error))]);
+            continue;
+        }
         match request {
             Ok(ReadRequest::Get(request)) => statuses.push_back(StatusReading::new(request)),
             Ok(request) => {

@@ -176,3 +176,25 @@ fn a_client_leaves_the_log_to_the_worker() {
     provider.maintain(true).unwrap();
     assert!(size(&folder.hub()) > 1 << 20, "an idle worker copies it");
 }
+
+#[test]
+fn the_log_of_a_client_stays_at_a_size_without_a_worker() {
+    let folder = Folder::new();
+    let log = folder.path().join("hub.db-wal");
+    let mut provider = client(&folder.hub());
+    let body = vec![b'x'; 4 << 20];
+    let mut longest = 0;
+    for key in 0..40 {
+        transact(&mut provider, None, |rows| rows.append_turn(key, 0, 1, &body)).unwrap();
+        provider.maintain(false).unwrap();
+        longest = longest.max(size(&log));
+    }
+    assert!(longest < 48 << 20, "the log had {longest} bytes");
+    assert!(size(&folder.hub()) > 100 << 20, "the log has been copied");
+    drop(provider);
+    let check: String = rusqlite::Connection::open(folder.hub())
+        .unwrap()
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(check, "ok");
+}

@@ -8,6 +8,7 @@
 //! ```text
 //! tls       which certificates are trusted
 //! place     the URL, connecting                            ask      a statement and its values
+//! attempt   one try of a transaction
 //! session   a connection: statements, several at once      schema   tables, versions, the hub's row
 //! failure   what a code of the server means
 //! rows      what a transaction reads (`known`, `history`)   batch    what it writes
@@ -21,6 +22,7 @@
 
 mod arrivals;
 mod ask;
+mod attempt;
 mod batch;
 mod columns;
 mod departed;
@@ -60,18 +62,16 @@ use crate::provider::{
 };
 
 use arrivals::Watch;
-use columns::column;
+use attempt::Stopped;
 use hints::{Hints, Listener, Message};
-use limits::{CommitSync, limited, limits};
+use limits::CommitSync;
 use membership::Membership;
 use query::Source;
-use rows::PostgresRows;
-use session::{Ask, Place, Session, Trouble};
+use session::{Place, Session, Trouble};
 use tasks::ServedNames;
 
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
-const NUMBER: &str = concat!("SELECT pg_current_xact_id()::text, ", limits!("$1", "$2", "$3"));
 
 /// Tries of a transaction that meets others, or loses its connection before it is committed.
 const TRIES: usize = 10;
@@ -110,19 +110,6 @@ pub struct PostgresProvider {
     hints: Option<Arc<Hints>>,
 }
 
-/// Why a try of a transaction has come to nothing.
-enum Stopped {
-    /// It met another one, or its connection broke: the next try may do.
-    Again(ProviderError),
-    /// A value does not suit what reads ahead, and would spoil the work of others: it is read when it is asked
-    /// for, where only whoever asks fails.
-    Foreseeing,
-    /// It has to lock more rows, and all of them in one order.
-    Locking,
-    /// Anything else.
-    For(ProviderError),
-}
-
 impl PostgresProvider {
     /// Opens a hub, and makes it if there is none.
     pub fn open(options: &PostgresOptions) -> Result<Self> {
@@ -151,70 +138,6 @@ impl PostgresProvider {
         })
     }
 
-    /// One try of a transaction.
-    fn attempt(
-        &mut self,
-        fenced: bool,
-        foresight: &mut Foresight,
-        work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
-    ) -> std::result::Result<(), Stopped> {
-        let session = connected(&mut self.session, &self.place).map_err(Stopped::For)?;
-        session.take_trouble();
-        let member = self.membership.as_ref();
-        if let Some(member) = member.filter(|_| fenced)
-            && let Err(error) = departed::mark(session, member.epoch)
-        {
-            return Err(self.undo(error));
-        }
-        let session = connected(&mut self.session, &self.place).map_err(Stopped::For)?;
-        let worker = member.map(|member| (member.epoch, member.mine));
-        let mut first = vec![Ask::new("BEGIN")];
-        let mut rows = PostgresRows::new(session, self.facts.partitions, worker);
-        let fence = member.filter(|_| fenced);
-        let number = || limited(Ask::new(NUMBER), self.lease_ms, self.place.sync);
-        first.push(fence.map_or_else(number, Membership::fence));
-        let begun = rows.begin(first, foresight);
-        let number = begun.and_then(|answers| {
-            let answer = answers.last().map_or(&[][..], Vec::as_slice);
-            match fence {
-                Some(fence) => fence.check(answer),
-                None => answer.first().map_or_else(|| Err(no_number()), |row| column(row, 0)),
-            }
-        });
-        let number = match number {
-            Ok(number) => number,
-            Err(error) if error.kind == ProviderErrorKind::LostOwnership => {
-                self.roll_back();
-                self.lose();
-                return Err(Stopped::For(error));
-            }
-            Err(error) if error.kind.blames_work() && !foresight.is_empty() => {
-                self.undo(error);
-                return Err(Stopped::Foreseeing);
-            }
-            Err(error) => return Err(self.undo(error)),
-        };
-        if let Err(error) = work(&mut rows) {
-            let Some(later) = rows.take_later() else { return Err(self.undo(error)) };
-            foresight.add_all(later);
-            self.roll_back();
-            return Err(Stopped::Locking);
-        }
-        let (mine, mut told) = (rows.mine, std::mem::take(&mut rows.told));
-        told.called |= rows.reported && self.watch.served.any_limited();
-        let sent = rows.send(Some(Ask::new(COMMIT)));
-        match sent {
-            Ok(()) => {}
-            Err(error) => self.ask_fate(fenced, &number, error)?,
-        }
-        if let Some(member) = self.membership.as_mut().filter(|_| fenced) {
-            member.committed();
-            member.mine = mine;
-        }
-        self.tell(&told);
-        Ok(())
-    }
-
     /// What was written is to be looked at by others.
     fn tell(&self, written: &Message) {
         if let Some(hints) = &self.hints {
@@ -232,27 +155,6 @@ impl PostgresProvider {
     /// This process is no worker of the hub any more.
     fn lose(&mut self) {
         self.former = self.membership.take().map(|member| member.epoch).or(self.former);
-    }
-
-    /// After a failure before the commit was sent: nothing is written.
-    fn undo(&mut self, error: ProviderError) -> Stopped {
-        let trouble = self.session.as_mut().and_then(Session::take_trouble);
-        match trouble {
-            Some(Trouble::Lost | Trouble::Doubtful) => self.session = None,
-            _ => self.roll_back(),
-        }
-        match trouble {
-            Some(Trouble::Conflict | Trouble::Lost) => Stopped::Again(error),
-            _ => Stopped::For(error),
-        }
-    }
-
-    fn roll_back(&mut self) {
-        let Some(session) = &mut self.session else { return };
-        let rolled_back = session.rows("roll back", Ask::new(ROLLBACK));
-        if rolled_back.is_err() || session.is_lost() {
-            self.session = None;
-        }
     }
 
     fn lengthen_lease(&mut self) -> Result<()> {
@@ -522,10 +424,6 @@ fn connected<'s>(slot: &'s mut Option<Session>, place: &Place) -> Result<&'s mut
             Ok(slot.insert(session))
         }
     }
-}
-
-fn no_number() -> ProviderError {
-    ProviderError::new(ProviderErrorKind::Permanent, COMMITTING, "the transaction has no number")
 }
 
 fn no_row(operation: &str) -> ProviderError {

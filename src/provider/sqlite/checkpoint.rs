@@ -1,7 +1,7 @@
 //! The write-ahead log, kept at a size.
 //!
-//! Owns: when the worker copies the log into the hub's file. Must never: run in a client.
-//! Proved by `tests/provider_sqlite.rs`.
+//! Owns: when the log is copied into the hub's file: by the worker, and by a client if nobody else does.
+//! Must never: keep a client's call from its answer. Proved by `tests/provider_sqlite.rs`.
 
 use crate::provider::Result;
 
@@ -16,12 +16,17 @@ const IDLE_PAGES: i64 = 1_000;
 /// Pages of log at which something keeps it from beginning anew: whoever reads in the moment in which all
 /// is copied. From here on new readers are waited for, for some milliseconds.
 const LONG_PAGES: i64 = 6_000;
+/// Pages of log after which a client copies them: more than a worker lets it have, so that no client does it
+/// while a worker works.
+const CLIENT_PAGES: i64 = 8_000;
 /// Further pages before that is tried once more.
 const LONGER_PAGES: i64 = 1_000;
 /// How often a lock is asked for then: some 15 ms, which is longer than a page of a listing takes.
 const RESTART_TRIES: i32 = 30;
 /// What a log that became longer is cut to when it begins anew: as long as [`lengthen`] makes it.
 pub(super) const KEPT_BYTES: i64 = (BUSY_PAGES + 100) * (4_096 + 24);
+/// Bytes of log at which each commit is followed by a look at its pages: one may be long.
+const LONG_BYTES: u64 = (CLIENT_PAGES * (4_096 + 24)).unsigned_abs();
 /// Commits between two looks at the log's size.
 const COMMITS_BETWEEN_LOOKS: u32 = 16;
 
@@ -51,16 +56,25 @@ impl Log {
     }
 
     /// Whether so much was written that it is time for housekeeping.
-    pub(super) fn is_due(&self, idle: bool) -> bool {
-        self.commits >= if idle { 1 } else { COMMITS_BETWEEN_LOOKS }
+    pub(super) fn is_due(&self, bytes: u64, idle: bool) -> bool {
+        let few = if idle || bytes >= LONG_BYTES { 1 } else { COMMITS_BETWEEN_LOOKS };
+        self.commits >= few
     }
 
     /// Copies the log if it is long.
-    pub(super) fn maintain(&mut self, sql: Sql<'_>, idle: bool) -> Result<()> {
+    pub(super) fn maintain(&mut self, sql: Sql<'_>, worker: bool, idle: bool) -> Result<()> {
         self.commits = 0;
         let (logged, to_copy) = pages(sql)?;
-        if to_copy >= if idle { IDLE_PAGES } else { BUSY_PAGES } {
+        let many = match (worker, idle) {
+            (false, _) => CLIENT_PAGES,
+            (true, false) => BUSY_PAGES,
+            (true, true) => IDLE_PAGES,
+        };
+        if to_copy >= many {
             checkpoint(sql)?;
+        }
+        if !worker && logged < CLIENT_PAGES {
+            return Ok(());
         }
         if logged < LONG_PAGES {
             self.restart_at = LONG_PAGES;

@@ -11,11 +11,11 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::os::{locks, reads};
 use crate::provider::{ProviderError, ProviderErrorKind, Result};
 
 use super::checkpoint;
 use super::files::{HubFiles, WaitingLine};
-use super::reads;
 use super::statement::{Sql, Transaction, column, failed};
 
 /// "dfn1", in the header of each hub.
@@ -66,6 +66,8 @@ pub(super) fn connect(files: &HubFiles, purpose: Purpose) -> Result<Connection> 
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let operation = "open the hub";
     reads::name_refusals();
+    files.names.look()?;
+    locks::own_by_description();
     let conn = Connection::open_with_flags(&files.hub, flags)
         .and_then(|mut conn| {
             conn.busy_handler(Some(patience()))?;
@@ -74,6 +76,7 @@ pub(super) fn connect(files: &HubFiles, purpose: Purpose) -> Result<Connection> 
         })
         .map_err(|error| failed(operation, &error))?;
     recognise(&conn)?;
+    files.names.look()?;
     if writes && conn.is_readonly("main").map_err(|error| failed(operation, &error))? {
         let cause = format!("{} cannot be written to", files.hub.display());
         return Err(ProviderError::new(ProviderErrorKind::ReadOnly, operation, cause));
@@ -187,7 +190,8 @@ fn configure(conn: &Connection, purpose: Purpose) -> Result<()> {
     let synchronous = if purpose == Purpose::WriteRelaxed { "NORMAL" } else { "FULL" };
     let log_bytes = checkpoint::KEPT_BYTES;
     let query_only = if purpose == Purpose::Read { "ON" } else { "OFF" };
-    // No memory map: a truncated file would be a signal, not an error. No checkpoint but the owner's.
+    // No memory map: a truncated file would be a signal, not an error. No checkpoint that
+    // a commit would wait for: see `checkpoint`.
     let pragmas = format!(
         "PRAGMA synchronous = {synchronous};
          PRAGMA query_only = {query_only};

@@ -2,8 +2,8 @@
 //!
 //! Owns: who the worker is (`-lock`), and whether anyone waits for the writer's lock (`-waiting`).
 //! Both are locks of the operating system, gone with the process that held them.
-//! Must never: open the hub's file itself. Closing it would drop the locks that SQLite has on it in
-//! this process. Proved by `tests/provider_sqlite.rs`.
+//! Must never: open the hub's file itself. Where `os::locks` can do nothing about it, closing it would drop the
+//! locks that SQLite has on it in this process. Proved by `tests/provider_sqlite.rs`.
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -13,6 +13,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::provider::{ProviderError, ProviderErrorKind, Result};
+
+use super::names::Names;
 
 /// How often a worker tries to take the hub. A client that asks whether a worker lives has the lock for
 /// some microseconds.
@@ -31,6 +33,8 @@ const BACK_PAUSES: u32 = 10;
 pub(super) struct HubFiles {
     /// The file of SQLite.
     pub(super) hub: PathBuf,
+    /// Whether that and those beside it are still there.
+    pub(super) names: Names,
 }
 
 impl HubFiles {
@@ -47,7 +51,10 @@ impl HubFiles {
         }
         match private_file().create_new(true).open(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
-            _ => Ok(Self { hub: canonical(path).map_err(failed)? }),
+            _ => {
+                let hub = canonical(path).map_err(failed)?;
+                Ok(Self { names: Names::of(&hub)?, hub })
+            }
         }
     }
 

@@ -10,7 +10,7 @@
 //! arrivals    what other processes wrote                            listing     filters and pages
 //! checkpoint  the size of the log                                   statement   rusqlite's errors
 //! entities    their rows, questions about them                      history     where a row of it stands
-//! reads       what a disk refuses
+//! place       opening, connections in place of lost ones            names       whether the files are still there
 //! ```
 //!
 //! Whoever wants to write stands in line (`files::WaitingLine`) until SQLite gives it the lock. Who has
@@ -25,10 +25,11 @@ mod entities;
 mod files;
 mod history;
 mod listing;
+mod names;
+mod place;
 #[cfg(test)]
 mod plans;
 mod query;
-mod reads;
 mod rows;
 mod statement;
 mod tidying;
@@ -36,7 +37,6 @@ mod tidying;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 
 use crate::core::partition::Shares;
 use crate::core::request::HubSettings;
@@ -48,16 +48,21 @@ use crate::provider::{
 use arrivals::{Newest, Watch, data_version};
 use checkpoint::{Log, checkpoint};
 use connection::Purpose;
-use files::{HubFiles, WaitingLine, WorkerLock};
+use files::{HubFiles, WorkerLock};
+use names::Names;
+use place::{Place, SqliteReader, begin, begin_at_once, connected, may_checkpoint};
 use query::Source;
 use rows::SqliteRows;
-use statement::{Sql, Transaction, column, failed};
+use statement::{Sql, column};
 
 const EPOCH: &str = "SELECT epoch FROM hub";
 const TAKE: &str = "UPDATE hub SET epoch = epoch + 1, owner = ?1 RETURNING hub_id, epoch";
 const OWNER: &str = "SELECT owner FROM hub";
 const NAME: &str = "SELECT hub_name FROM hub";
 const PUT_NAME: &str = "UPDATE hub SET hub_name = ?1 WHERE hub_name IS NULL";
+
+/// Commits between two looks whether the hub is there, where commits are not synced: some 1 ms.
+const RELAXED_LOOK: u32 = 16;
 
 /// How a hub is opened.
 #[derive(Debug, Clone)]
@@ -98,6 +103,10 @@ pub struct SqliteProvider {
     last_turn: Option<i64>,
     /// Set while a commit runs, and after one that failed.
     in_doubt: bool,
+    /// Commits since the last look whether the hub is there.
+    unlooked: u32,
+    /// The hub's files were removed, or others stand in their places.
+    gone: Option<ProviderError>,
 }
 
 /// Whether a transaction waits for other processes.
@@ -105,11 +114,6 @@ pub struct SqliteProvider {
 enum Patience {
     Wait,
     None,
-}
-
-struct Place {
-    files: HubFiles,
-    line: WaitingLine,
 }
 
 /// What a worker has of a hub.
@@ -132,14 +136,12 @@ impl SqliteProvider {
             untidy: true,
             last_turn: None,
             in_doubt: false,
+            unlooked: 0,
+            gone: None,
         };
         if let Some(path) = &options.path {
-            let files = HubFiles::prepare(path)?;
-            let connected = connection::connect(&files, Purpose::writing(options.relaxed));
-            let conn = connected.map_err(|error| files.explain(error))?;
-            let line = files.line()?;
-            connection::prepare_tables(&conn, &files, &line)?;
-            provider.place = Some(Place { files, line });
+            let (conn, place) = place::open(path, Purpose::writing(options.relaxed))?;
+            provider.place = Some(place);
             provider.conn = Some(conn);
         } else {
             provider.conn = Some(connection::connect_in_memory()?);
@@ -208,12 +210,24 @@ impl SqliteProvider {
         patience: Patience,
         work: &mut dyn FnMut(&mut dyn Rows) -> Result<()>,
     ) -> Result<Option<()>> {
+        if let Some(gone) = &self.gone {
+            return Err(gone.clone());
+        }
         let epoch = self.owned.as_ref().map(|owned| owned.epoch);
         if fence.is_some() && fence != epoch {
             return Err(lost("this process does not have it"));
         }
         let written = self.write(fence.is_some(), patience, work);
+        // Before anyone is told of it. What failed may have failed for that reason.
+        self.unlooked += 1;
+        let looked = if self.relaxed && written.is_ok() && self.unlooked < RELAXED_LOOK {
+            Ok(None)
+        } else {
+            self.unlooked = 0;
+            self.look(Names::look_at_hub)
+        };
         let doubt = self.drop_doubtful_connection();
+        looked?;
         let newest = match written {
             Ok(Some(newest)) => newest,
             Ok(None) => return Ok(None),
@@ -227,6 +241,23 @@ impl SqliteProvider {
         self.watch.after_commit(newest);
         self.log.committed();
         Ok(Some(()))
+    }
+
+    /// Whether the hub is still where it was opened. Once it was not it never is again: what was written
+    /// meanwhile may be in another file. `None` for a hub in memory.
+    fn look<T>(&mut self, ask: impl FnOnce(&Names) -> Result<T>) -> Result<Option<T>> {
+        if let Some(gone) = &self.gone {
+            return Err(gone.clone());
+        }
+        let found = self.place.as_ref().map(|place| ask(&place.files.names)).transpose();
+        if let Err(gone) = &found {
+            self.gone = Some(gone.clone());
+            if let Some(conn) = &self.conn {
+                // What is removed at the last close is found by its name, and may be another hub's by now.
+                may_checkpoint(conn, false)?;
+            }
+        }
+        found
     }
 
     /// Removes a piece of what is no longer part of anything, unless another process wants to write.
@@ -253,6 +284,9 @@ impl SqliteProvider {
         let doubt = self.in_doubt && self.place.is_some() && self.owned.is_some();
         if doubt {
             self.conn = None;
+            if let Some(place) = &mut self.place {
+                place.files.names.closed();
+            }
             self.last_turn = None;
             self.watch.reconnected();
         }
@@ -332,6 +366,8 @@ impl Provider for SqliteProvider {
     }
 
     fn worker_lives(&mut self) -> Result<bool> {
+        // To ask makes a lock file, which is not to stand where the hub no longer is.
+        self.look(Names::look)?;
         match &self.place {
             Some(place) if self.owned.is_none() => place.files.worker_lives(),
             _ => Ok(self.owned.is_some()),
@@ -339,6 +375,7 @@ impl Provider for SqliteProvider {
     }
 
     fn arrivals(&mut self) -> Result<Arrivals> {
+        self.look(Names::look)?;
         let owner = self.owned.is_some();
         let conn = connected(&mut self.conn, self.place.as_ref(), self.relaxed, owner)?;
         self.watch.take(Sql(conn))
@@ -349,16 +386,16 @@ impl Provider for SqliteProvider {
     }
 
     fn maintain(&mut self, idle: bool) -> Result<()> {
-        if self.owned.is_none() || self.place.is_none() {
+        // Whoever looks or writes next says that the files are gone.
+        let Ok(Some(log_bytes)) = self.look(Names::look_at_log) else { return Ok(()) };
+        if !self.log.is_due(log_bytes, idle) {
             return Ok(());
         }
-        if !self.log.is_due(idle) {
-            return Ok(());
-        }
-        let conn = connected(&mut self.conn, self.place.as_ref(), self.relaxed, true)?;
-        self.log.maintain(Sql(conn), idle)?;
+        let worker = self.owned.is_some();
+        let conn = connected(&mut self.conn, self.place.as_ref(), self.relaxed, worker)?;
+        self.log.maintain(Sql(conn), worker, idle)?;
         // What that writes is a reason to come by here again.
-        self.tidy()
+        if worker { self.tidy() } else { Ok(()) }
     }
 
     fn reader(&self) -> Result<Option<Box<dyn Reader>>> {
@@ -398,83 +435,12 @@ impl Source for SqliteProvider {
     }
 }
 
-/// A second connection, for reading.
-struct SqliteReader {
-    conn: Connection,
-    files: HubFiles,
-}
-
-impl Source for SqliteReader {
-    fn connection(&mut self) -> Result<&Connection> {
-        Ok(&self.conn)
-    }
-
-    fn files(&self) -> Option<&HubFiles> {
-        Some(&self.files)
-    }
-}
-
 fn in_use(sql: Sql<'_>) -> ProviderError {
     let operation = "take the hub";
     let owner = sql.one(operation, OWNER, [], |row| column::<Option<String>>(row, 0));
     let owner = owner.ok().flatten().flatten().unwrap_or_else(|| "a process".to_owned());
     let cause = format!("another worker has it: {owner}");
     ProviderError::new(ProviderErrorKind::HubInUse, operation, cause)
-}
-
-/// The connection in `slot`, made anew if it was lost: the hub is open, so what keeps it from that passes.
-fn connected<'c>(
-    slot: &'c mut Option<Connection>,
-    place: Option<&Place>,
-    relaxed: bool,
-    owner: bool,
-) -> Result<&'c Connection> {
-    match (slot, place) {
-        (Some(conn), _) => Ok(conn),
-        (slot, Some(place)) => {
-            let conn = connection::connect(&place.files, Purpose::writing(relaxed))
-                .map_err(ProviderError::once_open)?;
-            may_checkpoint(&conn, owner)?;
-            Ok(slot.insert(conn))
-        }
-        (None, None) => {
-            let cause = "a hub in memory is gone with its connection";
-            Err(ProviderError::new(ProviderErrorKind::Permanent, "connect", cause))
-        }
-    }
-}
-
-/// Whether closing the connection, if it is the last one, copies the log into the hub's file.
-fn may_checkpoint(conn: &Connection, may: bool) -> Result<()> {
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !may)
-        .map(|_| ())
-        .map_err(|error| failed("configure SQLite", &error))
-}
-
-/// Begins to write when it is this connection's turn.
-fn begin<'c>(
-    sql: Sql<'c>,
-    place: Option<&Place>,
-    last_turn: Option<i64>,
-) -> Result<Transaction<'c>> {
-    let Some(Place { line, .. }) = place else { return Transaction::immediate(sql) };
-    if let Some(version) = last_turn {
-        line.stand_back(|| Ok(data_version(sql)? != version))?;
-    }
-    let _waiting = line.wait()?;
-    Transaction::immediate(sql)
-}
-
-/// Begins to write, unless another process writes or wants to.
-fn begin_at_once<'c>(sql: Sql<'c>, place: Option<&Place>) -> Result<Option<Transaction<'c>>> {
-    if place.is_some_and(|place| place.line.someone_waits()) {
-        return Ok(None);
-    }
-    match connection::without_patience(|| Transaction::immediate(sql)) {
-        Ok(transaction) => Ok(Some(transaction)),
-        Err(error) if error.kind == ProviderErrorKind::Transient => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 fn lost(cause: &str) -> ProviderError {

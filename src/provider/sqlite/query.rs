@@ -48,6 +48,10 @@ pub(super) trait Source: Send {
 }
 
 impl<S: Source> Reader for S {
+    fn is_there(&mut self) -> Result<()> {
+        self.files().map_or(Ok(()), |files| files.names.look())
+    }
+
     fn find(&mut self, id: &str) -> Result<Option<InstanceRow>> {
         let sql = Sql(self.connection()?);
         sql.one("find an instance", FIND, [id], |row| columns::instance(row, Unreadable::Refuse))

@@ -21,7 +21,7 @@ use crate::core::message::Message;
 use crate::core::request::{Command, HubFacts, HubSettings};
 use crate::core::task::ActivityTask;
 use crate::provider::transaction::{Context, Effect, Outcome, Work, apply};
-use crate::provider::{Arrivals, Epoch, Hints, Provider, ProviderError, Rows};
+use crate::provider::{Arrivals, Epoch, Hints, Provider, ProviderError, ProviderErrorKind, Rows};
 
 use super::clock::{self, HubClock};
 use super::dispatcher::Era;
@@ -318,8 +318,12 @@ impl Writer {
 
     /// A transaction failed and wrote nothing.
     fn failed(&mut self, batch: Vec<(Ticket, Work)>, error: &ProviderError) -> bool {
+        use ProviderErrorKind as Kind;
         match error.kind {
-            kind if kind.ousts() && self.is_worker() => self.ousted(batch, error),
+            // What is gone is gone for a client, too.
+            kind if kind == Kind::Gone || kind.ousts() && self.is_worker() => {
+                self.ousted(batch, error)
+            }
             // A client has no place to lose, and is none to get.
             kind if kind.ousts() => {
                 for (ticket, work) in batch {
@@ -396,6 +400,9 @@ impl Writer {
         let was_blind = std::mem::replace(&mut self.is_blind, found.is_err());
         match found {
             Ok(arrivals) => self.tell_arrivals(arrivals, opening),
+            Err(error) if error.kind == ProviderErrorKind::Gone => {
+                self.ousted(Vec::new(), &error);
+            }
             Err(error) if !was_blind => {
                 self.outbox.push([Event::Trouble(format!("Looking for messages: {error}"))]);
             }

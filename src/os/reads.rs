@@ -5,19 +5,15 @@
 //! and nothing may be given up for what passes. Every other failure of a read it calls one of input and output,
 //! so these are made one of the others. Must never: change what is read. Proved by the spec
 //! `__test__/failing-reads.spec.mjs`.
-#![cfg_attr(
-    all(unix, target_pointer_width = "64"),
-    expect(unsafe_code, reason = "a system call can be replaced by SQLite's C interface alone")
-)]
 
 #[cfg(all(test, unix, target_pointer_width = "64"))]
-pub(super) use unix::REFUSED;
+pub(crate) use unix::REFUSED;
 #[cfg(all(unix, target_pointer_width = "64"))]
-pub(super) use unix::name_refusals;
+pub(crate) use unix::name_refusals;
 
 /// Elsewhere SQLite names them by itself.
 #[cfg(not(all(unix, target_pointer_width = "64")))]
-pub(super) fn name_refusals() {}
+pub(crate) fn name_refusals() {}
 
 #[cfg(all(unix, target_pointer_width = "64"))]
 mod unix {
@@ -40,7 +36,7 @@ mod unix {
     const REFUSALS: [i32; 3] = [5, 6, 34];
 
     /// Once for the process, before it reads a hub. Where it cannot be done, SQLite says what it says.
-    pub(in super::super) fn name_refusals() {
+    pub(crate) fn name_refusals() {
         ONCE.call_once(|| {
             let _ = replace();
         });
@@ -70,7 +66,7 @@ mod unix {
     #[cfg(test)]
     thread_local! {
         /// This thread cannot read.
-        pub(in super::super) static REFUSED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+        pub(crate) static REFUSED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
     }
 
     unsafe extern "C" fn pread(file: c_int, buffer: *mut c_void, count: usize, at: i64) -> isize {
