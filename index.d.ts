@@ -2478,6 +2478,14 @@ export declare class StoreFull extends DurableError {
     static readonly code: string;
 }
 
+/**
+ * The files of the store were removed, renamed or replaced, or given a second name (a hard link), while it was
+ * open. The hub or client that had it is given up: nothing more is acknowledged, as nobody would find it.
+ */
+export declare class StoreGone extends DurableError {
+    static readonly code: string;
+}
+
 /** The store cannot be written: a read-only file, folder or file system. */
 export declare class StoreReadOnly extends DurableError {
     static readonly code: string;
