@@ -25,17 +25,9 @@ import { PAYLOAD_BYTES_DEFAULT } from './codec.js'
 import { type DurableError, fromEngine, HubClosed, Internal } from './errors.js'
 import { messageOf } from './failure.js'
 import type { Log } from './log.js'
-import { createEngine } from './native.js'
+import { createEngine, type NativeEngine } from './native.js'
 import { CrossingBounds, Outgoing } from './outgoing.js'
-import type {
-  EngineInfo,
-  EngineOptions,
-  NativeEngine,
-  Outbound,
-  RawJson,
-  Registered,
-  Reply,
-} from './protocol.js'
+import type { EngineInfo, EngineOptions, Outbound, RawJson, Registered, Reply } from './protocol.js'
 import type { Functions, Outlet, Runner } from './runner.js'
 import { activationOf, activityOf, entityActivationOf } from './wire.js'
 

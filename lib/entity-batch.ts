@@ -9,9 +9,9 @@
 import type { EntityEntry } from './app.js'
 import { monotonicMs } from './clock.js'
 import { type EntityId, entityIdFromText } from './entity-id.js'
-import type { Surroundings } from './execution.js'
 import type { EntityActivation, RawJson } from './protocol.js'
 import { Rejections } from './rejections.js'
+import type { Surroundings } from './surroundings.js'
 
 /** After so long a batch ends with the operation that runs: its callers wait, and so do others. */
 const BATCH_MS = 50

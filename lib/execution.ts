@@ -19,37 +19,11 @@ import { EventWait, Inbox } from './event-waits.js'
 import { failureText } from './failure.js'
 import { guidOf } from './guid.js'
 import { type DurableLock, LockedCallTask, LockTask } from './lock.js'
-import type { Log } from './log.js'
-import type { CrossingBounds } from './outgoing.js'
 import type { ExecutionStart, RawJson } from './protocol.js'
 import { owned, quiet, Rejections } from './rejections.js'
 import { type RetryPolicy, retryText } from './retry.js'
+import type { Surroundings } from './surroundings.js'
 import { FAILED, PENDING, SingleTask, type TaskKind, TaskNode, TimerNode } from './task.js'
-
-/** What an execution needs of its hub. */
-export interface Surroundings {
-  /** The largest JSON text of one value. */
-  payloadBytes: number
-  readonly log: Log
-  /** How much crosses at once. */
-  readonly crossing: CrossingBounds
-  /** What the hub says of `callHttp`. */
-  readonly http: HttpSettings
-  /** Has the instance run at once: it has done something outside a turn, and is to fail. */
-  violated(instanceId: string): void
-  /**
-   * User code begins that may not return: a turn, by the token of its activation, or an activity, by its
-   * run as a number below zero. `SEVERAL`: one of the turns that have begun.
-   *
-   * @param timeoutMs of the activity, if it has one
-   */
-  enters(inside: number, timeoutMs?: number): void
-  /** It has returned. */
-  leaves(): void
-}
-
-/** See `Surroundings.enters`; no token is as large. */
-export const SEVERAL = 0x1_0000_0000
 
 /** What an orchestrator's generator is to this layer, whatever made it. */
 interface Steps {

@@ -14,7 +14,7 @@ import type { App } from './app.js'
 import { clearImmediate, nextTick, queueMicrotask, setImmediate } from './clock.js'
 import { OrchestrationInvocation } from './context.js'
 import { Internal, PayloadTooLarge } from './errors.js'
-import { Execution, SEVERAL, type Surroundings } from './execution.js'
+import { Execution } from './execution.js'
 import { errorFromChild, errorFromFailure, failureText, messageOf } from './failure.js'
 import type {
   Activation,
@@ -27,6 +27,7 @@ import type {
 import { leaveRaces, watchRaces } from './races.js'
 import { owned } from './rejections.js'
 import { HostedExecution } from './sdk/execution.js'
+import { SEVERAL, type Surroundings } from './surroundings.js'
 import { COMPLETED, FAILED } from './task.js'
 
 /** One activation on its way through its turns. */

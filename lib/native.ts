@@ -8,7 +8,16 @@
 
 import { UnsupportedPlatform } from './errors.js'
 import { messageOf } from './failure.js'
-import type { NativeEngine, NativeEngineConstructor } from './protocol.js'
+
+/** The native class. The constructor returns at once; the reply with `rid` 0 says how the open went. */
+export interface NativeEngine {
+  /** Throws only for a defect of this package (a batch it cannot read, a panic in the core). */
+  exchange(inbound: string): string
+  /** What JavaScript is in from now on, as `Surroundings.enters` has it, or 0. An exchange ends it. */
+  enters(inside: number): void
+}
+
+type NativeEngineConstructor = new (options: string, wake: () => void) => NativeEngine
 
 interface Addon {
   NativeEngine: NativeEngineConstructor

@@ -509,13 +509,3 @@ export interface EngineOptions {
   retention?: { completedMs?: number; failedMs?: number; terminatedMs?: number }
   registered?: Registered
 }
-
-/** The native class. The constructor returns at once; the reply with `rid` 0 says how the open went. */
-export interface NativeEngine {
-  /** Throws only for a defect of this package (a batch it cannot read, a panic in the core). */
-  exchange(inbound: string): string
-  /** What JavaScript is in from now on, as `Surroundings.enters` has it, or 0. An exchange ends it. */
-  enters(inside: number): void
-}
-
-export type NativeEngineConstructor = new (options: string, wake: () => void) => NativeEngine

@@ -12,6 +12,7 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { apart } from './async-context.js'
+import { setImmediate } from './clock.js'
 import { messageOf } from './failure.js'
 
 /** Whoever runs user code, and answers for the promises made in it. */

@@ -10,7 +10,6 @@
 import { Activities, type Report } from './activities.js'
 import type { App } from './app.js'
 import { Entities } from './entities.js'
-import type { Surroundings } from './execution.js'
 import { Executor, nothingRun } from './executor.js'
 import type {
   Activation,
@@ -19,6 +18,7 @@ import type {
   RawJson,
   Registered,
 } from './protocol.js'
+import type { Surroundings } from './surroundings.js'
 
 /** Where what user code did goes: the next batch for the core. */
 export interface Outlet extends Surroundings {

@@ -6,6 +6,7 @@
  * Proved by: `__test__/host-keep.spec.mjs`.
  */
 
+import { monotonicMs } from '../clock.js'
 import { Timeout } from '../timer.js'
 import { HostProcess } from './host-process.js'
 import { note } from './output.js'
@@ -33,7 +34,7 @@ export async function keep(): Promise<void> {
   let port: number | undefined
   let ends = 0
   for (;;) {
-    const since = performance.now()
+    const since = monotonicMs()
     // At the port of before, as URLs that were handed out lead there.
     const end = await host.run(...(port === undefined ? [] : ['--port', String(port)]))
     port = end.port ?? port
@@ -41,7 +42,7 @@ export async function keep(): Promise<void> {
       process.exitCode = end.code
       return
     }
-    if (performance.now() - since >= CALM_MS) ends = 0
+    if (monotonicMs() - since >= CALM_MS) ends = 0
     const ms = restartPauseMs(ends)
     ends += 1
     const when = ms === 0 ? 'at once' : `in ${ms / 1_000} s`

@@ -7,8 +7,8 @@
  */
 
 import { Cron } from 'croner'
-import { withSettings } from './app-settings.js'
 import { wallMs } from '../clock.js'
+import { withSettings } from './app-settings.js'
 import { firstLine, refused } from './binding.js'
 
 /** When something is due. */

@@ -6,7 +6,7 @@
  * Proved by: `__test__/hung-threads.spec.mjs`.
  */
 
-import { SEVERAL } from '../execution.js'
+import { SEVERAL } from '../surroundings.js'
 
 /** The words. */
 const KIND = 0

@@ -8,7 +8,8 @@
  * Proved by: `__test__/hung-threads.spec.mjs`.
  */
 
-import { SEVERAL } from '../execution.js'
+import { clearInterval, monotonicMs, setInterval } from '../clock.js'
+import { SEVERAL } from '../surroundings.js'
 import type { Cell, Inside } from './cell.js'
 import type { Thread } from './thread.js'
 
@@ -57,7 +58,7 @@ export class Watch {
   /** A thread has been given something. */
   begin(): void {
     if (this.timer !== undefined) return
-    this.looked = performance.now()
+    this.looked = monotonicMs()
     this.timer = setInterval(this.look, this.lookMs)
     this.timer.unref()
   }
@@ -68,7 +69,7 @@ export class Watch {
   }
 
   private readonly look = (): void => {
-    const now = performance.now()
+    const now = monotonicMs()
     // While this thread did not run, perhaps nothing did.
     const ms = Math.min(now - this.looked, this.lookMs * 2)
     this.looked = now
