@@ -99,6 +99,16 @@ describe('files that are no longer there', { skip: isWindows && 'open files stay
     assert.ok(!existsSync(at.dir), 'and makes nothing there')
   })
 
+  test('a hub that is closed then ends as well, whichever of the two is first', async (t) => {
+    for (let n = 0; n < 8; n += 1) {
+      const at = place(t)
+      const { hub, client } = await openHub(t, register, { store: at.store })
+      await client.startNew('wait')
+      rmSync(at.dir, { recursive: true })
+      await hub.close({ drainTimeoutMs: 0 })
+    }
+  })
+
   test('a client in another process is given up too, whether it writes, reads or waits', async (t) => {
     const at = place(t)
     const { client } = await openHub(t, register, { store: at.store })

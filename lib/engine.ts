@@ -78,6 +78,8 @@ export class Engine implements Outlet {
   private loss: DurableError | null = null
   /** Resolves when a hub that was lost has let go of its store. */
   private released: Promise<void> = Promise.resolve()
+  /** The number of the close, once it was asked for. */
+  private closeRequest = LAST_REQUEST
   /** What news from the core of a lost hub are for. */
   private afterLoss: (() => void) | null = null
   /** Why calls are refused, once they are. */
@@ -336,7 +338,7 @@ export class Engine implements Outlet {
     this.hasMore = outbound.more === true
     this.inside = outbound.inside ?? 0
     if (outbound.fatal !== undefined) {
-      this.giveUp(fromEngine(outbound.fatal))
+      this.giveUp(fromEngine(outbound.fatal), outbound.replies)
       return
     }
     if (outbound.logs !== undefined) this.writeLogs(outbound.logs)
@@ -422,7 +424,10 @@ export class Engine implements Outlet {
       const release = (): void => {
         this.native = null // at once: nothing may follow the answer to the last request
       }
-      const closed = this.call('{"close":{}}', release, 'waiting')
+      const closed = new Promise<void>((resolve, reject) => {
+        const call = { resolve, reject, convert: release }
+        this.closeRequest = this.send('{"close":{}}', call, 'waiting')
+      })
       this.refusal = new HubClosed('The hub is closed.')
       await closed
     } catch (error) {
@@ -442,12 +447,17 @@ export class Engine implements Outlet {
   }
 
   /** The hub is lost: nothing may wait for it. */
-  private giveUp(reason: DurableError): void {
+  private giveUp(reason: DurableError, replies?: Reply[]): void {
     this.log.engine('error', reason.message)
     this.loss = reason
     const native = this.native
     this.stop(reason)
-    if (native !== null) this.released = this.release(native)
+    if (native !== null && !this.isClosed(replies)) this.released = this.release(native)
+  }
+
+  /** Whether the core has let go of the store, asked by a close before the loss or after it. */
+  private isClosed(replies: Reply[] = []): boolean {
+    return replies.some(([rid]) => rid === LAST_REQUEST || rid === this.closeRequest)
   }
 
   /** Has the core let go of the store, if it still can, so that a closed hub can be opened again. */
@@ -462,7 +472,7 @@ export class Engine implements Outlet {
       const exchange = (batch: string): void => {
         try {
           const { replies, more } = JSON.parse(native.exchange(batch)) as Outbound
-          if (replies?.some(([rid]) => rid === LAST_REQUEST)) done()
+          if (this.isClosed(replies)) done()
           else if (more === true) setImmediate(exchange, '')
         } catch {
           done() // it has failed already, and that was reported
