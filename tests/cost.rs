@@ -130,7 +130,7 @@ fn a_hundred_turns_in_one_commit_cost_this() {
     counted.hub.transact(&steps).unwrap();
     assert_eq!(counted.hub.calls.len(), 400, "four for each turn");
     // The pages on which their histories stand; a row between others may split one.
-    assert_eq!(counted.logged() - logged, 8);
+    assert_eq!(counted.logged() - logged, 9);
 }
 
 #[test]
