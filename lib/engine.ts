@@ -22,12 +22,13 @@ import {
   setTimeout,
 } from './clock.js'
 import { PAYLOAD_BYTES_DEFAULT } from './codec.js'
+import type { EngineOptions } from './engine-options.js'
 import { type DurableError, fromEngine, HubClosed, Internal } from './errors.js'
 import { messageOf } from './failure.js'
 import type { Log } from './log.js'
 import { createEngine, type NativeEngine } from './native.js'
 import { CrossingBounds, Outgoing } from './outgoing.js'
-import type { EngineInfo, EngineOptions, Outbound, RawJson, Registered, Reply } from './protocol.js'
+import type { EngineInfo, Outbound, RawJson, Registered, Reply } from './protocol.js'
 import type { Functions, Outlet, Runner } from './runner.js'
 import { activationOf, activityOf, entityActivationOf } from './wire.js'
 

@@ -9,9 +9,9 @@
 import { mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { invalid, type Options, optionalBoolean, optionalString } from './check.js'
+import type { EngineOptions } from './engine-options.js'
 import { StoreFull, StoreReadOnly, StoreUnavailable } from './errors.js'
 import { messageOf } from './failure.js'
-import type { EngineOptions } from './protocol.js'
 
 const STORE_DEFAULT = 'sqlite:.durafn/hub.db'
 const POSTGRES = /^postgres(ql)?:\/\//

@@ -8,6 +8,7 @@
 
 import { randomUUID } from 'node:crypto'
 import type { BindingData } from '../azure/binding-data.js'
+import { wallMs } from '../clock.js'
 import { InvalidOption } from '../errors.js'
 import { SETTING, settingOf } from './app-settings.js'
 import { type Binding, isObject, refused } from './binding.js'
@@ -30,7 +31,7 @@ export function resolved(
 ): Settings {
   const texts = Object.entries(settings).filter(([, value]) => hasExpression(value))
   if (texts.length === 0) return settings
-  const now = new Date()
+  const now = new Date(wallMs())
   const known = data()
   const found: Record<string, unknown> = { ...settings }
   for (const [field, text] of texts) {

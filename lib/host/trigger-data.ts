@@ -13,6 +13,7 @@ import {
   type OrchestrationData,
   orchestrationData,
 } from '../azure/binding-data.js'
+import { wallMs } from '../clock.js'
 import type { HttpInput } from './http-input.js'
 import type { Call, Invocable } from './invocation.js'
 
@@ -39,7 +40,7 @@ export function triggerData(
 /** As in the original, the route before the query, and both before fields of the body. */
 function requestData(name: string, http: HttpInput): Record<string, unknown> {
   const { params, query, headers, body } = http
-  const sys = { methodName: name, utcNow: new Date().toISOString(), randGuid: randomUUID() }
+  const sys = { methodName: name, utcNow: new Date(wallMs()).toISOString(), randGuid: randomUUID() }
   const fields = fieldsOf(new TextDecoder().decode(body))
   return { ...fields, ...params, sys, query: { ...query }, headers: { ...headers } }
 }

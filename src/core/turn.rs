@@ -281,11 +281,7 @@ impl Turn {
             }
         }
         commit.settle_locks(execution, outcome.end.is_some());
-        match &outcome.end {
-            Some(End::Complete { .. }) => events.push(HistoryEvent::ExecutionCompleted {}),
-            Some(End::Fail { .. }) => events.push(HistoryEvent::ExecutionFailed {}),
-            Some(End::ContinueAsNew { .. }) | None => {}
-        }
+        events.extend(outcome.end.as_ref().and_then(end_event));
         let began = if self.begins { execution.began().cloned() } else { None };
         commit.record = HistoryRecord { time_ms: self.time_ms, events, notice: false, began };
         commit.ready = execution.ready();
@@ -453,6 +449,14 @@ impl TurnCommit {
 /// 52 random bits.
 fn salt(entropy: &mut dyn Entropy) -> Name {
     format!("{:013x}", entropy.unit().to_bits() & ((1 << 52) - 1)).into()
+}
+
+fn end_event(end: &End) -> Option<HistoryEvent> {
+    match end {
+        End::Complete { .. } => Some(HistoryEvent::ExecutionCompleted {}),
+        End::Fail { .. } => Some(HistoryEvent::ExecutionFailed {}),
+        End::ContinueAsNew { .. } => None,
+    }
 }
 
 fn signal(

@@ -87,7 +87,7 @@ pub enum ReadRequest {
 }
 
 /// What the dispatcher asks.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub enum Question {
     /// An instance, to be run again.
     Load(InstanceKey),

@@ -75,7 +75,9 @@ fn turns_of_an_older_version_get_their_numbers_and_notices_follow_them() {
     let schema = Schema::fresh();
     let hub_name = schema.options().hub_name.unwrap();
     schema.run(&format!("CREATE SCHEMA \"durafn_{hub_name}\""));
-    VERSION_3.iter().for_each(|migration| schema.run(migration));
+    for migration in VERSION_3 {
+        schema.run(migration);
+    }
     // A notice first, and a turn that was rewound: its row is gone.
     schema.run(
         r#"INSERT INTO hub.instances (iid, id, name, name_folded, exec, status, ready, scheduled_ms,

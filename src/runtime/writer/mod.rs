@@ -59,6 +59,7 @@ type Steps<'a> = &'a mut dyn FnMut(&mut dyn Rows) -> Result<(), ProviderError>;
 type AttemptResult<T> = Result<Option<T>, ProviderError>;
 
 /// See the module's text.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Writer {
     /// The store.
     pub provider: Box<dyn Provider>,
