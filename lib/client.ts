@@ -161,6 +161,7 @@ export class DurableClient {
    * Its type here is that of durable-functions, which knows no null, so that programs written for that
    * compile; as a `HubClient`, which `hub.client` and `df.connect` give, null is in it.
    *
+   * @throws PayloadTooLarge if what is shown of its history has more than 128 MiB
    * @example
    * ```ts
    * const status = await client.getStatus(id, { showHistory: true })

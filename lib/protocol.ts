@@ -61,16 +61,7 @@ export type Request =
   /** Only ended instances are purged. Reply: `{ deleted: number }`. */
   | { purgeBy: { filter: Filter } }
   /** Reply: `StatusRow | null`. */
-  /** `inputs`, `outputs`: whether the events of the history have theirs; default true. */
-  | {
-      get: {
-        instanceId: string
-        pending?: boolean
-        history?: boolean
-        inputs?: boolean
-        outputs?: boolean
-      }
-    }
+  | { get: { instanceId: string; pending?: boolean; history?: boolean } & HistoryParts }
   /** Reply: `{ instances: StatusRow[], cursor: string | null }`, in order of schedule. */
   | { list: { filter: Filter; top: number; cursor?: string } }
   /** Reply: number. */
@@ -95,6 +86,9 @@ export type Request =
   | { close: Record<string, never> }
   /** The core panics, so that tests can see that this is an error like any other. No reply. */
   | { panic: Record<string, never> }
+
+/** Whether the events of a history have them; default true. */
+type HistoryParts = { inputs?: boolean; outputs?: boolean }
 
 export interface Registered {
   orchestrators: string[]

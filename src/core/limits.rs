@@ -61,6 +61,10 @@ pub const PAGE_INSTANCES: usize = 1_000;
 pub const PAGE_SCAN_ROWS: usize = 5_000;
 /// Instances purged in one transaction: about a millisecond.
 pub const PURGE_INSTANCES: usize = 50;
+/// Timers read from the store at a time.
+pub const TIMERS_READ: usize = 10_000;
+/// Timers in memory beyond which no more are read from the store.
+pub const TIMERS_HELD: usize = 100_000;
 /// Timers that are due later than this from now stay in the store, in milliseconds.
 pub const TIMER_HORIZON_MS: i64 = 60_000;
 /// Depth to which `terminate`, `suspend` and `resume` follow sub-orchestrations.

@@ -237,7 +237,18 @@ pub trait Reader: EntityReader {
     fn ready(&mut self, from: InstanceKey, limit: usize) -> Result<Vec<InstanceKey>>;
 
     /// Timers due at or before `until`, earliest first, at most `limit`.
-    fn timers_due(&mut self, until: TimeMs, limit: usize) -> Result<Vec<TimerRow>>;
+    fn timers_due(&mut self, until: TimeMs, limit: usize) -> Result<Vec<TimerRow>> {
+        let first = TimerRow { fire_at: TimeMs::MIN, key: InstanceKey::MIN, task: 0 };
+        self.timers_after(first, until, limit)
+    }
+
+    /// The same of those behind that one.
+    fn timers_after(
+        &mut self,
+        after: TimerRow,
+        until: TimeMs,
+        limit: usize,
+    ) -> Result<Vec<TimerRow>>;
 
     /// What the store holds and how it fares.
     fn stats(&mut self) -> Result<StoreStats>;

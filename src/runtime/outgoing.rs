@@ -3,7 +3,7 @@
 //! Owns: what does not fit into an exchange and goes with the next ones, in its order, and how large a piece is.
 //! A piece is one text for V8, which holds none of more than 512 Mi characters, and is made twice over there.
 //! Must never: lose or reorder anything of a kind, or hand over what was dropped or aborted while it waited.
-//! Proved by the tests below, `tests/simulation.rs` and `__test__/exchange.spec.mjs`.
+//! Proved by the tests below and `__test__/exchange.spec.mjs`.
 
 use std::collections::VecDeque;
 

@@ -9,12 +9,12 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 
 use serde::Serialize;
 
+use crate::core::InstanceKey;
 use crate::core::error::{Error, ErrorCode};
 use crate::core::ids::fold_entity_id;
-use crate::core::limits::READY_READ;
+use crate::core::limits::{READY_READ, TIMERS_READ};
 use crate::core::request::{EntityFilter, Filter};
 use crate::core::view::{EntityView, StatusView};
-use crate::core::{InstanceKey, TimeMs};
 use crate::provider::sqlite::{self, SqliteOptions, SqliteProvider};
 use crate::provider::{Loaded, LoadedEntity, Page, Reader, Result, TimerRow};
 
@@ -24,10 +24,8 @@ use super::outbox::{Event, Outbox};
 use super::protocol::{Reply, RequestId};
 use super::status_reading::{StatusReading, StatusRequest};
 use super::threads;
+use super::timers::TimerRange;
 use super::waiters::Watched;
-
-/// Timers read at a time.
-const TIMERS: usize = 100_000;
 
 /// A question.
 #[derive(Debug)]
@@ -93,8 +91,8 @@ pub enum Question {
     Load(InstanceKey),
     /// An entity, to carry out operations.
     LoadEntity(InstanceKey),
-    /// Timers up to a time.
-    Timers(TimeMs),
+    /// A part of the timers.
+    Timers(TimerRange),
     /// Ready instances from a key on.
     Ready(InstanceKey),
 }
@@ -104,7 +102,7 @@ impl Question {
     pub(super) fn of(step: &mut Step) -> Vec<Self> {
         let load = |key| if key < 0 { Self::LoadEntity(key) } else { Self::Load(key) };
         let loads = std::mem::take(&mut step.loads).into_iter().map(load);
-        let timers = step.timers_until.take().map(Self::Timers);
+        let timers = step.timers.take().map(Self::Timers);
         loads.chain(timers).chain(step.ready_from.take().map(Self::Ready)).collect()
     }
 }
@@ -116,7 +114,7 @@ pub enum Answer {
     /// An entity was read.
     EntityLoaded(InstanceKey, Box<Result<Option<LoadedEntity>>>),
     /// Timers were read.
-    Timers(Result<(TimeMs, Vec<TimerRow>)>),
+    Timers(Result<(TimerRow, Vec<TimerRow>)>),
     /// Keys of ready instances were read, or could not be read from this key on.
     Ready(InstanceKey, Result<Vec<InstanceKey>>),
 }
@@ -127,7 +125,7 @@ impl Answer {
         match self {
             Self::Loaded(key, answer) => dispatcher.loaded(key, *answer, step),
             Self::EntityLoaded(key, answer) => dispatcher.entity_loaded(key, *answer, step),
-            Self::Timers(Ok((until, rows))) => dispatcher.timers_read(until, rows),
+            Self::Timers(Ok((read_to, rows))) => dispatcher.timers_read(read_to, rows),
             Self::Timers(Err(error)) => {
                 dispatcher.timers_failed();
                 step.trouble(error.to_string());
@@ -208,13 +206,9 @@ fn answer<R: Reader + ?Sized>(reader: &mut R, question: Question) -> Answer {
     match question {
         Question::Load(key) => Answer::Loaded(key, Box::new(reader.load(key))),
         Question::LoadEntity(key) => Answer::EntityLoaded(key, Box::new(reader.load_entity(key))),
-        Question::Timers(until) => {
-            let read = reader.timers_due(until, TIMERS);
-            Answer::Timers(read.map(|rows| match rows.last() {
-                // A reading that was cut short ends before the last time that it saw.
-                Some(last) if rows.len() == TIMERS => (last.fire_at - 1, rows),
-                _ => (until, rows),
-            }))
+        Question::Timers(range) => {
+            let rows = reader.timers_after(range.after, range.until, TIMERS_READ);
+            Answer::Timers(rows.map(|rows| (range.read_to(&rows, TIMERS_READ), rows)))
         }
         Question::Ready(from) => Answer::Ready(from, reader.ready(from, READY_READ)),
     }

@@ -131,8 +131,13 @@ impl Reader for Faulty {
     fn ready(&mut self, from: InstanceKey, limit: usize) -> Result<Vec<InstanceKey>> {
         self.inner.ready(from, limit)
     }
-    fn timers_due(&mut self, until: TimeMs, limit: usize) -> Result<Vec<TimerRow>> {
-        self.inner.timers_due(until, limit)
+    fn timers_after(
+        &mut self,
+        after: TimerRow,
+        until: TimeMs,
+        limit: usize,
+    ) -> Result<Vec<TimerRow>> {
+        self.inner.timers_after(after, until, limit)
     }
     fn stats(&mut self) -> Result<StoreStats> {
         self.inner.stats()

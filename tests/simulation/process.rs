@@ -8,6 +8,7 @@ use durafn::core::{InstanceKey, TimeMs};
 use durafn::provider::transaction::{Effect, Outcome, Work};
 use durafn::provider::{Arrivals, Loaded, LoadedEntity, ProviderError, TimerRow};
 use durafn::runtime::dispatcher::{Dispatcher, Era, Step};
+use durafn::runtime::timers::TimerRange;
 
 use super::host::Host;
 use crate::common::trace;
@@ -36,14 +37,14 @@ pub(crate) enum Event {
 pub(crate) enum Answer {
     Loaded(InstanceKey, Box<Result<Option<Loaded>, ProviderError>>),
     EntityLoaded(InstanceKey, Box<Result<Option<LoadedEntity>, ProviderError>>),
-    Timers(Option<(TimeMs, Vec<TimerRow>)>),
+    Timers(Option<(TimerRow, Vec<TimerRow>)>),
     Ready(Result<Vec<InstanceKey>, InstanceKey>),
 }
 
 /// What the reader thread is asked.
 pub(crate) enum Read {
     Load(InstanceKey),
-    Timers(TimeMs),
+    Timers(TimerRange),
     Ready(InstanceKey),
 }
 

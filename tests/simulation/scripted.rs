@@ -1,9 +1,13 @@
 //! What befalls one instance and not the others: code that differs, rows that are damaged, a program
 //! that takes the process down, a name that nobody registers.
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
 use durafn::core::InstanceKey;
 use durafn::core::entity::Signal;
 use durafn::core::error::{Error, ErrorCode};
+use durafn::core::limits::{TIMERS_HELD, TIMERS_READ};
 use durafn::core::request::{Command, Control, OnConflict, StartSpec};
 use durafn::core::status::RuntimeStatus;
 use durafn::provider::transaction::Work;
@@ -431,11 +435,12 @@ fn a_suspended_instance_runs_nothing_when_the_hub_is_opened() {
 fn a_timer_that_is_set_while_the_store_is_read_is_not_missed() {
     let row = |fire_at, task| TimerRow { fire_at, key: 1, task };
     let mut timers = Timers::default();
-    let until = timers.read_more(1_000).unwrap();
+    let range = timers.read_more(1_000).unwrap();
+    let until = range.until;
     assert!(timers.read_more(1_000).is_none(), "one reading at a time");
     timers.add(until, 1, 7);
     timers.add(until + 1, 1, 8);
-    timers.add_read(until, vec![row(500, 9)]);
+    timers.add_read(range.end(), vec![row(500, 9)]);
     assert_eq!(timers.take_due(until + 1), [row(500, 9), row(until, 7)]);
     let later = timers.read_more(until).unwrap();
     timers.read_failed();
@@ -447,13 +452,42 @@ fn a_timer_that_is_set_while_the_store_is_read_is_not_missed() {
 #[test]
 fn the_process_wakes_for_the_next_timer_or_reading() {
     let mut timers = Timers::default();
-    let until = timers.read_more(1_000).unwrap();
-    timers.add_read(until, Vec::new());
+    let range = timers.read_more(1_000).unwrap();
+    timers.add_read(range.end(), Vec::new());
     let reading = timers.next_in(1_000);
-    assert!(reading > 0 && reading < until);
+    assert!(reading > 0 && reading < range.until);
     timers.add(1_500, 1, 0);
     assert_eq!(timers.next_in(1_000), 500);
     assert_eq!(timers.next_in(9_999), 0, "never less than none");
     assert!(timers.take_due(1_499).is_empty());
     assert_eq!(timers.take_due(1_500).len(), 1);
+}
+
+#[test]
+fn timers_of_one_instant_are_read_once_each_and_no_more_than_there_is_room_for() {
+    const ALL: u32 = 250_000;
+    let row = |task| TimerRow { fire_at: 30_000, key: 1, task };
+    let mut store: BTreeSet<TimerRow> = (0..ALL).map(row).collect();
+    let (mut timers, mut read, mut fired) = (Timers::default(), 0, 0);
+    for now_ms in [0, 10_000, 29_999, 30_000] {
+        loop {
+            let due = timers.take_due(now_ms);
+            fired += due.len();
+            for row in &due {
+                assert!(store.remove(row), "each fires once");
+            }
+            let Some(range) = timers.read_more(now_ms) else { break };
+            let rows: Vec<TimerRow> = store
+                .range((Bound::Excluded(range.after), Bound::Included(range.end())))
+                .take(TIMERS_READ)
+                .copied()
+                .collect();
+            read += rows.len();
+            timers.add_read(range.read_to(&rows, TIMERS_READ), rows);
+        }
+        assert!(read - fired <= TIMERS_HELD, "{} are held", read - fired);
+        let wakes = timers.next_in(now_ms);
+        assert_eq!(wakes, if now_ms < 30_000 { 30_000 - now_ms } else { 30_000 });
+    }
+    assert_eq!((read, fired), (250_000, 250_000));
 }

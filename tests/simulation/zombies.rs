@@ -12,6 +12,8 @@ use durafn::provider::transaction::{Begin, Park, Work};
 use durafn::provider::{Arrivals, Provider};
 use durafn::runtime::dispatcher::{Step, outlives_worker};
 
+use durafn::runtime::timers::Timers;
+
 use super::process::{Event, Ticket};
 use super::world::World;
 use crate::common::{SeededEntropy, trace};
@@ -92,13 +94,13 @@ fn what_was_decided_before_the_process_lost_its_place_is_void_whatever_it_is() {
         Work::Report { of, message },
     ];
     step.loads = vec![1, -1];
-    (step.timers_until, step.ready_from) = (Some(1), Some(1));
+    (step.timers, step.ready_from) = (Timers::default().read_more(1), Some(1));
     let era = world.process().dispatcher.era();
     world.process().dispatcher.ousted(&mut step);
     assert_eq!(world.process().dispatcher.era(), era + 1);
     // Who asked for a start is still to be answered; its first turn is nobody's.
     let [Work::Begin(begin)] = &step.work[..] else { panic!("{:?}", step.work) };
     assert!(begin.commit.is_none() && begin.caller == 7);
-    assert!(step.loads.is_empty() && step.timers_until.is_none() && step.ready_from.is_none());
+    assert!(step.loads.is_empty() && step.timers.is_none() && step.ready_from.is_none());
     assert!(step.out.activations.is_empty() && step.out.activities.is_empty());
 }

@@ -213,11 +213,16 @@ impl Reader for MemoryProvider {
         Ok(rows.filter(|(_, row)| row.ready).map(|(key, _)| *key).take(limit).collect())
     }
 
-    fn timers_due(&mut self, until: TimeMs, limit: usize) -> Result<Vec<TimerRow>> {
+    fn timers_after(
+        &mut self,
+        after: TimerRow,
+        until: TimeMs,
+        limit: usize,
+    ) -> Result<Vec<TimerRow>> {
         let timers = self.tables.timers.iter();
         let mut due: Vec<TimerRow> = timers
             .map(|(&(key, task), &fire_at)| TimerRow { fire_at, key, task })
-            .filter(|timer| timer.fire_at <= until)
+            .filter(|timer| timer.fire_at <= until && *timer > after)
             .collect();
         due.sort_unstable();
         due.truncate(limit);

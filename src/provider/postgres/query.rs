@@ -46,7 +46,7 @@ pub(super) const MESSAGES: &str = "SELECT mid, exec, body FROM hub.messages WHER
 pub(super) const READY_FROM: &str =
     "SELECT iid FROM hub.instances WHERE iid >= $1 AND ready ORDER BY iid LIMIT $2";
 pub(super) const TIMERS_DUE: &str = "SELECT fire_at, iid, task FROM hub.timers WHERE fire_at <= $1 \
-    ORDER BY fire_at, iid, task LIMIT $2";
+    AND (fire_at, iid, task) > ($2, $3, $4) ORDER BY fire_at, iid, task LIMIT $5";
 pub(super) const EVERY_INSTANCE: &str = concat!("SELECT ", row_columns!(), " FROM hub.instances");
 pub(super) const EVERY_ROW: &str = "SELECT iid, exec, body FROM hub.history \
     ORDER BY iid, exec, coalesce(after, number), number DESC";
@@ -139,8 +139,15 @@ macro_rules! answers_questions {
                 rows.iter().map(|row| column(row, 0)).collect()
             }
 
-            fn timers_due(&mut self, until: TimeMs, limit: usize) -> Result<Vec<TimerRow>> {
-                let ask = Ask::new(TIMERS_DUE).with(until).with(listing::sql_limit(limit));
+            fn timers_after(
+                &mut self,
+                after: TimerRow,
+                until: TimeMs,
+                limit: usize,
+            ) -> Result<Vec<TimerRow>> {
+                let TimerRow { fire_at, key, task } = after;
+                let ask = Ask::new(TIMERS_DUE).with(until).with(fire_at).with(key);
+                let ask = ask.with(i64::from(task)).with(listing::sql_limit(limit));
                 let rows = self.connection()?.rows("read timers", ask)?;
                 let timer = |row: &Row| {
                     let task: i64 = column(row, 2)?;

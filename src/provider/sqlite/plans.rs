@@ -49,7 +49,7 @@ const SEARCHES: [(&str, &str); 31] = [
     (rows::CLEAR_TIMER, "PRIMARY KEY (iid=? AND task=?)"),
     (rows::DELETE_TIMERS, "PRIMARY KEY (iid=?)"),
     (query::FIND, BY_ID),
-    (query::TIMERS_DUE, "INDEX timers_by_time (fire_at<?)"),
+    (query::TIMERS_DUE, "INDEX timers_by_time ((fire_at,iid,task)>(?,?,?) AND fire_at<?)"),
     (query::READY_FROM, "INDEX instances_ready (iid>?)"),
     (arrivals::NEW_READY, "INDEX instances_ready (iid>?)"),
     (arrivals::NEW_MESSAGES, "INTEGER PRIMARY KEY (rowid>?)"),

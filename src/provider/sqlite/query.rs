@@ -37,7 +37,7 @@ pub(super) const MESSAGES: &str = "SELECT mid, exec, body FROM messages \
 pub(super) const READY_FROM: &str =
     "SELECT iid FROM instances WHERE iid >= ?1 AND ready = 1 ORDER BY iid LIMIT ?2";
 pub(super) const TIMERS_DUE: &str = "SELECT fire_at, iid, task FROM timers WHERE fire_at <= ?1 \
-    ORDER BY fire_at, iid, task LIMIT ?2";
+    AND (fire_at, iid, task) > (?2, ?3, ?4) ORDER BY fire_at, iid, task LIMIT ?5";
 
 /// What has a connection to a hub.
 pub(super) trait Source: Send {
@@ -114,9 +114,15 @@ impl<S: Source> Reader for S {
             .all("read ready instances", READY_FROM, params, |row| column(row, 0))
     }
 
-    fn timers_due(&mut self, until: TimeMs, limit: usize) -> Result<Vec<TimerRow>> {
+    fn timers_after(
+        &mut self,
+        after: TimerRow,
+        until: TimeMs,
+        limit: usize,
+    ) -> Result<Vec<TimerRow>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        Sql(self.connection()?).all("read timers", TIMERS_DUE, params![until, limit], |row| {
+        let range = params![until, after.fire_at, after.key, after.task, limit];
+        Sql(self.connection()?).all("read timers", TIMERS_DUE, range, |row| {
             Ok(TimerRow { fire_at: column(row, 0)?, key: column(row, 1)?, task: column(row, 2)? })
         })
     }

@@ -41,7 +41,7 @@ use crate::provider::{Arrivals, TimerRow};
 
 use super::activities::Activities;
 use super::protocol::{LogEntry, LogLevel, Outbound, Registered, RequestId, RunId, Token};
-use super::timers::Timers;
+use super::timers::{TimerRange, Timers};
 use backlog::{Backlog, Why};
 use live::{Live, State, is_unstored};
 pub use options::DispatcherOptions;
@@ -59,8 +59,8 @@ pub struct Step {
     pub watch: Vec<String>,
     /// Instances to be loaded.
     pub loads: Vec<InstanceKey>,
-    /// Timers are to be read from the store up to this time.
-    pub timers_until: Option<TimeMs>,
+    /// Timers are to be read from the store.
+    pub timers: Option<TimerRange>,
     /// Keys of ready instances are to be read from the store, from this one on.
     pub ready_from: Option<InstanceKey>,
     /// Instances that have ended, durably: for callers that wait.
@@ -286,10 +286,10 @@ impl Dispatcher {
         }
     }
 
-    /// Timers up to `until` were read from the store.
-    pub fn timers_read(&mut self, until: TimeMs, mut rows: Vec<TimerRow>) {
+    /// Timers were read from the store, up to there.
+    pub fn timers_read(&mut self, read_to: TimerRow, mut rows: Vec<TimerRow>) {
         rows.retain(|row| self.held.has_key(row.key));
-        self.timers.add_read(until, rows);
+        self.timers.add_read(read_to, rows);
     }
 
     /// Reading timers failed.
@@ -340,7 +340,7 @@ impl Dispatcher {
         if !step.count.is_empty() {
             step.work.push(Work::CountCrash(std::mem::take(&mut step.count)));
         }
-        step.timers_until = self.timers.read_more(now_ms);
+        step.timers = self.timers.read_more(now_ms);
         let timers = self.timers.next_in(now_ms);
         let entities = self.entities.next_suspect_in(opened_ms, now_ms);
         let suspects = self.suspects_in(now_ms).into_iter().chain(entities).min();

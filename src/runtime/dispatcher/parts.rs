@@ -42,7 +42,7 @@ impl Step {
         self.work = work.into_iter().filter_map(outlives_worker).collect();
         self.loads.clear();
         self.count.clear();
-        (self.timers_until, self.ready_from) = (None, None);
+        (self.timers, self.ready_from) = (None, None);
         self.out.activations.clear();
         self.out.entities.clear();
         self.out.activities.drain(..).map(|start| start.run).collect()
