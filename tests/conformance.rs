@@ -172,6 +172,7 @@ macro_rules! conformance_suite {
                     settings_are_kept
                     due_timers_come_in_the_order_of_their_times
                     listings_counts_and_purges_see_what_the_filter_names
+                    a_purge_looks_at_each_row_once
                     text_that_no_row_can_have_is_not_found
                 }
             }

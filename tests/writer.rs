@@ -203,12 +203,13 @@ fn a_worker_that_has_lost_its_place_says_what_keeps_it_from_another_and_gets_one
 #[test]
 fn a_purge_goes_on_that_met_the_loss_of_the_place() {
     let mut bench = Bench::of_worker();
-    let mut purges = Purges::new(Retention::default());
+    let mut purges = Purges::new(Retention::default(), None);
     for command in [Work::Command(start("a")), terminated("a")] {
         bench.writer.push(0, vec![(Ticket::Nobody, command)]);
         assert!(bench.writer.write_some());
     }
     purges.ask(1, Filter::default());
+    assert!(purges.purge_some(&mut bench.writer, true).is_none(), "it looks");
     bench.fails(At::Begin, Kind::LostOwnership);
     assert!(purges.purge_some(&mut bench.writer, true).is_none());
     assert_eq!(bench.told().ousted, 1);

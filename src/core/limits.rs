@@ -65,6 +65,8 @@ pub const PURGE_INSTANCES: usize = 50;
 pub const TIMERS_READ: usize = 10_000;
 /// Timers in memory beyond which no more are read from the store.
 pub const TIMERS_HELD: usize = 100_000;
+/// Rows that a purge looks at in one go, of each range of its filter.
+pub const PURGE_LOOK: usize = 1_000;
 /// Timers that are due later than this from now stay in the store, in milliseconds.
 pub const TIMER_HORIZON_MS: i64 = 60_000;
 /// Depth to which `terminate`, `suspend` and `resume` follow sub-orchestrations.

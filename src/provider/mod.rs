@@ -224,14 +224,14 @@ pub trait Reader: EntityReader {
     /// How many instances pass the filter.
     fn count(&mut self, filter: &Filter) -> Result<u64>;
 
-    /// Keys of ended instances that pass the filter and, with `completed_before`, ended before that
-    /// time, at most `limit`.
+    /// Ended instances that pass the filter and, with `completed_before`, ended before that time, among the
+    /// next `page.top` rows of each range of the filter: whoever goes on where it ended looks at each once.
     fn purgeable(
         &mut self,
         filter: &Filter,
         completed_before: Option<TimeMs>,
-        limit: usize,
-    ) -> Result<Vec<InstanceKey>>;
+        page: &Page,
+    ) -> Result<Purgeable>;
 
     /// Keys of ready instances from `from` on, in their order, at most `limit`.
     fn ready(&mut self, from: InstanceKey, limit: usize) -> Result<Vec<InstanceKey>>;
@@ -402,6 +402,15 @@ pub struct Page {
     /// Most instances on it.
     pub top: usize,
     /// The cursor of the page before.
+    pub cursor: Option<String>,
+}
+
+/// See [`Reader::purgeable`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Purgeable {
+    /// Keys of those that pass, in the order in which they were looked at.
+    pub keys: Vec<InstanceKey>,
+    /// Where to look next; `None` if all was looked at.
     pub cursor: Option<String>,
 }
 

@@ -7,7 +7,7 @@ use crate::core::request::{EntityFilter, Filter};
 use crate::core::status::RuntimeStatus;
 use crate::core::{InstanceKey, TimeMs, ids, limits};
 
-use super::{Page, ProviderError, ProviderErrorKind, Result};
+use super::{Page, ProviderError, ProviderErrorKind, Purgeable, Result};
 
 /// A filter, made ready to be compared with rows.
 #[derive(Debug, Clone)]
@@ -116,6 +116,16 @@ pub(super) enum Position {
 }
 
 impl Position {
+    /// The place, of a listing in the order of the ids.
+    pub(super) fn id(self) -> Option<String> {
+        if let Self::Id(id) = self { Some(id) } else { None }
+    }
+
+    /// The same in the order of the schedule.
+    pub(super) fn schedule(self) -> Option<(TimeMs, InstanceKey)> {
+        if let Self::Schedule(time, key) = self { Some((time, key)) } else { None }
+    }
+
     /// The cursor's text.
     pub(super) fn encode(&self) -> String {
         match self {
@@ -140,6 +150,27 @@ impl Position {
         let (time, key) = cursor.strip_prefix('s')?.split_once('.')?;
         Some(Self::Schedule(time.parse().ok()?, key.parse().ok()?))
     }
+}
+
+/// A row that a purge looks at, at its place in the order of the schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Looked {
+    pub(super) place: (TimeMs, InstanceKey),
+    pub(super) completed_ms: Option<TimeMs>,
+}
+
+/// What was found in the beginnings of some ranges, of `top` rows at most: up to where the first of those that
+/// were cut short ends.
+pub(super) fn purgeable(ranges: &[Vec<Looked>], before: TimeMs, top: usize) -> Purgeable {
+    let cut = ranges.iter().filter(|range| range.len() >= top);
+    let end = cut.filter_map(|range| range.last()).map(|last| last.place).min();
+    let mut looked: Vec<Looked> = ranges.iter().flatten().copied().collect();
+    looked.retain(|row| {
+        end.is_none_or(|end| row.place <= end) && row.completed_ms.is_some_and(|time| time < before)
+    });
+    looked.sort_unstable();
+    let cursor = end.map(|(time, key)| Position::Schedule(time, key).encode());
+    Purgeable { keys: looked.into_iter().map(|row| row.place.1).collect(), cursor }
 }
 
 fn not_a_cursor(operation: &str, cursor: &str) -> ProviderError {

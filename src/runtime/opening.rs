@@ -19,6 +19,7 @@ use super::entropy::SystemEntropy;
 use super::fault::caller_error;
 use super::outbox::{Event, Opened, Outbox};
 use super::protocol::{Durability, EngineInfo, EngineOptions, Role};
+use super::purges::Finder;
 use super::reader;
 use super::store::{StoreMessage, StoreThread};
 use super::vigil::Vigil;
@@ -34,6 +35,7 @@ pub(super) fn serve_store(
     outbox: &Arc<Outbox>,
     clock: Arc<HubClock>,
 ) {
+    let (finds, found) = (to_store.clone(), Arc::clone(&underway));
     let listener = listener(to_store, Arc::clone(&underway), Arc::clone(outbox));
     match open_store(options, settings, underway, outbox, clock) {
         Err(error) => outbox.push([Event::NotOpened(caller_error(&error))]),
@@ -43,11 +45,15 @@ pub(super) fn serve_store(
             // would be taken for something that stood there, and be delivered twice.
             let mut first = writer.lock();
             opened.hints = first.listen(listener);
+            // What is to be purged is looked for beside all that is written, where that can be.
+            let finder = |reads| Finder { reads, to_store: finds, underway: found };
+            let finder = opened.reads.clone().map(finder);
             outbox.push([Event::Opened(Box::new(opened))]);
             first.look(true);
             drop(first);
             let vigil = Vigil::new(options, Arc::clone(outbox.pulse()));
-            StoreThread::new(writer, options.retention, vigil, inbox, Arc::clone(outbox)).run();
+            StoreThread::new(writer, options.retention, vigil, finder, inbox, Arc::clone(outbox))
+                .run();
         }
     }
 }

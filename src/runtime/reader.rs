@@ -16,20 +16,25 @@ use crate::core::limits::{READY_READ, TIMERS_READ};
 use crate::core::request::{EntityFilter, Filter};
 use crate::core::view::{EntityView, StatusView};
 use crate::provider::sqlite::{self, SqliteOptions, SqliteProvider};
-use crate::provider::{Loaded, LoadedEntity, Page, Reader, Result, TimerRow};
+use crate::provider::{Loaded, LoadedEntity, Page, Purgeable, Reader, Result, TimerRow};
 
 use super::dispatcher::{Dispatcher, Era, Step};
 use super::fault::caller_error;
 use super::outbox::{Event, Outbox};
 use super::protocol::{Reply, RequestId};
+use super::purges::Search;
 use super::status_reading::{StatusReading, StatusRequest};
 use super::threads;
 use super::timers::TimerRange;
 use super::waiters::Watched;
 
+/// Who is told what a purge is to remove.
+pub(super) type Found = Box<dyn FnOnce(Result<Purgeable>) + Send>;
+
 /// A question.
-#[derive(Debug)]
 pub enum ReadRequest {
+    /// Of the store's thread, which is told at once.
+    Purgeable(Search, Found),
     /// Something that the dispatcher asks, in that era.
     Own(Era, Question),
     /// Callers wait for these instances: have they ended?
@@ -175,8 +180,12 @@ pub fn run(mut reader: Box<dyn Reader>, inbox: &Receiver<ReadRequest>, outbox: &
 }
 
 /// Answers one question.
-pub fn serve<R: Reader + ?Sized>(reader: &mut R, request: ReadRequest) -> [Event; 1] {
-    [match request {
+pub fn serve<R: Reader + ?Sized>(reader: &mut R, request: ReadRequest) -> Option<Event> {
+    Some(match request {
+        ReadRequest::Purgeable(search, found) => {
+            found(search.look(reader));
+            return None;
+        }
         ReadRequest::Own(era, question) => Event::Read(era, answer(reader, question)),
         ReadRequest::Watch(ids) => Event::Watched(watch(reader, ids)),
         ReadRequest::Sweep(ids) => Event::Swept(watch(reader, ids)),
@@ -199,7 +208,7 @@ pub fn serve<R: Reader + ?Sized>(reader: &mut R, request: ReadRequest) -> [Event
         ReadRequest::Count { rid, filter } => reply(rid, reader.count(&filter)),
         ReadRequest::Stats { rid } => reply(rid, reader.stats()),
         ReadRequest::Backup { rid, file } => reply(rid, reader.backup(&file)),
-    }]
+    })
 }
 
 fn answer<R: Reader + ?Sized>(reader: &mut R, question: Question) -> Answer {
@@ -280,7 +289,7 @@ pub(super) fn spawn_backup(hub: PathBuf, rid: RequestId, file: PathBuf, outbox: 
         };
         let event = match SqliteProvider::open(&options) {
             Ok(mut view) => serve(&mut view, ReadRequest::Backup { rid, file }),
-            Err(error) => [Event::Reply(Reply::error(rid, caller_error(&error)))],
+            Err(error) => Some(Event::Reply(Reply::error(rid, caller_error(&error)))),
         };
         outbox.push(event);
     };

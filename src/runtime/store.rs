@@ -11,18 +11,18 @@ use std::time::Duration;
 use crate::core::limits::COMMIT_ITEMS;
 use crate::core::request::{Filter, HubSettings};
 use crate::provider::transaction::Work;
+use crate::provider::{ProviderError, Purgeable};
 
 use super::clock;
 use super::dispatcher::Era;
 use super::outbox::{Event, Outbox};
 use super::protocol::{RequestId, Retention};
-use super::purges::Purges;
+use super::purges::{Finder, Purges};
 use super::reader::{ReadRequest, serve};
 use super::vigil::Vigil;
 use super::writer::{SharedWriter, Ticket, Writer};
 
 /// What the store thread is asked for.
-#[derive(Debug)]
 pub enum StoreMessage {
     /// To be done in order; asked for in that era, see `Writer::era`.
     Work(Era, Vec<(Ticket, Work)>),
@@ -30,6 +30,8 @@ pub enum StoreMessage {
     Read(ReadRequest),
     /// Ended instances that pass the filter are to be removed, bit by bit.
     PurgeBy(RequestId, Filter),
+    /// What of it was found.
+    Purgeable(Result<Purgeable, ProviderError>),
     /// Hub settings from now on.
     Settings(HubSettings),
     /// Another process has written something for this one.
@@ -72,6 +74,7 @@ impl StoreThread {
         writer: Arc<SharedWriter>,
         retention: Retention,
         vigil: Vigil,
+        finder: Option<Finder>,
         inbox: Receiver<StoreMessage>,
         outbox: Arc<Outbox>,
     ) -> Self {
@@ -79,7 +82,7 @@ impl StoreThread {
             writer,
             inbox,
             outbox,
-            purges: Purges::new(retention),
+            purges: Purges::new(retention, finder),
             vigil,
             commits: 0,
             rung: false,
@@ -180,11 +183,16 @@ impl StoreThread {
                 self.outbox.push(event);
             }
             StoreMessage::PurgeBy(rid, filter) => self.purges.ask(rid, filter),
+            StoreMessage::Purgeable(found) => self.outbox.push(self.purges.found(found)),
             StoreMessage::Settings(settings) => writer.put_settings(settings),
             StoreMessage::Look => self.rung = true,
             StoreMessage::Leave => writer.leave(),
             StoreMessage::Close(rid) => {
                 self.closing = true;
+                if rid.is_none() {
+                    // Nobody is there who could be told.
+                    self.purges.forget();
+                }
                 self.closer = rid;
             }
         }

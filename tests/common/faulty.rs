@@ -10,8 +10,8 @@ use durafn::core::{InstanceKey, TimeMs};
 use durafn::provider::memory::MemoryProvider;
 use durafn::provider::{
     Arrivals, EntityListing, EntityReader, Epoch, HistoryPlace, Listing, Loaded, LoadedEntity,
-    Ownership, Page, Provider, ProviderError, ProviderErrorKind, Reader, Result, Rows, Snapshot,
-    StoreStats, TimerRow,
+    Ownership, Page, Provider, ProviderError, ProviderErrorKind, Purgeable, Reader, Result, Rows,
+    Snapshot, StoreStats, TimerRow,
 };
 
 /// Where a transaction fails.
@@ -124,9 +124,9 @@ impl Reader for Faulty {
         &mut self,
         filter: &Filter,
         completed_before: Option<TimeMs>,
-        limit: usize,
-    ) -> Result<Vec<InstanceKey>> {
-        self.inner.purgeable(filter, completed_before, limit)
+        page: &Page,
+    ) -> Result<Purgeable> {
+        self.inner.purgeable(filter, completed_before, page)
     }
     fn ready(&mut self, from: InstanceKey, limit: usize) -> Result<Vec<InstanceKey>> {
         self.inner.ready(from, limit)

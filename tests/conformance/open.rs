@@ -174,8 +174,10 @@ pub(crate) fn listings_counts_and_purges_see_what_the_filter_names(hub: &mut Hub
         }
         assert_eq!(seen, expected);
     }
-    assert_eq!(hub.store.purgeable(&Filter::default(), Some(3_000), 10).unwrap().len(), 1);
-    let keys = hub.store.purgeable(&ended, None, 10).unwrap();
+    let page = Page { top: 10, cursor: None };
+    let early = hub.store.purgeable(&Filter::default(), Some(3_000), &page).unwrap();
+    assert_eq!((early.keys.len(), early.cursor), (1, None));
+    let keys = hub.store.purgeable(&ended, None, &page).unwrap().keys;
     assert_eq!(hub.command(Command::PurgeKeys(keys)), Ok(Answer::Deleted { deleted: 2 }));
     assert_eq!(hub.store.count(&Filter::default()).unwrap(), 3);
 }
@@ -199,7 +201,8 @@ pub(crate) fn text_that_no_row_can_have_is_not_found(hub: &mut Hub) {
         assert_eq!(hub.store.count(&filter).unwrap(), 0);
         let listing = hub.store.list(&filter, &Page { top: 5, cursor: None }).unwrap();
         assert!(listing.rows.is_empty());
-        assert!(hub.store.purgeable(&filter, None, 5).unwrap().is_empty());
+        let page = Page { top: 5, cursor: None };
+        assert!(hub.store.purgeable(&filter, None, &page).unwrap().keys.is_empty());
     }
     let prefix = Filter { id_prefix: Some("a".to_owned()), ..Filter::default() };
     let page = Page { top: 5, cursor: Some(format!("i{}", none())) };
@@ -240,5 +243,37 @@ fn verdict(outcome: Outcome) -> Result<Answer, Error> {
     match outcome {
         Outcome::Command(verdict) => verdict,
         other => panic!("not the outcome of a command: {other:?}"),
+    }
+}
+
+/// Of 40 instances of which every fourth has ended, in two orders.
+pub(crate) fn a_purge_looks_at_each_row_once(hub: &mut Hub) {
+    for number in 0..40 {
+        let id = format!("a-{number:02}");
+        hub.command(start(&id)).unwrap();
+        if number % 4 == 0 {
+            hub.turn(&id, &[], returns(&1));
+        }
+    }
+    let by_id = Filter { id_prefix: Some("a-".to_owned()), ..Filter::default() };
+    // By id it passes all rows, by schedule those of a status that is an end.
+    for (filter, looks) in [(by_id, 11), (Filter::default(), 3)] {
+        let (mut page, mut seen, mut looked) = (Page { top: 4, cursor: None }, Vec::new(), 0);
+        loop {
+            let found = hub.store.purgeable(&filter, None, &page).unwrap();
+            looked += 1;
+            assert!(found.keys.len() <= page.top, "it is bounded");
+            seen.extend(found.keys);
+            page.cursor = found.cursor;
+            if page.cursor.is_none() {
+                break;
+            }
+        }
+        assert!(looked <= looks, "{looked} readings of 4 rows");
+        let ids: Vec<String> =
+            seen.iter().map(|key| hub.store.load(*key).unwrap().unwrap().row.head.id).collect();
+        let ended: Vec<String> =
+            (0..40).step_by(4).map(|number| format!("a-{number:02}")).collect();
+        assert_eq!(ids, ended);
     }
 }

@@ -47,14 +47,19 @@ impl Question {
             Self::List { filter, top } => format!("{:?}", listed(hub, filter, *top)),
             Self::Count(filter) => format!("{}", hub.store.count(filter).unwrap()),
             Self::Purgeable { filter, completed_before, limit } => {
-                let keys = hub.store.purgeable(filter, *completed_before, *limit).unwrap();
-                let mut ids: Vec<String> = keys
-                    .into_iter()
-                    .map(|key| hub.store.load(key).unwrap().unwrap().row.head.id)
-                    .collect();
+                let (mut ids, mut page) = (Vec::new(), Page { top: *limit, cursor: None });
+                loop {
+                    let found = hub.store.purgeable(filter, *completed_before, &page).unwrap();
+                    for key in found.keys {
+                        ids.push(hub.store.load(key).unwrap().unwrap().row.head.id);
+                    }
+                    page.cursor = found.cursor;
+                    if page.cursor.is_none() {
+                        break;
+                    }
+                }
                 ids.sort();
-                // If there are more than asked for, either store may choose.
-                if ids.len() == *limit { format!("{limit}") } else { format!("{ids:?}") }
+                format!("{ids:?}")
             }
             Self::Timers { until, limit } => {
                 let rows = hub.store.timers_due(*until, *limit).unwrap();

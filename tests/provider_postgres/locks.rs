@@ -20,11 +20,11 @@ use crate::common::actions::{asks, call, child, signal_entity};
 use crate::common::hub::{Hub, Store, control_all, spec, start, terminate};
 use crate::common::postgres::Schema;
 
-/// Who writes, under which epoch, and what.
-type Side = (Box<dyn Provider>, Option<i64>, [Work; 2]);
+/// A process, its epoch if it is a worker, and its work.
+type Process = (Box<dyn Provider>, Option<i64>, [Work; 2]);
 
 /// Runs both, each in a transaction of a process of its own: how often the rules ran.
-fn cross(schema: &Schema, both: [Side; 2]) -> usize {
+fn cross(schema: &Schema, both: [Process; 2]) -> usize {
     let (there, runs) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for (number, (mut provider, fence, works)) in both.into_iter().enumerate() {

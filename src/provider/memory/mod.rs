@@ -5,6 +5,7 @@
 //! Proved by `tests/conformance.rs` and `tests/differential.rs`.
 
 mod entities;
+mod listing;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,14 +16,15 @@ use crate::core::message::{Delivery, Message};
 use crate::core::partition::Shares;
 use crate::core::request::{Filter, HubSettings};
 use crate::core::status::RuntimeStatus;
-use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, TurnNumber, ids};
+use crate::core::{ExecutionId, InstanceKey, MessageKey, TaskId, TimeMs, TurnNumber};
 
-use crate::provider::page::{self, Position, Sieve};
+use crate::provider::page::Sieve;
 use crate::provider::rows::{Clear, HistoryPlace, NewMessage};
 use crate::provider::snapshot::Lines;
 use crate::provider::{
     Arrivals, Epoch, Listing, Loaded, Ownership, Page, Provider, ProviderError, ProviderErrorKind,
-    Reader, Result, Rows, Snapshot, StoreStats, StoredMessage, Synced, TaskRows, TimerRow,
+    Purgeable, Reader, Result, Rows, Snapshot, StoreStats, StoredMessage, Synced, TaskRows,
+    TimerRow,
 };
 
 /// A hub in memory, of which there is one view: nobody else writes to it.
@@ -182,12 +184,7 @@ impl Reader for MemoryProvider {
 
     fn list(&mut self, filter: &Filter, page: &Page) -> Result<Listing> {
         let sieve = Sieve::of(filter);
-        let after = Position::of(page, &sieve)?;
-        let mut passing = self.tables.passing(&sieve);
-        passing.retain(|(place, _)| after.as_ref().is_none_or(|after| place > after));
-        let more = passing.len() > page::size(page);
-        passing.truncate(page::size(page));
-        let cursor = passing.last().filter(|_| more).map(|(place, _)| place.encode());
+        let (passing, cursor) = self.tables.page(&sieve, page)?;
         let rows = passing.into_iter().map(|(_, row)| row.clone()).collect();
         Ok(Listing { rows, cursor })
     }
@@ -200,12 +197,13 @@ impl Reader for MemoryProvider {
         &mut self,
         filter: &Filter,
         completed_before: Option<TimeMs>,
-        limit: usize,
-    ) -> Result<Vec<InstanceKey>> {
+        page: &Page,
+    ) -> Result<Purgeable> {
         let before = completed_before.unwrap_or(TimeMs::MAX);
-        let mut passing = self.tables.passing(&Sieve::of_ended(filter, completed_before));
+        let sieve = Sieve::of_ended(filter, completed_before);
+        let (mut passing, cursor) = self.tables.page(&sieve, page)?;
         passing.retain(|(_, row)| row.completed_ms.is_some_and(|time| time < before));
-        Ok(passing.into_iter().take(limit).map(|(_, row)| row.head.key).collect())
+        Ok(Purgeable { keys: passing.into_iter().map(|(_, row)| row.head.key).collect(), cursor })
     }
 
     fn ready(&mut self, from: InstanceKey, limit: usize) -> Result<Vec<InstanceKey>> {
@@ -308,25 +306,6 @@ impl Tables {
 
     fn last_place(&self, key: InstanceKey, exec: ExecutionId) -> Place {
         self.rows_of(key, exec).next_back().map_or((key, exec, 0, 0), |(place, _)| *place)
-    }
-
-    /// Rows that pass, in the order of the listing.
-    fn passing(&self, sieve: &Sieve) -> Vec<(Position, &InstanceRow)> {
-        let mut passing = Vec::new();
-        for row in self.instances.values() {
-            let head = &row.head;
-            let folded = ids::fold_name(&head.name);
-            let begins = sieve.prefix.as_deref().is_none_or(|prefix| head.id.starts_with(prefix));
-            if begins && sieve.passes(&folded, head.status, row.scheduled_ms) {
-                let place = match sieve.prefix {
-                    Some(_) => Position::Id(head.id.clone()),
-                    None => Position::Schedule(row.scheduled_ms, head.key),
-                };
-                passing.push((place, row));
-            }
-        }
-        passing.sort_by(|(a, _), (b, _)| a.cmp(b));
-        passing
     }
 }
 

@@ -13,8 +13,8 @@ use crate::core::instance::InstanceRow;
 use crate::core::request::Filter;
 use crate::core::status::RuntimeStatus;
 use crate::core::{InstanceKey, Payload, TimeMs, limits};
-use crate::provider::page::{self, Position, Sieve};
-use crate::provider::{Listing, Page, Result};
+use crate::provider::page::{self, Looked, Position, Sieve};
+use crate::provider::{Listing, Page, Purgeable, Result};
 
 use super::columns::{self, Unreadable, column, corrupt, row_columns};
 use super::session::{Ask, Session};
@@ -40,9 +40,9 @@ macro_rules! by_index {
                 " AND scheduled_ms BETWEEN $3 AND $4"
             ),
             ended: concat!(
-                "SELECT scheduled_ms, iid FROM hub.instances WHERE ",
+                "SELECT scheduled_ms, iid, completed_ms FROM hub.instances WHERE ",
                 $equal,
-                " AND scheduled_ms BETWEEN $3 AND $4 AND completed_ms < $5 \
+                " AND (scheduled_ms, iid) > ($3::bigint, $4::bigint) AND scheduled_ms <= $5 \
                   ORDER BY scheduled_ms, iid LIMIT $6"
             ),
         }
@@ -60,8 +60,9 @@ pub(super) const BY_NAME: ByIndex = by_index!("name_folded = $1::text AND status
 
 pub(super) const CANDIDATES: &str = "SELECT id, iid, name_folded, status, scheduled_ms, completed_ms \
     FROM hub.instances WHERE id >= $1 AND ($2::text IS NULL OR id < $2) ORDER BY id LIMIT $3";
-pub(super) const COUNT_IDS: &str =
-    "SELECT count(*) FROM hub.instances WHERE id >= $1 AND ($2::text IS NULL OR id < $2)";
+pub(super) const COUNT_IDS: &str = "SELECT count(*) FROM hub.instances \
+    WHERE id >= $1 AND ($2::text IS NULL OR id < $2) AND ($3::text IS NULL OR name_folded = $3) \
+    AND status = ANY($4::smallint[]) AND scheduled_ms BETWEEN $5 AND $6";
 pub(super) const ROWS: &str =
     concat!("SELECT ", row_columns!(), " FROM hub.instances WHERE iid = ANY($1)");
 
@@ -95,12 +96,11 @@ pub(super) fn count(session: &mut Session, filter: &Filter) -> Result<u64> {
     let sieve = Sieve::of(filter);
     if let Some(prefix) = &sieve.prefix {
         let (first, end) = ids_from(prefix, None);
-        if !sieve.is_prefix_only() {
-            let all = candidates(session, &first, end.as_deref(), i64::MAX)?;
-            return Ok(all.iter().filter(|candidate| candidate.passes(&sieve)).count() as u64);
-        }
-        let rows = session.rows(OPERATION, Ask::new(COUNT_IDS).with(first).with(end))?;
-        return total(&rows);
+        // The server counts: no row of them comes here.
+        let statuses: Vec<i16> = sieve.statuses.iter().copied().map(status_number).collect();
+        let range = Ask::new(COUNT_IDS).with(first).with(end).with(sieve.name.as_deref());
+        let ask = range.with(statuses).with(sieve.from).with(sieve.to);
+        return total(&session.rows(OPERATION, ask)?);
     }
     let text = ByIndex::of(&sieve).count;
     let asks: Vec<Ask<'_>> = sieve
@@ -116,24 +116,46 @@ pub(super) fn purgeable(
     session: &mut Session,
     filter: &Filter,
     completed_before: Option<TimeMs>,
-    limit: usize,
-) -> Result<Vec<InstanceKey>> {
+    page: &Page,
+) -> Result<Purgeable> {
     let sieve = Sieve::of_ended(filter, completed_before);
-    let before = completed_before.unwrap_or(TimeMs::MAX);
+    let (before, top) = (completed_before.unwrap_or(TimeMs::MAX), page::size(page));
+    let position = Position::of(page, &sieve)?;
     if let Some(prefix) = &sieve.prefix {
-        let (first, end) = ids_from(prefix, None);
-        let mut all = candidates(session, &first, end.as_deref(), i64::MAX)?;
+        let after = position.and_then(Position::id);
+        let (first, end) = ids_from(prefix, after.as_deref());
+        let mut all = candidates(session, &first, end.as_deref(), sql_limit(top))?;
+        let last = all.last().filter(|_| all.len() == top);
+        let cursor = last.map(|last| Position::Id(last.id.clone()).encode());
         all.retain(|one| one.completed_ms.is_some_and(|time| time < before) && one.passes(&sieve));
-        return Ok(all.into_iter().take(limit).map(|candidate| candidate.key).collect());
+        return Ok(Purgeable { keys: all.iter().map(|candidate| candidate.key).collect(), cursor });
     }
     let text = ByIndex::of(&sieve).ended;
-    let ask = |status: &RuntimeStatus| {
-        let ask = by_status(text, &sieve, *status).with(sieve.from).with(sieve.to);
-        ask.with(before).with(sql_limit(limit))
+    let after = position.and_then(Position::schedule);
+    let asks: Vec<Ask<'_>> = from_place(text, &sieve, after, top).collect();
+    let looked = |row: &Row| {
+        let place = (column(row, 0)?, column(row, 1)?);
+        Ok(Looked { place, completed_ms: column(row, 2)? })
     };
-    let asks: Vec<Ask<'_>> = sieve.statuses.iter().map(ask).collect();
-    let keys = merged(&session.all("read ended instances", &asks)?, limit)?;
-    Ok(keys.into_iter().map(|(_, key)| key).collect())
+    let found = session.all("read ended instances", &asks)?;
+    let ranges: Vec<Vec<Looked>> =
+        found.iter().map(|rows| rows.iter().map(looked).collect()).collect::<Result<_>>()?;
+    Ok(page::purgeable(&ranges, before, top))
+}
+
+/// The statements on the ranges of a filter, from a place on.
+fn from_place<'a>(
+    text: &'static str,
+    sieve: &'a Sieve,
+    after: Option<Key>,
+    limit: usize,
+) -> impl Iterator<Item = Ask<'a>> {
+    let first = (sieve.from.saturating_sub(1), InstanceKey::MAX);
+    let (time, key) = after.map_or(first, |after| after.max(first));
+    sieve.statuses.iter().map(move |status| {
+        let ask = by_status(text, sieve, *status).with(time).with(key);
+        ask.with(sieve.to).with(sql_limit(limit))
+    })
 }
 
 /// Keys of rows that pass, up to one more than the page takes, each with its place; and the place up
@@ -150,14 +172,7 @@ fn by_schedule(
     after: Option<Key>,
     size: usize,
 ) -> Result<Found> {
-    let text = ByIndex::of(sieve).keys;
-    let first = (sieve.from.saturating_sub(1), InstanceKey::MAX);
-    let (time, key) = after.map_or(first, |after| after.max(first));
-    let ask = |status: &RuntimeStatus| {
-        let ask = by_status(text, sieve, *status).with(time).with(key);
-        ask.with(sieve.to).with(sql_limit(size + 1))
-    };
-    let asks: Vec<Ask<'_>> = sieve.statuses.iter().map(ask).collect();
+    let asks: Vec<Ask<'_>> = from_place(ByIndex::of(sieve).keys, sieve, after, size + 1).collect();
     let keys = merged(&session.all(OPERATION, &asks)?, size + 1)?;
     let place = |(time, key)| (Position::Schedule(time, key), key);
     Ok(Found { keys: keys.into_iter().map(place).collect(), looked_to: None })
@@ -264,8 +279,11 @@ pub(super) fn ids_from(prefix: &str, after: Option<&str>) -> (String, Option<Str
 }
 
 fn by_status<'a>(text: &'static str, sieve: &'a Sieve, status: RuntimeStatus) -> Ask<'a> {
-    let number = i16::try_from(status.number()).unwrap_or(i16::MAX);
-    Ask::new(text).with(sieve.name.as_deref()).with(number)
+    Ask::new(text).with(sieve.name.as_deref()).with(status_number(status))
+}
+
+fn status_number(status: RuntimeStatus) -> i16 {
+    i16::try_from(status.number()).unwrap_or(i16::MAX)
 }
 
 fn merged(ranges: &[Vec<Row>], limit: usize) -> Result<Vec<Key>> {

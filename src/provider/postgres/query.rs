@@ -16,8 +16,8 @@ use crate::provider::HistoryPlace;
 use crate::provider::rows::NewMessage;
 use crate::provider::snapshot::Lines;
 use crate::provider::{
-    Listing, Loaded, Page, ProviderError, ProviderErrorKind, Reader, Result, Settled, Snapshot,
-    StoreStats, TableStats, TimerRow, decode_settings,
+    Listing, Loaded, Page, ProviderError, ProviderErrorKind, Purgeable, Reader, Result, Settled,
+    Snapshot, StoreStats, TableStats, TimerRow, decode_settings,
 };
 
 use super::columns::{self, Unreadable, column, row_columns};
@@ -128,9 +128,9 @@ macro_rules! answers_questions {
                 &mut self,
                 filter: &Filter,
                 completed_before: Option<TimeMs>,
-                limit: usize,
-            ) -> Result<Vec<InstanceKey>> {
-                listing::purgeable(self.connection()?, filter, completed_before, limit)
+                page: &Page,
+            ) -> Result<Purgeable> {
+                listing::purgeable(self.connection()?, filter, completed_before, page)
             }
 
             fn ready(&mut self, from: InstanceKey, limit: usize) -> Result<Vec<InstanceKey>> {

@@ -12,8 +12,8 @@ use crate::core::instance::InstanceRow;
 use crate::core::request::Filter;
 use crate::core::status::RuntimeStatus;
 use crate::core::{InstanceKey, Payload, TimeMs, limits};
-use crate::provider::page::{self, Position, Sieve};
-use crate::provider::{Listing, Page, Result};
+use crate::provider::page::{self, Looked, Position, Sieve};
+use crate::provider::{Listing, Page, Purgeable, Result};
 
 use super::columns::{self, Unreadable};
 use super::rows::ROW;
@@ -25,7 +25,7 @@ const PAGE_BYTES: usize = 32 * 1024 * 1024;
 /// The statements on one listing index: `$equal` says what stands before the time in it, with ?1 for
 /// the name (of no use without one) and ?2 for the status.
 macro_rules! by_index {
-    ($equal:literal) => {
+    ($equal:literal, $index:literal) => {
         ByIndex {
             keys_at: concat!(
                 "SELECT scheduled_ms, iid FROM instances WHERE ",
@@ -43,11 +43,20 @@ macro_rules! by_index {
                 $equal,
                 " AND scheduled_ms BETWEEN ?3 AND ?4"
             ),
-            ended: concat!(
-                "SELECT scheduled_ms, iid FROM instances WHERE ",
+            ended_at: concat!(
+                "SELECT scheduled_ms, iid, completed_ms FROM instances INDEXED BY ",
+                $index,
+                " WHERE ",
                 $equal,
-                " AND scheduled_ms BETWEEN ?3 AND ?4 AND completed_ms < ?5 \
-                  ORDER BY scheduled_ms, iid LIMIT ?6"
+                " AND scheduled_ms = ?3 AND iid > ?4 ORDER BY iid LIMIT ?5"
+            ),
+            ended_after: concat!(
+                "SELECT scheduled_ms, iid, completed_ms FROM instances INDEXED BY ",
+                $index,
+                " WHERE ",
+                $equal,
+                " AND scheduled_ms > ?3 AND scheduled_ms <= ?4 \
+                  ORDER BY scheduled_ms, iid LIMIT ?5"
             ),
         }
     };
@@ -60,12 +69,15 @@ pub(super) struct ByIndex {
     /// Keys of later times, up to one.
     pub(super) keys_after: &'static str,
     pub(super) count: &'static str,
-    /// Keys in a range of times that ended before another time.
-    pub(super) ended: &'static str,
+    /// The same with the times at which they ended, which no index has: so the index is named.
+    pub(super) ended_at: &'static str,
+    pub(super) ended_after: &'static str,
 }
 
-pub(super) const BY_STATUS: ByIndex = by_index!("?1 IS NULL AND status = ?2");
-pub(super) const BY_NAME: ByIndex = by_index!("name_folded = ?1 AND status = ?2");
+pub(super) const BY_STATUS: ByIndex =
+    by_index!("?1 IS NULL AND status = ?2", "instances_by_status");
+pub(super) const BY_NAME: ByIndex =
+    by_index!("name_folded = ?1 AND status = ?2", "instances_by_name");
 
 impl ByIndex {
     fn of(sieve: &Sieve) -> Self {
@@ -128,34 +140,50 @@ pub(super) fn purgeable(
     sql: Sql<'_>,
     filter: &Filter,
     completed_before: Option<TimeMs>,
-    limit: usize,
-) -> Result<Vec<InstanceKey>> {
+    page: &Page,
+) -> Result<Purgeable> {
     let sieve = Sieve::of_ended(filter, completed_before);
-    let before = completed_before.unwrap_or(TimeMs::MAX);
+    let (before, top) = (completed_before.unwrap_or(TimeMs::MAX), page::size(page));
     let operation = "read ended instances";
+    let position = Position::of(page, &sieve)?;
     if let Some(prefix) = &sieve.prefix {
-        let (first, end) = ids_from(prefix, None);
-        let mut keys = Vec::new();
+        let after = position.and_then(Position::id);
+        let (first, end) = ids_from(prefix, after.as_deref());
+        let (mut found, mut looked_at) = (Purgeable::default(), 0);
         sql.each(operation, ROWS_IN_RANGE, params![first, end], |row| {
             let candidate = Candidate::read(row)?;
+            looked_at += 1;
             if candidate.completed_ms.is_some_and(|time| time < before) && candidate.passes(&sieve)
             {
-                keys.push(candidate.key);
+                found.keys.push(candidate.key);
             }
-            Ok(keys.len() < limit)
+            found.cursor = (looked_at == top).then(|| Position::Id(candidate.id).encode());
+            Ok(looked_at < top)
         })?;
-        return Ok(keys);
+        return Ok(found);
     }
-    let text = ByIndex::of(&sieve).ended;
-    let mut keys: Vec<Key> = Vec::new();
-    for status in &sieve.statuses {
-        let number = status.number();
-        let range = params![sieve.name, number, sieve.from, sieve.to, before, sql_limit(limit)];
-        keys.extend(sql.all(operation, text, range, read_key)?);
+    let index = ByIndex::of(&sieve);
+    let after = position.and_then(Position::schedule);
+    let looked =
+        |row: &Row<'_>| Ok(Looked { place: read_key(row)?, completed_ms: column(row, 2)? });
+    let mut ranges = Vec::new();
+    for status in sieve.statuses.iter().map(|status| status.number()) {
+        let (at, time) = from_place(&sieve, after);
+        if let Some((time, key)) = at {
+            let range = params![sieve.name, status, time, key, sql_limit(top)];
+            ranges.push(sql.all(operation, index.ended_at, range, looked)?);
+        }
+        let range = params![sieve.name, status, time, sieve.to, sql_limit(top)];
+        ranges.push(sql.all(operation, index.ended_after, range, looked)?);
     }
-    keys.sort_unstable();
-    keys.truncate(limit);
-    Ok(keys.into_iter().map(|(_, key)| key).collect())
+    Ok(page::purgeable(&ranges, before, top))
+}
+
+/// Where a reading goes on: within a time, if it is one of the filter's, and after a time.
+fn from_place(sieve: &Sieve, after: Option<Key>) -> (Option<Key>, TimeMs) {
+    let at = after.filter(|(time, _)| (sieve.from..=sieve.to).contains(time));
+    let before_first = sieve.from.saturating_sub(1);
+    (at, after.map_or(before_first, |(time, _)| time.max(before_first)))
 }
 
 /// Keys of rows that pass, up to one more than the page takes, each with its place; and the place up
@@ -170,10 +198,7 @@ fn by_schedule(sql: Sql<'_>, sieve: &Sieve, after: Option<Key>, size: usize) -> 
     let operation = "list instances";
     let index = ByIndex::of(sieve);
     let limit = sql_limit(size + 1);
-    let within = |time| (sieve.from..=sieve.to).contains(&time);
-    let at = after.filter(|(time, _)| within(*time));
-    let before_first = sieve.from.saturating_sub(1);
-    let time = after.map_or(before_first, |(time, _)| time.max(before_first));
+    let (at, time) = from_place(sieve, after);
     let mut keys: Vec<Key> = Vec::new();
     for status in sieve.statuses.iter().map(|status| status.number()) {
         if let Some((time, key)) = at {

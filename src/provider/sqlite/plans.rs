@@ -107,7 +107,8 @@ fn every_filter_is_ranges_of_an_index_in_the_order_of_the_page() {
             (index.keys_at, "scheduled_ms=? AND rowid>?"),
             (index.keys_after, "scheduled_ms>? AND scheduled_ms<?"),
             (index.count, "scheduled_ms>? AND scheduled_ms<?"),
-            (index.ended, "scheduled_ms>? AND scheduled_ms<?"),
+            (index.ended_at, "scheduled_ms=? AND rowid>?"),
+            (index.ended_after, "scheduled_ms>? AND scheduled_ms<?"),
         ] {
             let search = format!("SEARCH instances USING INDEX {range} AND {times})");
             assert_eq!(plan(&conn, sql), [search], "{sql}");

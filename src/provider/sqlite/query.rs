@@ -15,8 +15,8 @@ use crate::provider::HistoryPlace;
 use crate::provider::rows::NewMessage;
 use crate::provider::snapshot::Lines;
 use crate::provider::{
-    Listing, Loaded, Page, ProviderError, ProviderErrorKind, Reader, Result, Rows, Snapshot,
-    StoreStats, StoredMessage, TimerRow,
+    Listing, Loaded, Page, ProviderError, ProviderErrorKind, Purgeable, Reader, Result, Rows,
+    Snapshot, StoreStats, StoredMessage, TimerRow,
 };
 
 use super::columns::{self, Unreadable, row_columns};
@@ -101,10 +101,10 @@ impl<S: Source> Reader for S {
         &mut self,
         filter: &Filter,
         completed_before: Option<TimeMs>,
-        limit: usize,
-    ) -> Result<Vec<InstanceKey>> {
+        page: &Page,
+    ) -> Result<Purgeable> {
         let sql = Sql(self.connection()?);
-        sql.reading(|sql| listing::purgeable(sql, filter, completed_before, limit))
+        sql.reading(|sql| listing::purgeable(sql, filter, completed_before, page))
     }
 
     fn ready(&mut self, from: InstanceKey, limit: usize) -> Result<Vec<InstanceKey>> {
