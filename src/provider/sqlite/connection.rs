@@ -4,7 +4,6 @@
 //! before it is known to be a hub. Proved by `tests/provider_sqlite.rs`.
 
 use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -225,12 +224,11 @@ pub(super) fn with_tries<T>(tries: i32, work: impl FnOnce() -> T) -> T {
 
 /// Waits for a lock that another process has. The jitter keeps two that wait from meeting again.
 fn patience() -> impl FnMut(i32) -> bool + Send + 'static {
-    let seeds = RandomState::new();
-    move |tries| {
+    |tries| {
         if tries >= TRIES.get() {
             return false;
         }
-        let jitter = seeds.hash_one(tries) % 500;
+        let jitter = rand::random_range(0..500);
         let base = if tries < EAGER_TRIES { 100 } else { 800 };
         sleep(Duration::from_micros(base + jitter));
         true
