@@ -3,7 +3,16 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as df from 'durafn'
-import { openHub, PATIENCE_MS, refuses, run, startWaiting, waiting } from './support/hub.mjs'
+import {
+  deferred,
+  openHub,
+  PATIENCE_MS,
+  refuses,
+  run,
+  startWaiting,
+  until,
+  waiting,
+} from './support/hub.mjs'
 
 const timeoutMs = PATIENCE_MS
 
@@ -125,26 +134,67 @@ describe('rewind', () => {
     assert.ok(ran > 10)
   })
 
-  test('tells a parent once more of a child that was terminated', async (t) => {
-    let caught = 0
+  for (const when of ['while it has failed', 'after the rewind']) {
+    test(`leaves a call of an entity under way, whose answer comes ${when}`, async (t) => {
+      const ran = { flaky: 0, steady: 0, add: 0 }
+      const answers = deferred()
+      const called = deferred()
+      const { client } = await openHub(t, (app) => {
+        app.activity('flaky', {
+          handler: async () => {
+            await called.promise
+            ran.flaky += 1
+            if (ran.flaky === 1) throw new Error('broken')
+            return 'mended'
+          },
+        })
+        app.activity('steady', { handler: () => ++ran.steady })
+        app.entity('tally', async (context) => {
+          called.resolve()
+          await answers.promise
+          context.df.setState(++ran.add)
+          context.df.return(ran.add)
+        })
+        app.orchestration('both', function* (context) {
+          const steady = yield context.df.callActivity('steady')
+          const answer = context.df.callEntity(new df.EntityId('tally', 'k'), 'add')
+          const flaky = context.df.callActivity('flaky')
+          return [steady, ...(yield context.df.Task.all([flaky, answer]))]
+        })
+      })
+      const { instanceId, runtimeStatus } = await run(client, 'both')
+      assert.equal(runtimeStatus, 'Failed')
+      if (when === 'while it has failed') {
+        answers.resolve()
+        const tally = new df.EntityId('tally', 'k')
+        await until('the answer', async () => (await client.readEntityState(tally)).entityExists)
+        await client.rewind(instanceId)
+      } else {
+        await client.rewind(instanceId)
+        answers.resolve()
+      }
+      const { output } = await client.waitForCompletion(instanceId, { timeoutMs })
+      assert.deepEqual(output, [1, 'mended', 1])
+      assert.deepEqual([ran.steady, ran.flaky], [1, 2])
+    })
+  }
+
+  test('is refused where nothing that failed can be tried anew, at any depth', async (t) => {
     const { client } = await openHub(t, (app) => {
       register(app)
+      app.orchestration('child', async (context) => {
+        return await context.df.callSubOrchestrator('wait', null, 'grandchild')
+      })
       app.orchestration('parent', async (context) => {
-        try {
-          return await context.df.callSubOrchestrator('wait', null, 'child')
-        } catch (error) {
-          caught += 1
-          if (caught === 1) throw error
-          return error.cause
-        }
+        return await context.df.callSubOrchestrator('child', null, 'child')
       })
     })
     const id = await client.startNew('parent')
-    await waiting(client, 'child')
-    await client.terminate('child', 'gone')
-    assert.equal((await client.waitForCompletion(id, { timeoutMs })).runtimeStatus, 'Failed')
-    await client.rewind(id)
-    assert.equal((await client.waitForCompletion(id, { timeoutMs })).output, 'gone')
+    await waiting(client, 'grandchild')
+    await client.terminate('grandchild', 'gone')
+    const failed = await client.waitForCompletion(id, { timeoutMs })
+    await refuses('NotRewindable', client.rewind(id), { message: /'grandchild' was terminated/ })
+    assert.deepEqual(await client.getStatus(id), failed)
   })
 
   test('is for failed instances only', async (t) => {

@@ -88,7 +88,10 @@ export class EntityReplyLost extends DurableError {
 export class LockingRulesViolationError extends DurableError {
   static override readonly code: string = 'LOCKING_RULES_VIOLATION'
 }
-/** Only a failed instance can be rewound. */
+/**
+ * Only a failed instance can be rewound, and only where something that failed can be tried anew; the message says
+ * what cannot.
+ */
 export class NotRewindable extends DurableError {
   static override readonly code: string = 'NotRewindable'
 }

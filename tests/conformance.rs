@@ -94,6 +94,7 @@ macro_rules! conformance_suite {
                     an_instance_that_the_engine_failed_keeps_its_turns
                     failed_children_are_rewound_with_their_parent
                     a_terminated_child_is_told_once_more
+                    a_rewind_that_can_try_nothing_anew_is_refused
                     children_that_ended_while_the_parent_had_failed_are_told
                     a_child_that_is_gone_fails_the_wait_for_it
                     a_child_that_an_undone_turn_started_is_not_started_again
@@ -157,7 +158,11 @@ macro_rules! conformance_suite {
                     a_lock_asked_for_in_the_last_turn_is_no_lock
                     a_scheduled_signal_waits_for_its_time
                     an_entity_in_use_is_not_purged
-                    a_rewind_calls_again_what_failed_and_tells_what_is_lost
+                    a_rewind_calls_again_what_failed_and_what_was_under_way_goes_on
+                    an_answer_to_a_failed_execution_is_kept_for_its_rewind
+                    answers_that_the_failing_turn_did_not_see_are_kept
+                    a_call_that_nobody_will_answer_fails
+                    nothing_is_left_of_kept_answers
                     a_section_that_failed_is_not_rewound
                     entities_are_listed_by_name_key_and_time
                     deaths_are_counted_and_a_problem_is_told_until_a_turn_disproves_it

@@ -104,6 +104,8 @@ pub struct TurnCommit {
     pub ready_changed: bool,
     /// The row holds a count of crashes or a problem that the turn disproves.
     pub recovers: bool,
+    /// Activities or operations of entities are under way, so an answer may have come that it has not seen.
+    pub awaits: bool,
     /// The execution ends with the turn.
     pub end: Option<End>,
     /// Attempts of activities that the turn saw fail, for the log. Not stored: history tells them.
@@ -174,6 +176,7 @@ impl TurnCommit {
             ready: false,
             ready_changed: false,
             recovers: false,
+            awaits: false,
             end: None,
             failures: Vec::new(),
         }

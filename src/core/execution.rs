@@ -203,6 +203,14 @@ impl Execution {
         self.runnable > 0 || self.has_postponed()
     }
 
+    /// Whether an activity or an operation of an entity may be under way.
+    #[must_use]
+    pub fn awaits_answers(&self) -> bool {
+        let awaits =
+            |open: &OpenTask| matches!(open, OpenTask::Activity(_) | OpenTask::Entity { .. });
+        self.open.values().any(awaits)
+    }
+
     /// A turn begins. Time never runs back within an instance.
     pub fn begin_turn(&mut self, now_ms: TimeMs) -> TimeMs {
         self.time_ms = self.time_ms.max(now_ms);

@@ -430,15 +430,12 @@ pub fn check_rewind(id: &str, head: Option<&InstanceHead>) -> Result<(), Error> 
     ))
 }
 
-/// The refusal of a rewind into a critical section.
+/// The refusal of a rewind after which the instance could not go on.
 #[must_use]
-pub fn not_rewindable_with_locks(id: &str) -> Error {
+pub fn not_rewindable(id: &str, why: &str) -> Error {
     Error::new(
         ErrorCode::NotRewindable,
-        format!(
-            "The instance '{id}' failed inside a critical section. Its locks were given back, and \
-             others may have changed the entities since, so it cannot go on from there; start it anew."
-        ),
+        format!("The instance '{id}' cannot be rewound: {why}. Start it anew."),
     )
 }
 

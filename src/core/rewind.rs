@@ -1,7 +1,8 @@
 //! Rewind: the last turn of a failed execution is undone, so that it runs again.
 //!
 //! Owns: what is kept of that turn. What its tasks had succeeded in comes back as messages; the
-//! activities and sub-orchestrations whose failure it was told run once more. Must never: touch an
+//! activities and sub-orchestrations whose failure it was told run once more. What was under way when the
+//! execution failed is waited for: an answer that came meanwhile was kept. Must never: touch an
 //! earlier turn: what they did stands. Proved by `tests/conformance.rs`.
 
 use super::entity::Signal;
@@ -24,8 +25,14 @@ pub struct Rewind {
     pub messages: Vec<Message>,
     /// Sub-orchestrations that the execution waits for after the rewind.
     pub children: Vec<AwaitedChild>,
+    /// Without a child that runs again, the turn would be told the same failures as before: it was told
+    /// of some, and nothing else of what failed is tried anew.
+    pub needs_child: bool,
     /// Operations of entities that are called again.
     pub calls: Vec<(TaskId, Signal)>,
+    /// Tasks whose answer may have come while the execution had failed; with a call that is made again
+    /// if it was a failure.
+    pub answers: Vec<(TaskId, Option<Signal>)>,
     /// Timers that are set again.
     pub timers: Vec<(TaskId, TimeMs)>,
     /// Waits that are open again, by folded name, one entry a wait.
@@ -69,14 +76,19 @@ pub fn plan(records: &[HistoryRecord]) -> Rewind {
         undone: undone.map(|_| execution.turns() + 1),
         messages,
         children: Vec::new(),
+        needs_child: needs_child(events),
         calls: Vec::new(),
+        answers: Vec::new(),
         timers: Vec::new(),
         waits: Vec::new(),
     };
     for (task, open) in execution.open() {
         match open {
             OpenTask::Timer { fire_at } => plan.timers.push((task, *fire_at)),
-            OpenTask::Activity(call) => plan.timers.extend(call.again_at.map(|at| (task, at))),
+            OpenTask::Activity(call) => match call.again_at {
+                Some(at) => plan.timers.push((task, at)),
+                None => plan.answers.push((task, None)),
+            },
             OpenTask::Child { call, instance_id, .. } => match call.again_at {
                 Some(at) => plan.timers.push((task, at)),
                 None if plan.comes_again(task) => {}
@@ -93,10 +105,8 @@ pub fn plan(records: &[HistoryRecord]) -> Rewind {
             OpenTask::Entity { .. } if failed_operation(task, events) => {
                 plan.calls.extend(called(task, kept));
             }
-            // The entity's answer may have come while there was nobody to take it; if it is yet to
-            // come, it comes too late.
-            OpenTask::Entity { entity_id, operation, .. } => {
-                plan.messages.push(lost_reply(task, entity_id, operation));
+            OpenTask::Entity { .. } => {
+                plan.answers.push((task, called(task, kept).map(|(_, signal)| signal)));
             }
             OpenTask::Lock { .. } => {}
         }
@@ -163,12 +173,33 @@ fn called(task: TaskId, records: &[HistoryRecord]) -> Option<(TaskId, Signal)> {
     })
 }
 
-fn lost_reply(task: TaskId, entity_id: &str, operation: &str) -> Message {
+/// What is told of a call that is no longer before the entity and whose answer was not kept, as by an
+/// engine that did not keep answers.
+#[must_use]
+pub fn lost_reply(task: TaskId, call: &Signal) -> Message {
+    let Signal { entity_id, operation, .. } = call;
     let message = format!(
         "The orchestration had failed before entity '{entity_id}' answered to '{operation}', so it is \
          not known what became of it."
     );
     Message::EntityFailed { task, failure: engine_failure(ErrorCode::EntityReplyLost, &message) }
+}
+
+/// See [`Rewind::needs_child`].
+fn needs_child(events: &[HistoryEvent]) -> bool {
+    let mut told = false;
+    for event in events {
+        match event {
+            HistoryEvent::TaskFailed { .. } | HistoryEvent::EntityOperationFailed { .. } => {
+                return false;
+            }
+            HistoryEvent::SubOrchestrationInstanceFailed { again_at, .. } => {
+                told |= again_at.is_none();
+            }
+            _ => {}
+        }
+    }
+    told
 }
 
 fn end_of(task: TaskId, events: &[HistoryEvent]) -> Option<ChildEnd> {

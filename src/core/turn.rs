@@ -285,6 +285,7 @@ impl Turn {
         let began = if self.begins { execution.began().cloned() } else { None };
         commit.record = HistoryRecord { time_ms: self.time_ms, events, notice: false, began };
         commit.ready = execution.ready();
+        commit.awaits = outcome.end.is_some() && execution.awaits_answers();
         commit.ready_changed = row_ready != commit.ready;
         commit.end = outcome.end;
         Ok(commit)

@@ -30,7 +30,8 @@ pub struct NewMessage {
     pub exec: Option<ExecutionId>,
     /// Of an event: its folded name.
     pub event: Option<String>,
-    /// Of an event: a wait has taken it. Other messages are always `true`.
+    /// Of an event: a wait has taken it. Other messages are `true`, but for answers that are kept for a
+    /// failed execution.
     pub taken: bool,
     /// See `Message::encode`.
     pub body: Vec<u8>,
@@ -130,6 +131,8 @@ pub trait Rows: EntityRows + TaskRows {
 
     /// Stores a message. Its key is greater than that of every message before it.
     fn insert_message(&mut self, message: &NewMessage) -> Result<MessageKey>;
+    /// Messages of an instance or entity, oldest first: those that are taken, or those that are not.
+    fn messages(&mut self, key: InstanceKey, taken: bool) -> Result<Vec<StoredMessage>>;
     /// Removes messages; those that are gone already are passed over.
     fn remove_messages(&mut self, keys: &[MessageKey]) -> Result<()>;
     /// Events of the instance that a wait has taken and no turn has consumed.

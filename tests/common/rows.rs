@@ -136,6 +136,9 @@ impl Rows for SeenRows<'_> {
         self.messages.push((key, message.clone()));
         Ok(key)
     }
+    fn messages(&mut self, key: InstanceKey, taken: bool) -> Result<Vec<StoredMessage>> {
+        self.call("messages")?.messages(key, taken)
+    }
     fn remove_messages(&mut self, keys: &[MessageKey]) -> Result<()> {
         self.call("remove_messages")?.remove_messages(keys)
     }

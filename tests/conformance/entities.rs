@@ -9,7 +9,7 @@ use durafn::provider::Page;
 use durafn::provider::transaction::{Outcome, Work};
 
 use crate::common::actions::{
-    asks, call, call_entity, continues, failed, lock, nothing, operation_completed,
+    asks, call, call_entity, completed, continues, failed, lock, nothing, operation_completed,
     operation_failed, release, returns, signal_entity, throws,
 };
 use crate::common::hub::{Hub, purge, rewind, start, terminate};
@@ -190,26 +190,100 @@ pub(crate) fn an_entity_in_use_is_not_purged(hub: &mut Hub) {
     assert_eq!(hub.commit_entity(commit), EntityVerdict::Gone);
 }
 
-pub(crate) fn a_rewind_calls_again_what_failed_and_tells_what_is_lost(hub: &mut Hub) {
+/// `a` fails of an activity while calls of two entities are under way.
+fn failed_beside_calls(hub: &mut Hub) {
     hub.command(start("a")).unwrap();
     let calls = [call_entity("@c@1", "a", &1), call_entity("@c@2", "b", &2), call("x")];
     hub.turn("a", &[], asks(calls));
+    hub.turn("a", &[failed(2, &"no")], throws(&"no"));
+}
+
+pub(crate) fn a_rewind_calls_again_what_failed_and_what_was_under_way_goes_on(hub: &mut Hub) {
+    hub.command(start("a")).unwrap();
+    let calls = [call_entity("@c@1", "a", &1), call_entity("@c@2", "b", &2)];
+    hub.turn("a", &[], asks(calls));
     hub.turn("a", &[operation_failed(0, &"no")], throws(&"no"));
+    hub.entity_turn("@c@1", |_| {});
+    hub.command(rewind("a")).unwrap();
+    assert_eq!(hub.rows("message", "@c@1").len(), 1, "it is called once more");
+    assert_eq!(hub.rows("message", "@c@2").len(), 1, "it is not");
+    assert!(hub.rows("message", "a").is_empty(), "the answer of before is not the new one's");
     for id in ["@c@1", "@c@2"] {
         hub.entity_turn(id, |_| {});
     }
-    hub.command(rewind("a")).unwrap();
-    assert_eq!(hub.rows("message", "@c@1").len(), 1, "it is called once more");
-    hub.entity_turn("@c@1", |_| {});
-    let told = hub.rows("message", "a");
-    assert!(told[0].contains(r#""EntityFailed":{"task":1"#), "{told:?}");
-    assert!(told[0].contains("EntityReplyLost"), "{told:?}");
     hub.turn("a", &[], nothing());
-    hub.turn("a", &[failed(2, &"no")], throws(&"again"));
+    assert_eq!(hub.execution("a").open().count(), 0);
+}
+
+pub(crate) fn an_answer_to_a_failed_execution_is_kept_for_its_rewind(hub: &mut Hub) {
+    failed_beside_calls(hub);
+    hub.entity_turn("@c@1", |_| {});
+    assert!(hub.effects.is_empty(), "nobody is told: {:?}", hub.effects);
+    let key = hub.key("a");
+    assert!(hub.store.load(key).unwrap().unwrap().messages.is_empty(), "nobody loads it");
+    hub.entity_turn("@c@2", |commit| {
+        for reply in &mut commit.replies {
+            reply.outcome = Err(payload(&"threw"));
+        }
+    });
     hub.command(rewind("a")).unwrap();
-    let again = hub.history("a");
-    assert!(again.iter().any(|row| row.contains("EntityOperationCompleted")), "{again:?}");
-    assert!(hub.rows("message", "@c@1").is_empty(), "what had succeeded stands");
+    let told = hub.rows("message", "a");
+    assert!(told.len() == 1 && told[0].contains(r#""EntityCompleted":{"task":0"#), "{told:?}");
+    assert!(hub.rows("message", "@c@1").is_empty(), "it is not called again");
+    assert_eq!(hub.rows("message", "@c@2").len(), 1, "what failed is");
+}
+
+/// The answer and the result stood before the instance when it failed in a turn that had not seen them.
+pub(crate) fn answers_that_the_failing_turn_did_not_see_are_kept(hub: &mut Hub) {
+    hub.command(start("a")).unwrap();
+    hub.turn("a", &[], asks([call_entity("@c@1", "a", &1), call("x"), call("y")]));
+    let key = hub.key("a");
+    let commit = hub.prepare("a", &[failed(2, &"no")], throws(&"no"));
+    hub.entity_turn("@c@1", |_| {});
+    hub.work(Work::Keep { key, exec: 0, messages: vec![completed(1, &"once")] });
+    hub.commit(commit);
+    hub.command(rewind("a")).unwrap();
+    hub.turn("a", &[completed(2, &"mended")], nothing());
+    assert_eq!(hub.execution("a").open().count(), 0, "neither is done twice");
+}
+
+/// It is gone, as if an engine had answered that keeps nothing.
+pub(crate) fn a_call_that_nobody_will_answer_fails(hub: &mut Hub) {
+    failed_beside_calls(hub);
+    let keys = hub.prepare_entity("@c@1").consumed;
+    hub.work(Work::Forget(keys));
+    hub.command(rewind("a")).unwrap();
+    let told = hub.rows("message", "a");
+    assert!(told.len() == 1 && told[0].contains("EntityReplyLost"), "{told:?}");
+}
+
+pub(crate) fn nothing_is_left_of_kept_answers(hub: &mut Hub) {
+    let answers = |hub: &mut Hub| {
+        failed_beside_calls(hub);
+        hub.entity_turn("@c@1", |_| {});
+        hub.entity_turn("@c@2", |_| {});
+        assert_eq!(hub.rows("message", "a").len(), 2);
+    };
+    let left =
+        |hub: &mut Hub| hub.snapshot().iter().filter(|row| row.starts_with("message")).count();
+    answers(hub);
+    hub.command(purge("a")).unwrap();
+    assert_eq!(left(hub), 0, "purged");
+    answers(hub);
+    hub.command(start("a")).unwrap();
+    assert_eq!(left(hub), 0, "replaced");
+    hub.command(terminate("a")).unwrap();
+    answers(hub);
+    hub.command(rewind("a")).unwrap();
+    hub.command(terminate("a")).unwrap();
+    assert_eq!(left(hub), 0, "rewound and terminated");
+    // What the undone turn called is called again by the turn that takes its place.
+    hub.command(start("a")).unwrap();
+    let outcome = asks([call_entity("@c@1", "a", &1)]);
+    hub.turn("a", &[], durafn::core::turn::TurnOutcome { end: throws(&"no").end, ..outcome });
+    hub.entity_turn("@c@1", |_| {});
+    hub.command(rewind("a")).unwrap();
+    assert_eq!(left(hub), 0, "of a call that is undone");
 }
 
 pub(crate) fn a_section_that_failed_is_not_rewound(hub: &mut Hub) {

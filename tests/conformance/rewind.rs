@@ -106,10 +106,33 @@ pub(crate) fn failed_children_are_rewound_with_their_parent(hub: &mut Hub) {
 pub(crate) fn a_terminated_child_is_told_once_more(hub: &mut Hub) {
     with_children(hub);
     hub.command(terminate("b")).unwrap();
-    hub.turn("a", &[], throws(&"no"));
+    hub.turn("a", &[failed(2, &"no")], throws(&"no"));
     hub.command(rewind("a")).unwrap();
     assert!(hub.rows("message", "a").remove(0).contains("Terminated"));
     assert_eq!(hub.status("b"), RuntimeStatus::Terminated);
+}
+
+/// All that the turn was told of would be told again: of a child that was terminated, that is gone, or that
+/// failed of the same.
+pub(crate) fn a_rewind_that_can_try_nothing_anew_is_refused(hub: &mut Hub) {
+    with_children(hub);
+    hub.turn("b", &[], asks([child("child", Some("d")), child("child", Some("e"))]));
+    hub.command(terminate("d")).unwrap();
+    hub.turn("b", &[], throws(&"no"));
+    hub.turn("a", &[], throws(&"no"));
+    let why = |hub: &mut Hub| {
+        let error = hub.command(rewind("a")).unwrap_err();
+        assert_eq!(error.code, ErrorCode::NotRewindable);
+        error.message
+    };
+    let told = why(hub);
+    assert!(told.contains("'b' cannot be rewound: its sub-orchestration 'd' was term"), "{told}");
+    hub.command(purge("d")).unwrap();
+    assert!(why(hub).contains("'d' is no longer there"));
+    hub.turn("e", &[], throws(&"no"));
+    hub.command(rewind("a")).unwrap();
+    let status = ["a", "b", "e"].map(|id| hub.status(id));
+    assert_eq!(status, [RuntimeStatus::Running; 3], "something below it can be");
 }
 
 /// Nobody told the parent when they ended, as it had ended itself.
@@ -131,7 +154,7 @@ pub(crate) fn children_that_ended_while_the_parent_had_failed_are_told(hub: &mut
 pub(crate) fn a_child_that_is_gone_fails_the_wait_for_it(hub: &mut Hub) {
     with_children(hub);
     hub.turn("b", &[], throws(&"known"));
-    hub.turn("a", &[], throws(&"no"));
+    hub.turn("a", &[failed(2, &"no")], throws(&"no"));
     hub.command(terminate("c")).unwrap();
     hub.command(purge("b")).unwrap();
     hub.command(purge("c")).unwrap();

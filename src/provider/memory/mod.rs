@@ -433,6 +433,12 @@ impl Rows for Tables {
         Ok(())
     }
 
+    fn messages(&mut self, key: InstanceKey, taken: bool) -> Result<Vec<StoredMessage>> {
+        let all = self.messages.iter();
+        let wanted = all.filter(|(_, message)| message.key == key && message.taken == taken);
+        Ok(wanted.map(stored).collect())
+    }
+
     fn taken_events(&mut self, key: InstanceKey) -> Result<Vec<MessageKey>> {
         let events = self.messages.iter().filter(|(_, message)| message.event.is_some());
         let of_this = events.filter(|(_, message)| message.key == key && message.taken);

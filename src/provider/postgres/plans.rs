@@ -13,11 +13,12 @@ use super::{
 /// Tables of a row or of few.
 const SMALL: [&str; 4] = ["hub", "workers", "parts", "departed"];
 
-const STATEMENTS: [&str; 68] = [
+const STATEMENTS: [&str; 69] = [
     membership::FENCE,
     membership::CALL,
     locks::HEADS,
     locks::TREES,
+    rows::MESSAGES,
     rows::TAKEN_EVENTS,
     rows::KEPT_EVENTS,
     rows::WAITS,

@@ -32,6 +32,8 @@ use super::session::{Ask, Session};
 
 pub(super) const TAKEN_EVENTS: &str = "SELECT iid, mid FROM hub.messages \
     WHERE iid = ANY($1) AND taken AND event >= '' ORDER BY mid";
+pub(super) const MESSAGES: &str =
+    "SELECT mid, exec, body FROM hub.messages WHERE iid = $1 AND taken = $2 ORDER BY mid";
 pub(super) const KEPT_EVENTS: &str = "SELECT w.iid, w.event, m.mid, m.exec, m.body \
     FROM unnest($1::bigint[], $2::text[]) AS w(iid, event) CROSS JOIN LATERAL \
      (SELECT mid, exec, body FROM hub.messages WHERE iid = w.iid AND NOT taken AND event = w.event \
@@ -262,6 +264,11 @@ impl Rows for PostgresRows<'_> {
         }
         self.batch.remove_messages(keys);
         Ok(())
+    }
+
+    fn messages(&mut self, key: InstanceKey, taken: bool) -> Result<Vec<StoredMessage>> {
+        let rows = self.read("read messages", Ask::new(MESSAGES).with(key).with(taken))?;
+        rows.iter().map(|row| columns::message(row, 0)).collect()
     }
 
     fn taken_events(&mut self, key: InstanceKey) -> Result<Vec<MessageKey>> {

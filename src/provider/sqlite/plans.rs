@@ -59,9 +59,10 @@ const SEARCHES: [(&str, &str); 31] = [
 ];
 
 /// Statements that sort, or do more than one search, each with why that is no harm.
-const SORTS: [(&str, &str); 6] = [
+const SORTS: [(&str, &str); 7] = [
     (tidying::DELETE_OLD_TURNS, "a bounded number of rows, from the end of an instance's history"),
     (tidying::DELETE_OLD_NOTICES, "the same"),
+    (rows::MESSAGES, "what came for one instance that fails, or waits for one entity"),
     (rows::TAKEN_EVENTS, "the few events that no turn has consumed yet"),
     (query::MESSAGES, "what waits for one instance, which is about to be held in memory"),
     (arrivals::ALL_READY, "once, when the hub is taken: the index holds nothing else"),

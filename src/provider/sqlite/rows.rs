@@ -5,7 +5,7 @@
 //! `tests/provider_sqlite.rs`.
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{params, params_from_iter};
+use rusqlite::{Row, params, params_from_iter};
 
 use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, NewInstance};
 use crate::core::request::HubSettings;
@@ -37,6 +37,8 @@ pub(super) const DELETE_INSTANCE: &str = "DELETE FROM instances WHERE iid = ?1";
 pub(super) const INSERT_MESSAGE: &str =
     "INSERT INTO messages (iid, exec, event, taken, body) VALUES (?1, ?2, ?3, ?4, ?5)";
 pub(super) const DELETE_MESSAGE: &str = "DELETE FROM messages WHERE mid = ?1";
+pub(super) const MESSAGES: &str =
+    "SELECT mid, exec, body FROM messages WHERE iid = ?1 AND taken = ?2 ORDER BY mid";
 pub(super) const DELETE_MESSAGES: &str = "DELETE FROM messages WHERE iid = ?1";
 pub(super) const DELETE_TAKEN_MESSAGES: &str = "DELETE FROM messages WHERE iid = ?1 AND taken = 1";
 // `event >= ''` is `event IS NOT NULL` in a form that the index can be searched by.
@@ -217,14 +219,16 @@ impl Rows for SqliteRows<'_> {
         Ok(())
     }
 
+    fn messages(&mut self, key: InstanceKey, taken: bool) -> Result<Vec<StoredMessage>> {
+        self.sql.all("read messages", MESSAGES, params![key, taken], stored)
+    }
+
     fn taken_events(&mut self, key: InstanceKey) -> Result<Vec<MessageKey>> {
         self.sql.all("read taken events", TAKEN_EVENTS, [key], |row| column(row, 0))
     }
 
     fn take_kept_event(&mut self, key: InstanceKey, event: &str) -> Result<Option<StoredMessage>> {
-        let found = self.sql.one("read a kept event", KEPT_EVENT, params![key, event], |row| {
-            Ok(StoredMessage { key: column(row, 0)?, exec: column(row, 1)?, body: column(row, 2)? })
-        })?;
+        let found = self.sql.one("read a kept event", KEPT_EVENT, params![key, event], stored)?;
         if let Some(message) = &found {
             self.sql.run("take an event", TAKE_EVENT, [message.key])?;
         }
@@ -358,4 +362,8 @@ pub(super) fn widest_update() -> String {
         locks: Some(None),
     };
     Assignments::of(&change).statement().unwrap()
+}
+
+fn stored(row: &Row<'_>) -> Result<StoredMessage> {
+    Ok(StoredMessage { key: column(row, 0)?, exec: column(row, 1)?, body: column(row, 2)? })
 }

@@ -9,7 +9,7 @@ use crate::core::message::Message;
 use crate::core::status::RuntimeStatus;
 use crate::core::{Payload, TimeMs};
 
-use super::{Context, Effect, entity};
+use super::{Context, Effect, answers, entity};
 use crate::provider::rows::Clear;
 use crate::provider::{Result, Rows};
 
@@ -77,7 +77,11 @@ fn end(
         entity::unlock_all(rows, head, context)?;
     }
     rows.update_instance(head.key, &change)?;
-    rows.clear(head.key, Clear::Ended)?;
+    if child.status == ChildStatus::Failed {
+        answers::clear_failed(rows, head)?;
+    } else {
+        rows.clear(head.key, Clear::Ended)?;
+    }
     let message =
         |parent: ParentLink| Some(Message::ChildFailed { task: parent.task, child: child.clone() });
     tell_parent(rows, head, message, context)?;

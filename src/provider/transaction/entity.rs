@@ -14,10 +14,11 @@ use crate::core::ids::fold_entity_id;
 use crate::core::instance::{InstanceHead, ParentLink};
 use crate::core::message::Message;
 use crate::core::request::{self, Answer};
+use crate::core::status::RuntimeStatus;
 use crate::core::{ExecutionId, InstanceKey, TaskId, TimeMs};
 
 use super::command::Verdict;
-use super::{Context, Effect};
+use super::{Context, Effect, answers};
 use crate::provider::rows::NewMessage;
 use crate::provider::{ProviderError, ProviderErrorKind, Result, Rows};
 
@@ -295,14 +296,24 @@ fn remove(rows: &mut dyn Rows, key: InstanceKey, context: &mut Context<'_>) -> R
 
 fn answer(rows: &mut dyn Rows, reply: &EntityReply, context: &mut Context<'_>) -> Result<()> {
     let ParentLink { key, exec, task } = reply.to;
-    if !is_there(rows, &reply.to)? {
-        return Ok(());
-    }
+    let Some(head) = rows.head(key)?.filter(|head| head.exec == exec) else { return Ok(()) };
     let message = match &reply.outcome {
         Ok(result) => Message::EntityCompleted { task, result: result.clone() },
         Err(failure) => Message::EntityFailed { task, failure: failure.clone() },
     };
-    context.deliver(rows, key, Some(exec), message)
+    match head.status {
+        RuntimeStatus::Failed => answers::keep(rows, key, exec, &message),
+        status if status.has_ended() => Ok(()),
+        _ => context.deliver(rows, key, Some(exec), message),
+    }
+}
+
+/// Whether the call of a task waits for the entity, or is under way there.
+pub(super) fn has_before_it(rows: &mut dyn Rows, id: &str, task: &ParentLink) -> Result<bool> {
+    let Some(entity) = rows.entity_by_id(&fold_entity_id(id))? else { return Ok(false) };
+    let is_it = |message| matches!(message, Ok(Message::Entity(EntityMessage::Operation { caller: Some(of), .. })) if of == *task);
+    let waiting = rows.messages(entity.key, true)?;
+    Ok(waiting.iter().any(|stored| is_it(Message::decode(&stored.body))))
 }
 
 /// Who gets a lock, if he is still there.

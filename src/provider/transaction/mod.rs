@@ -5,6 +5,7 @@
 //! item has been checked: an item is taken or refused alone, without a savepoint.
 //! Proved by `tests/conformance.rs`.
 
+mod answers;
 mod command;
 mod ending;
 mod entity;
@@ -422,11 +423,15 @@ fn keep(
     let Some(head) = rows.head(key)? else {
         return Ok(());
     };
-    if head.exec != exec || head.status.has_ended() {
+    if head.exec != exec {
         return Ok(());
     }
     for message in messages {
-        insert(rows, key, Some(exec), message)?;
+        match head.status {
+            RuntimeStatus::Failed => answers::keep(rows, key, exec, message)?,
+            status if status.has_ended() => {}
+            _ => drop(insert(rows, key, Some(exec), message)?),
+        }
     }
     Ok(())
 }

@@ -8,13 +8,13 @@ use crate::core::history::{ChildEnd, ChildStatus, HistoryEvent, HistoryRecord};
 use crate::core::instance::{InstanceChange, InstanceHead, InstanceRow, ParentLink};
 use crate::core::message::Message;
 use crate::core::request::{self, Answer};
-use crate::core::rewind::{AwaitedChild, Rewind, plan};
+use crate::core::rewind::{AwaitedChild, Rewind, lost_reply, plan};
 use crate::core::status::RuntimeStatus;
 use crate::core::{Payload, TaskId};
 
 use super::command::Verdict;
 use super::ending::append_notice;
-use super::{Context, entity, insert};
+use super::{Context, answers, entity, insert};
 use crate::provider::{ProviderError, ProviderErrorKind, Result, Rows};
 
 /// Rewinds a failed instance and the failed children that it waits for.
@@ -29,18 +29,105 @@ pub(super) fn rewind_tree(
         return Ok(Err(error));
     }
     let Some(head) = head else { return Ok(Ok(Answer::Done)) };
-    let plan = plan_one(rows, &head)?;
-    if plan.had_locks {
-        return Ok(Err(request::not_rewindable_with_locks(id)));
+    let mut nodes = plan_tree(rows, head)?;
+    refuse_hopeless(rows, &mut nodes)?;
+    if let Some(why) = nodes.first().and_then(|root| root.refused.as_ref()) {
+        return Ok(Err(request::not_rewindable(id, why)));
     }
-    let mut next = vec![(head, plan)];
-    while let Some((head, plan)) = next.pop() {
-        let children = rewind_one(rows, &head, plan, reason, context)?;
-        for child in children {
-            next.extend(rejoin(rows, &head, child)?);
+    for node in nodes {
+        if node.refused.is_none() {
+            rewind_one(rows, node, reason, context)?;
         }
     }
     Ok(Ok(Answer::Done))
+}
+
+/// An instance of the tree, and what its rewind comes to.
+struct Node {
+    head: InstanceHead,
+    plan: Rewind,
+    /// Place of its parent in the tree, and the task there that it answers to.
+    parent: Option<(usize, TaskId)>,
+    /// Ends of children that stay as they are.
+    told: Vec<Message>,
+    /// A child of it runs again.
+    has_child: bool,
+    /// Why it cannot be rewound, if that is so.
+    refused: Option<String>,
+    /// What of its children cannot be tried anew, and why.
+    stays: Option<String>,
+}
+
+/// All that fails along the tree; parents stand before their children.
+fn plan_tree(rows: &mut dyn Rows, root: InstanceHead) -> Result<Vec<Node>> {
+    let mut nodes = vec![Node::new(rows, root, None)?];
+    let mut place = 0;
+    while place < nodes.len() {
+        let children = std::mem::take(&mut nodes[place].plan.children);
+        for child in children {
+            let task = child.task;
+            match rejoin(rows, &nodes[place].head, child)? {
+                Rejoin::Failed(head) => nodes.push(Node::new(rows, head, Some((place, task)))?),
+                Rejoin::Ended(message, why) => nodes[place].leave(message, why),
+                Rejoin::Awaited => {}
+            }
+        }
+        place += 1;
+    }
+    Ok(nodes)
+}
+
+/// Finds out, from the leaves up, which cannot go on. Their ends are told to their parents once more.
+fn refuse_hopeless(rows: &mut dyn Rows, nodes: &mut [Node]) -> Result<()> {
+    for place in (0..nodes.len()).rev() {
+        let node = &mut nodes[place];
+        node.refused = node.refusal();
+        let Some((parent, task)) = node.parent else { continue };
+        let Some(why) = &node.refused else {
+            nodes[parent].has_child = true;
+            continue;
+        };
+        let why = format!("its sub-orchestration '{}' cannot be rewound: {why}", node.head.id);
+        if let Some(row) = rows.row(node.head.key)? {
+            nodes[parent].leave(ended(task, row), why);
+        }
+    }
+    // Whatever is below one that is not rewound has nobody to tell.
+    for place in 1..nodes.len() {
+        if let Some((parent, _)) = nodes[place].parent
+            && nodes[parent].refused.is_some()
+        {
+            nodes[place].refused = nodes[parent].refused.clone();
+        }
+    }
+    Ok(())
+}
+
+impl Node {
+    fn new(
+        rows: &mut dyn Rows,
+        head: InstanceHead,
+        parent: Option<(usize, TaskId)>,
+    ) -> Result<Self> {
+        let plan = plan_one(rows, &head)?;
+        let (told, stays) = (Vec::new(), None);
+        Ok(Self { head, plan, parent, told, has_child: false, refused: None, stays })
+    }
+
+    fn leave(&mut self, message: Message, why: String) {
+        self.told.push(message);
+        self.stays.get_or_insert(why);
+    }
+
+    fn refusal(&mut self) -> Option<String> {
+        if self.plan.had_locks {
+            let why = "it failed inside a critical section, whose locks were given back, and others \
+                       may have changed the entities since";
+            return Some(why.to_owned());
+        }
+        let hopeless = self.plan.needs_child && !self.has_child;
+        self.stays.take().filter(|_| hopeless)
+    }
 }
 
 fn plan_one(rows: &mut dyn Rows, head: &InstanceHead) -> Result<Rewind> {
@@ -55,15 +142,16 @@ fn plan_one(rows: &mut dyn Rows, head: &InstanceHead) -> Result<Rewind> {
 
 fn rewind_one(
     rows: &mut dyn Rows,
-    head: &InstanceHead,
-    plan: Rewind,
+    node: Node,
     reason: Option<&Payload>,
     context: &mut Context<'_>,
-) -> Result<Vec<AwaitedChild>> {
+) -> Result<()> {
+    let Node { head, plan, told, .. } = node;
+    let head = &head;
     if let Some(turn) = plan.undone {
         rows.remove_turn(head.key, head.exec, turn)?;
     }
-    for message in &plan.messages {
+    for message in plan.messages.iter().chain(&told) {
         insert(rows, head.key, Some(head.exec), message)?;
     }
     for (task, fire_at) in plan.timers {
@@ -72,7 +160,23 @@ fn rewind_one(
     for wait in plan.waits {
         rows.open_wait(head.key, &wait)?;
     }
-    entity::call_again(rows, head, plan.calls, context)?;
+    // Nobody waits for answers to what the undone turn called.
+    let mut answers = answers::take(rows, head.key)?;
+    let mut calls = plan.calls;
+    for (task, call) in plan.answers {
+        match (answers.remove(&task), call) {
+            (Some(Message::EntityFailed { .. }), Some(call)) => calls.push((task, call)),
+            (Some(answer), _) => drop(insert(rows, head.key, Some(head.exec), &answer)?),
+            (None, Some(call)) => {
+                let caller = ParentLink { key: head.key, exec: head.exec, task };
+                if !entity::has_before_it(rows, &call.entity_id, &caller)? {
+                    insert(rows, head.key, Some(head.exec), &lost_reply(task, &call))?;
+                }
+            }
+            (None, None) => {}
+        }
+    }
+    entity::call_again(rows, head, calls, context)?;
     let now = context.hub.now_ms;
     append_notice(rows, head, now, HistoryEvent::ExecutionRewound { reason: reason.cloned() })?;
     let change = InstanceChange {
@@ -86,36 +190,40 @@ fn rewind_one(
         ..InstanceChange::default()
     };
     rows.update_instance(head.key, &change)?;
-    context.note_change(rows, head.key)?;
-    Ok(plan.children)
+    context.note_change(rows, head.key)
 }
 
-/// A child that a rewound execution waits for. One that failed is given, to be rewound too; one that
-/// runs will tell of its end; the end of any other is told here, as its parent had ended by then.
-fn rejoin(
-    rows: &mut dyn Rows,
-    parent: &InstanceHead,
-    child: AwaitedChild,
-) -> Result<Option<(InstanceHead, Rewind)>> {
-    let task = child.task;
+/// How a child stands that a rewound execution waits for.
+enum Rejoin {
+    /// It failed, so it is to be rewound too.
+    Failed(InstanceHead),
+    /// It runs, or is yet to be started, and will tell of its end.
+    Awaited,
+    /// It stays as it ended, or is gone. Its parent is told, which may have ended before it.
+    Ended(Message, String),
+}
+
+fn rejoin(rows: &mut dyn Rows, parent: &InstanceHead, child: AwaitedChild) -> Result<Rejoin> {
+    let (task, id) = (child.task, &child.instance_id);
     let link = ParentLink { key: parent.key, exec: parent.exec, task };
-    let own = rows.head_by_id(&child.instance_id)?.filter(|head| head.parent == Some(link));
-    let message = match own {
-        Some(head) if head.status == RuntimeStatus::Failed => {
-            let plan = plan_one(rows, &head)?;
-            if !plan.had_locks {
-                return Ok(Some((head, plan)));
-            }
-            rows.row(head.key)?.map(|row| ended(task, row))
-        }
-        Some(head) if !head.status.has_ended() => return Ok(None),
-        Some(head) => rows.row(head.key)?.map(|row| ended(task, row)),
-        None if child.postponed => return Ok(None),
+    let own = rows.head_by_id(id)?.filter(|head| head.parent == Some(link));
+    let row = match own {
+        Some(head) if head.status == RuntimeStatus::Failed => return Ok(Rejoin::Failed(head)),
+        Some(head) if !head.status.has_ended() => return Ok(Rejoin::Awaited),
+        Some(head) => rows.row(head.key)?,
+        None if child.postponed => return Ok(Rejoin::Awaited),
         None => None,
     };
-    let message = message.unwrap_or_else(|| Message::ChildFailed { task, child: lost(child) });
-    insert(rows, parent.key, Some(parent.exec), &message)?;
-    Ok(None)
+    Ok(match row {
+        Some(row) => {
+            let why = format!("its sub-orchestration '{id}' was terminated");
+            Rejoin::Ended(ended(task, row), why)
+        }
+        None => {
+            let why = format!("its sub-orchestration '{id}' is no longer there");
+            Rejoin::Ended(Message::ChildFailed { task, child: lost(child) }, why)
+        }
+    })
 }
 
 /// What a child tells that has ended and stays so.

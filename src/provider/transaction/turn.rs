@@ -14,7 +14,7 @@ use crate::core::message::{Delivery, Message};
 use crate::core::request::{self, OnConflict, StartDecision, StartSpec};
 use crate::core::version::version_of;
 
-use super::{Context, Effect, StartedInstance, ending, entity};
+use super::{Context, Effect, StartedInstance, answers, ending, entity};
 use crate::provider::rows::{Clear, NewMessage};
 use crate::provider::{ProviderError, ProviderErrorKind, Result, Rows};
 
@@ -141,7 +141,11 @@ fn write_end(
         return carry_over(rows, head.key, events);
     }
     rows.append_turn(head.key, commit.exec, commit.turn, &commit.record.encode())?;
-    rows.clear(head.key, Clear::Ended)?;
+    if commit.awaits && matches!(end, End::Fail { .. }) {
+        answers::clear_failed(rows, head)?;
+    } else {
+        rows.clear(head.key, Clear::Ended)?;
+    }
     ending::tell_parent(rows, head, message, context)?;
     context.effects.push(Effect::Ended { instance_id: head.id.clone() });
     Ok(())

@@ -114,6 +114,9 @@ impl Dispatcher {
                 let keys = messages.iter().map(|message| message.key).collect();
                 step.work.push(Work::Forget(keys));
             }
+            if row.head.status == RuntimeStatus::Failed {
+                self.keep_unstored(key, step);
+            }
             step.ended.push(StatusView::from(row));
             return self.forget(key, step);
         }

@@ -221,10 +221,14 @@ impl Dispatcher {
                 self.give_up_activities(key, step);
                 self.become_idle(key);
             }
-            Some(_) => {
+            Some(ref end) => {
                 step.ended.push(live.ended_view(&commit));
                 // The code has returned, so JavaScript has let go of it already.
                 live.in_js = false;
+                // A rewind goes on with what came while the last turn ran.
+                if matches!(end, End::Fail { .. }) {
+                    self.keep_unstored(key, step);
+                }
                 self.forget(key, step);
             }
         }
