@@ -654,7 +654,7 @@ export declare class DurableClient {
     resume(instanceId: string, reason?: unknown, options?: RecursiveOptions): Promise<void>;
     /**
      * Lets a failed instance run again from where it failed: what succeeded is kept, what failed is
-     * tried anew.
+     * tried anew, also in sub-orchestrations. Refused where nothing that failed can be tried anew.
      *
      * @throws InstanceNotFound, NotRewindable, UnserializableValue, PayloadTooLarge
      */
@@ -1931,7 +1931,10 @@ export declare class NotRegistered extends DurableError {
     static readonly code: string;
 }
 
-/** Only a failed instance can be rewound. */
+/**
+ * Only a failed instance can be rewound, and only where something that failed can be tried anew; the message says
+ * what cannot.
+ */
 export declare class NotRewindable extends DurableError {
     static readonly code: string;
 }

@@ -257,8 +257,7 @@ export class DurableClient {
 
   /**
    * Lets a failed instance run again from where it failed: what succeeded is kept, what failed is
-   * tried anew, also in the sub-orchestrations that it waits for. It is refused where nothing that
-   * failed can be tried anew: a sub-orchestration was terminated or purged, or a critical section failed.
+   * tried anew, also in sub-orchestrations. Refused where nothing that failed can be tried anew.
    *
    * @throws InstanceNotFound, NotRewindable, UnserializableValue, PayloadTooLarge
    */

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use crate::core::instance::InstanceHead;
 use crate::core::message::Message;
+use crate::core::status::RuntimeStatus;
 use crate::core::{ExecutionId, InstanceKey, TaskId};
 use crate::provider::rows::{Clear, NewMessage};
 use crate::provider::{ProviderError, ProviderErrorKind, Result, Rows, StoredMessage};
@@ -40,6 +41,29 @@ pub(super) fn keep(
     let body = answer.encode();
     let kept = NewMessage { key, exec: Some(exec), event: None, taken: false, body };
     rows.insert_message(&kept).map(drop)
+}
+
+/// Stores what no turn can take at once.
+pub(super) fn store(
+    rows: &mut dyn Rows,
+    key: InstanceKey,
+    exec: ExecutionId,
+    messages: &[Message],
+) -> Result<()> {
+    let Some(head) = rows.head(key)? else {
+        return Ok(());
+    };
+    if head.exec != exec {
+        return Ok(());
+    }
+    for message in messages {
+        match head.status {
+            RuntimeStatus::Failed => keep(rows, key, exec, message)?,
+            status if status.has_ended() => {}
+            _ => drop(super::insert(rows, key, Some(exec), message)?),
+        }
+    }
+    Ok(())
 }
 
 /// Takes the answers that were kept for an instance. Of several to one task the first counts.

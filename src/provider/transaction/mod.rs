@@ -351,7 +351,7 @@ fn carry_out(rows: &mut dyn Rows, work: &Work, context: &mut Context<'_>) -> Res
         }
         Work::Command(command) => Ok(Outcome::Command(apply_command(rows, command, context)?)),
         Work::Keep { key, exec, messages } => {
-            keep(rows, *key, *exec, messages)?;
+            answers::store(rows, *key, *exec, messages)?;
             Ok(Outcome::Done)
         }
         Work::Forget(keys) => {
@@ -412,28 +412,6 @@ fn insert(
         _ => None,
     };
     rows.insert_message(&NewMessage { key, exec, event, taken: true, body: message.encode() })
-}
-
-fn keep(
-    rows: &mut dyn Rows,
-    key: InstanceKey,
-    exec: ExecutionId,
-    messages: &[Message],
-) -> Result<()> {
-    let Some(head) = rows.head(key)? else {
-        return Ok(());
-    };
-    if head.exec != exec {
-        return Ok(());
-    }
-    for message in messages {
-        match head.status {
-            RuntimeStatus::Failed => answers::keep(rows, key, exec, message)?,
-            status if status.has_ended() => {}
-            _ => drop(insert(rows, key, Some(exec), message)?),
-        }
-    }
-    Ok(())
 }
 
 fn park(
