@@ -283,13 +283,16 @@ impl Scenario {
         assert!(live <= open.len(), "{live} instances are in memory, and open are {open:?}");
     }
 
-    fn failed(&mut self) -> Vec<String> {
-        let ids = self.tracked.iter().map(|tracked| tracked.id.clone());
-        let store = &mut self.world.store;
-        let failed = |id: &String| {
-            store.find(id).unwrap().is_some_and(|row| row.head.status == RuntimeStatus::Failed)
+    /// What a failed instance still waited for is kept for its rewind.
+    fn is_kept_answer(&mut self, line: &str) -> bool {
+        let answers = ["TaskCompleted", "EntityCompleted", "EntityFailed"];
+        let Some(id) = line.split('"').nth(1).filter(|_| line.starts_with("message")) else {
+            return false;
         };
-        ids.filter(failed).collect()
+        let row = self.world.store.find(id).unwrap();
+        row.is_some_and(|row| row.head.status == RuntimeStatus::Failed)
+            && line.contains("taken=false")
+            && answers.iter().any(|kind| line.contains(kind))
     }
 
     fn check(&mut self) {
@@ -308,12 +311,11 @@ impl Scenario {
         }
         self.check_entities();
         let left: Vec<String> = self.world.store.snapshot().unwrap().0;
-        let failed = self.failed();
-        let left = left.iter().filter(|line| {
-            ["message", "wait", "timer"].iter().any(|kind| line.starts_with(kind))
-                && !is_kept_answer(line, &failed)
-        });
-        let left: Vec<_> = left.collect();
+        let mut left: Vec<_> = left
+            .into_iter()
+            .filter(|line| ["message", "wait", "timer"].iter().any(|kind| line.starts_with(kind)))
+            .collect();
+        left.retain(|line| !self.is_kept_answer(line));
         assert!(left.is_empty(), "rows are left of instances that have ended: {left:?}");
         let process = self.world.process();
         assert_eq!(process.dispatcher.live_instances(), 0, "the dispatcher holds something");
@@ -326,12 +328,4 @@ impl Scenario {
             assert_eq!(self.world.observer.lost_events, 0, "an event overtook its start");
         }
     }
-}
-
-/// What a failed instance still waited for is kept for its rewind.
-fn is_kept_answer(line: &str, failed: &[String]) -> bool {
-    let answers = ["TaskCompleted", "EntityCompleted", "EntityFailed"];
-    failed.iter().any(|id| line.starts_with(&format!("message {id:?} ")))
-        && line.contains("taken=false")
-        && answers.iter().any(|kind| line.contains(kind))
 }
