@@ -97,7 +97,8 @@ fn refuse_hopeless(rows: &mut dyn Rows, nodes: &mut [Node]) -> Result<()> {
         if let Some((parent, _)) = nodes[place].parent
             && nodes[parent].refused.is_some()
         {
-            nodes[place].refused = nodes[parent].refused.clone();
+            let why = nodes[parent].refused.clone();
+            nodes[place].refused = why;
         }
     }
     Ok(())
@@ -214,16 +215,12 @@ fn rejoin(rows: &mut dyn Rows, parent: &InstanceHead, child: AwaitedChild) -> Re
         None if child.postponed => return Ok(Rejoin::Awaited),
         None => None,
     };
-    Ok(match row {
-        Some(row) => {
-            let why = format!("its sub-orchestration '{id}' was terminated");
-            Rejoin::Ended(ended(task, row), why)
-        }
-        None => {
-            let why = format!("its sub-orchestration '{id}' is no longer there");
-            Rejoin::Ended(Message::ChildFailed { task, child: lost(child) }, why)
-        }
-    })
+    if let Some(row) = row {
+        let why = format!("its sub-orchestration '{id}' was terminated");
+        return Ok(Rejoin::Ended(ended(task, row), why));
+    }
+    let why = format!("its sub-orchestration '{id}' is no longer there");
+    Ok(Rejoin::Ended(Message::ChildFailed { task, child: lost(child) }, why))
 }
 
 /// What a child tells that has ended and stays so.
