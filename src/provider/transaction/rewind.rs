@@ -116,8 +116,11 @@ impl Node {
     }
 
     fn leave(&mut self, message: Message, why: String) {
+        // One that completed meanwhile is in nobody's way.
+        if matches!(message, Message::ChildFailed { .. }) {
+            self.stays.get_or_insert(why);
+        }
         self.told.push(message);
-        self.stays.get_or_insert(why);
     }
 
     fn refusal(&mut self) -> Option<String> {
