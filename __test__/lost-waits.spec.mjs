@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { OrchestrationInvocation } from '../dist/context.js'
 import { Execution } from '../dist/execution.js'
+import { CrossingBounds } from '../dist/outgoing.js'
 import { complete, openHub, startWaiting, tempStore, until, waiting } from './support/hub.mjs'
 
 const delivered = { outcome: 'delivered' }
@@ -305,7 +306,11 @@ test('an execution that an older version began keeps events where they came', ()
       next = df.waitForExternalEvent('msg')
       yield next
     }
-    const execution = new Execution(start, { name: 'o', handler }, { payloadBytes: 1_000 })
+    const execution = new Execution(
+      start,
+      { name: 'o', handler },
+      { payloadBytes: 1_000, crossing: new CrossingBounds() },
+    )
     const settle = (id, value) => {
       const task = execution.open.get(id)
       execution.open.delete(id)

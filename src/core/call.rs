@@ -7,7 +7,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::action::Group;
-use super::execution::Entropy;
+use super::entropy::Entropy;
 use super::retry::Retry;
 use super::{Name, Payload, TaskId, TimeMs};
 

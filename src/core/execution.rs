@@ -8,19 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::call::{Ask, Call, Children};
 use super::entity::EntityLock;
+use super::entropy::Entropy;
 use super::history::{Began, HistoryEvent};
 use super::ids::fold_name;
 use super::message::Message;
 use super::retry::Retry;
 use super::{Name, Payload, TaskId, TimeMs, TurnNumber};
-
-/// Source of what must not be derived: fresh ids and random numbers.
-pub trait Entropy {
-    /// An id that no instance has had.
-    fn fresh_id(&mut self) -> String;
-    /// A random number of 0 to 1.
-    fn unit(&mut self) -> f64;
-}
 
 /// A task that has been asked for and has no outcome.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ pub mod action;
 pub mod call;
 pub mod commit;
 pub mod entity;
+pub mod entropy;
 pub mod error;
 pub mod execution;
 pub mod history;

@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use crate::core::execution::Entropy;
+use crate::core::entropy::Entropy;
 
 /// See the module's text.
 #[derive(Debug, Default, Clone, Copy)]

@@ -73,7 +73,7 @@ impl Search {
 
     /// Removes the next batch of what was found.
     fn purge(&mut self, writer: &mut Writer) -> Result<usize, ProviderError> {
-        let keys: Vec<InstanceKey> = self.found.iter().take(PURGE_INSTANCES).cloned().collect();
+        let keys: Vec<InstanceKey> = self.found.iter().take(PURGE_INSTANCES).copied().collect();
         let count = keys.len();
         if count > 0 {
             writer.transact(&[(Ticket::Nobody, Work::Command(Command::PurgeKeys(keys)))])?;

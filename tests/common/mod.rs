@@ -11,7 +11,7 @@ pub(crate) mod rows;
 pub(crate) mod sequence;
 pub(crate) mod store;
 
-use durafn::core::execution::Entropy;
+use durafn::core::entropy::Entropy;
 use durafn::core::{Payload, error};
 use serde::Serialize;
 

@@ -10,13 +10,12 @@ use crate::provider::{Page, Result};
 
 use super::Tables;
 
+/// Rows, each with its place in the listing.
+type Passing<'a> = Vec<(Position, &'a InstanceRow)>;
+
 impl Tables {
     /// A page of the rows that pass, and where the next one begins.
-    pub(super) fn page(
-        &self,
-        sieve: &Sieve,
-        page: &Page,
-    ) -> Result<(Vec<(Position, &InstanceRow)>, Option<String>)> {
+    pub(super) fn page(&self, sieve: &Sieve, page: &Page) -> Result<(Passing<'_>, Option<String>)> {
         let after = Position::of(page, sieve)?;
         let mut passing = self.passing(sieve);
         passing.retain(|(place, _)| after.as_ref().is_none_or(|after| place > after));
@@ -27,7 +26,7 @@ impl Tables {
     }
 
     /// Rows that pass, in the order of the listing.
-    pub(super) fn passing(&self, sieve: &Sieve) -> Vec<(Position, &InstanceRow)> {
+    pub(super) fn passing(&self, sieve: &Sieve) -> Passing<'_> {
         let mut passing = Vec::new();
         for row in self.instances.values() {
             let head = &row.head;

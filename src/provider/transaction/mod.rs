@@ -24,8 +24,8 @@ use turn::write_turn;
 
 use crate::core::commit::{TurnCommit, TurnVerdict};
 use crate::core::entity::{EntityChange, EntityCommit, EntityVerdict, Signal};
+use crate::core::entropy::Entropy;
 use crate::core::error::Error;
-use crate::core::execution::Entropy;
 use crate::core::instance::{InstanceChange, ParentLink};
 use crate::core::message::{Delivery, Message};
 use crate::core::partition::Parts;

@@ -28,8 +28,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 
+use crate::core::entropy::Entropy;
 use crate::core::error::engine_failure;
-use crate::core::execution::Entropy;
 use crate::core::ids::fold_name;
 use crate::core::limits::REPLAY_TURNS;
 use crate::core::message::{Delivery, Message};

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::core::commit::TurnCommit;
 use crate::core::entity::Signal;
-use crate::core::execution::Entropy;
+use crate::core::entropy::Entropy;
 use crate::core::limits::{COMMIT_BYTES, COMMIT_ITEMS};
 use crate::core::message::Message;
 use crate::core::request::{Command, HubFacts, HubSettings};
