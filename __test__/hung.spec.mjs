@@ -94,12 +94,10 @@ describe('workers on a server', () => {
     const workers = await cluster.workers(2)
     await cluster.balanced(2)
     const id = await cluster.client.startNew('hang', { input: {} })
-    await until('nobody is left', async () => {
-      const answers = workers.filter(({ stderr }) => /it is in activity 'hang'/.test(stderr))
-      return answers.length === 2
-    })
-    await cluster.worker()
+    const hangs = ({ stderr }) => /it is in activity 'hang'/.test(stderr)
+    // Two are held. Where the machine is so busy that a lease runs out first, which blames nobody, one more.
     await until('it is parked', async () => {
+      if (workers.every(hangs)) workers.push(await cluster.worker())
       return (await cluster.client.getStatus(id)).problem?.code === 'Poison'
     })
     const { runtimeStatus, problem } = await cluster.client.getStatus(id)
