@@ -98,7 +98,7 @@ describe('workers on a server', () => {
     // Two are held. Where the machine is so busy that a lease runs out first, which blames nobody, one more.
     await until('it is parked', async () => {
       if (workers.every(hangs)) workers.push(await cluster.worker())
-      return (await cluster.client.getStatus(id)).problem?.code === 'Poison'
+      return (await cluster.client.getStatus(id))?.problem?.code === 'Poison'
     })
     const { runtimeStatus, problem } = await cluster.client.getStatus(id)
     assert.equal(runtimeStatus, 'Suspended')
