@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { CrossingBounds } from '../dist/outgoing.js'
 import { HostedExecution } from '../dist/sdk/execution.js'
 import { seeded } from './support/random.mjs'
 import { sdks } from './support/sdk.mjs'
@@ -86,7 +87,8 @@ class Driven {
       fn,
     )
     const log = { engine: (_level, message) => assert.fail(message) }
-    const surroundings = { payloadBytes: 1e6, log, http: { pollingIntervalMs: 10 } }
+    const http = { pollingIntervalMs: 10 }
+    const surroundings = { payloadBytes: 1e6, crossing: new CrossingBounds(), log, http }
     const started = { instanceId: 'i', name: 'program', exec: 0 }
     this.makeExecution = () => new HostedExecution(started, func, surroundings)
     this.execution = this.makeExecution()
